@@ -1,0 +1,4221 @@
+/* bigmaac.c - selective user-space swap for Linux: an LD_PRELOAD malloc whose large blocks
+ * live in disk-backed file mappings.
+ * SPDX-License-Identifier: MIT
+ *
+ * === OVERVIEW
+ *
+ * The address space that is ours is one reservation:
+ *
+ *     base                                                                        base + size
+ *     | boot | fries: small blocks, one shared file | bigmaacs: large blocks, a file each |
+ *
+ * Life of a request of SIZE bytes (thresholds: DESIGN table in README.md):
+ *
+ *     size > BIGMAAC_MIN_BIGMAAC_SIZE   BIG    own unlinked file, mapped MAP_SHARED
+ *     size > BIGMAAC_MIN_FRY_SIZE       FRY    slab or page run in the shared fries file
+ *     else                              REAL   the next malloc in line, by one indirect jump
+ *
+ * and of a pointer: (p - base) < size says "ours", (p - base) < boot + fries says "fry".
+ *
+ * LOCK ORDER (take from top to bottom; the fork handlers take all of them in this order)
+ *
+ *     gate            rwlock  every slow operation has it for reading, fork for writing: a
+ *                             child never inherits a half-done operation
+ *     fry.lock        mutex   fries space: page runs, birth and death of slabs, idle heaps
+ *     big.lock        mutex   bigmaac space: extents, records, warm list
+ *     mon.lock        mutex   the monitor thread's start and sleep
+ *
+ * System calls on files and mappings are made outside big.lock: the extent that they work on is
+ * BUSY meanwhile, so nobody else touches it.
+ *
+ * HAZARDS that shape the code
+ *   1. dlsym may allocate while we look up the next malloc: those calls get BOOT memory.
+ *   2. malloc is called before any constructor: initialisation is on demand, not in one.
+ *   3. A signal handler may interrupt us and call malloc or fork: slow operations block signals.
+ *   4. glibc's open, close, fallocate are cancellation points: files go through syscall(2).
+ *   5. The program may close our descriptors and reuse their numbers: checked before each use.
+ *   6. errno survives every success and every free: slow operations save and restore it.
+ *   7. Other threads write to a block while fork runs: only the kernel's copy-on-write keeps a
+ *      snapshot, so mappings turn MAP_PRIVATE before the fork.
+ *
+ * SECTIONS (search for "=== TAG"): PLATFORM REPORT CONFIG MEMORY SPACE EXTENT FILE BIG FRY
+ * ROUTE STATS MONITOR FORK INIT API
+ */
+
+/* ============================================================================================
+ * === PLATFORM  feature macros, includes, arithmetic that can't overflow
+ * ========================================================================================= */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/futex.h>
+#include <linux/magic.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bigmaac.h"
+
+#define EXPORT __attribute__((visibility("default")))
+#define COLD __attribute__((cold, noinline))
+#define NOINLINE __attribute__((noinline))
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Unit tests include this file and keep their own malloc: there the family has a prefix. */
+#ifdef BIGMAAC_PREFIX
+#define API(name) bigmaac_##name
+#else
+#define API(name) name
+#endif
+
+#if defined(__x86_64__)
+#define PAGE_SHIFT 12
+#else
+#define PAGE_SHIFT 16 /* a multiple of every page size of the other 64-bit Linux platforms */
+#endif
+
+static const size_t page_size = (size_t)1 << PAGE_SHIFT;
+static const size_t huge_size = (size_t)2 << 20;  /* a page middle directory entry's reach */
+static const size_t align_max = (size_t)1 << 30;  /* of bigmaacs and page runs */
+static const size_t request_max = PTRDIFF_MAX;    /* glibc's limit too */
+static const size_t kib = 1024, mib = 1024 * 1024, gib = 1024 * 1024 * 1024;
+
+static inline size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+static inline size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
+static inline size_t round_up(size_t n, size_t to) { return (n + to - 1) & ~(to - 1); }
+static inline size_t round_down(size_t n, size_t to) { return n & ~(to - 1); }
+static inline bool is_power_of_2(size_t n) { return n != 0 && (n & (n - 1)) == 0; }
+static inline size_t to_pages(size_t bytes) { return bytes >> PAGE_SHIFT; }
+static inline size_t to_bytes(size_t pages) { return pages << PAGE_SHIFT; }
+static inline unsigned log2_floor(size_t n) { return 63u - (unsigned)__builtin_clzl(n); }
+
+/* Monotonic milliseconds; from the vDSO, so no system call. */
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* ============================================================================================
+ * === REPORT  messages: one line, one write(2), no allocation, errno kept
+ *
+ * "bigmaac[PID]: TEXT". A message is for the user of a program that we don't know, so it names
+ * what is concerned and what happens next. Events that may repeat pass through report_once.
+ * ========================================================================================= */
+static void report_v(const char *text, va_list args)
+{
+    char line[640];
+    int err = errno;
+    int n = snprintf(line, sizeof line, "bigmaac[%d]: ", (int)getpid());
+    int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, text, args);
+    size_t used = min_size((size_t)n + (size_t)(m > 0 ? m : 0), sizeof line - 2);
+    line[used++] = '\n';
+    syscall(SYS_write, STDERR_FILENO, line, used); /* nothing to do if nobody reads it */
+    errno = err;
+}
+
+COLD __attribute__((format(printf, 1, 2))) static void report(const char *text, ...)
+{
+    va_list args;
+    va_start(args, text);
+    report_v(text, args);
+    va_end(args);
+}
+
+/* Corruption: the process can't be trusted any more. */
+COLD __attribute__((format(printf, 1, 2), noreturn)) static void fatal(const char *text, ...)
+{
+    va_list args;
+    va_start(args, text);
+    report_v(text, args);
+    va_end(args);
+    abort();
+}
+
+/* True the first time for each flag: `if (first_time(&told)) report(...)`. */
+static bool first_time(atomic_bool *flag)
+{
+    return !atomic_load_explicit(flag, memory_order_relaxed) && !atomic_exchange(flag, true);
+}
+
+/* ============================================================================================
+ * === CONFIG  the environment variables: one table, one parser per kind, one message
+ *
+ * Written by config_load before any other thread can see it, read-only afterwards.
+ * ========================================================================================= */
+enum paging { PAGING_ADAPTIVE, PAGING_SEQUENTIAL, PAGING_NORMAL, PAGING_RANDOM };
+enum fork_mode { FORK_PRIVATE, FORK_COPY };
+
+static const size_t recycle_auto = SIZE_MAX;
+static const size_t region_min = (size_t)1 << 20;
+static const size_t region_max = (size_t)8 << 40;
+
+static struct config {
+    size_t min_bigmaac;  /* larger requests are bigmaacs */
+    size_t min_fry;      /* larger ones, up to min_bigmaac, are fries; 0: none are */
+    size_t size_bigmaac; /* bytes of address space for bigmaacs */
+    size_t size_fries;   /* and for fries */
+    size_t recycle;      /* bytes of freed bigmaacs kept warm, or recycle_auto */
+    size_t reserve;      /* 1: files have all their blocks before memory is given out */
+    size_t paging;       /* enum paging */
+    size_t fork_mode;    /* enum fork_mode */
+    size_t stats;        /* 1: summary at exit */
+    size_t verbose;      /* 1: settings at start, events worth knowing */
+    size_t strict;       /* 1: a bad setting ends the program */
+    size_t profile;      /* 1: pass everything through, histogram of sizes at exit */
+    bool template_set;   /* BIGMAAC_TEMPLATE came from the environment */
+    bool off;            /* a setting was bad: pass everything through */
+    char template[512];  /* absolute; ends in at least six X */
+} cfg = {
+    .min_bigmaac = 10 << 20,
+    .size_bigmaac = (size_t)512 << 30,
+    .size_fries = (size_t)512 << 30,
+    .recycle = SIZE_MAX,
+    .reserve = 1,
+    .template = "/tmp/bigmaac.XXXXXXXX",
+};
+
+enum setting_kind { SETTING_SIZE, SETTING_REGION, SETTING_RECYCLE, SETTING_FLAG, SETTING_WORD };
+
+static const char *const paging_words[] = {"adaptive", "sequential", "normal", "random", NULL};
+static const char *const fork_words[] = {"private", "copy", NULL};
+
+static const struct setting {
+    const char *name;
+    enum setting_kind kind;
+    size_t *value;
+    const char *const *words; /* of SETTING_WORD, NULL-terminated; the value is the index */
+} settings[] = {
+    {"BIGMAAC_STRICT", SETTING_FLAG, &cfg.strict, NULL}, /* first: it decides about the others */
+    {"BIGMAAC_VERBOSE", SETTING_FLAG, &cfg.verbose, NULL},
+    {"BIGMAAC_STATS", SETTING_FLAG, &cfg.stats, NULL},
+    {"BIGMAAC_PROFILE", SETTING_FLAG, &cfg.profile, NULL},
+    {"BIGMAAC_MIN_BIGMAAC_SIZE", SETTING_SIZE, &cfg.min_bigmaac, NULL},
+    {"BIGMAAC_MIN_FRY_SIZE", SETTING_SIZE, &cfg.min_fry, NULL},
+    {"SIZE_BIGMAAC", SETTING_REGION, &cfg.size_bigmaac, NULL},
+    {"SIZE_FRIES", SETTING_REGION, &cfg.size_fries, NULL},
+    {"BIGMAAC_RECYCLE", SETTING_RECYCLE, &cfg.recycle, NULL},
+    {"BIGMAAC_RESERVE", SETTING_FLAG, &cfg.reserve, NULL},
+    {"BIGMAAC_PAGING", SETTING_WORD, &cfg.paging, paging_words},
+    {"BIGMAAC_FORK", SETTING_WORD, &cfg.fork_mode, fork_words},
+};
+
+/* The first bad setting is told, the rest would be noise. */
+COLD static void config_reject(const char *name, const char *value, const char *why)
+{
+    if (cfg.off)
+        return;
+    cfg.off = true;
+    report("%s=\"%s\": %s; %s", name, value, why,
+           cfg.strict ? "exiting" : "passing all requests through");
+    if (cfg.strict)
+        _exit(2);
+}
+
+/* Parses digits [K|M|G|T] [iB|B], either case, nothing around it.
+ * Returns NULL, or why the text is not a size. */
+static const char *parse_size(const char *text, size_t *out)
+{
+    static const char bad[] = "not a size (such as 10485760, 10M or 1GiB)";
+    size_t value = 0;
+    const char *at = text;
+    if (!isdigit((unsigned char)*at))
+        return bad;
+    for (; isdigit((unsigned char)*at); at++)
+        if (__builtin_mul_overflow(value, (size_t)10, &value) ||
+            __builtin_add_overflow(value, (size_t)(*at - '0'), &value))
+            return "too large for a size";
+    static const char units[] = "KMGT";
+    const char *unit = *at ? strchr(units, toupper((unsigned char)*at)) : NULL;
+    if (unit) {
+        at++;
+        for (const char *u = units; u <= unit; u++)
+            if (__builtin_mul_overflow(value, (size_t)1024, &value))
+                return "too large for a size";
+        if (*at == 'i' && (at[1] == 'B' || at[1] == 'b'))
+            at++;
+    }
+    if (*at == 'B' || *at == 'b')
+        at++;
+    if (*at)
+        return bad;
+    *out = value;
+    return NULL;
+}
+
+static const char *parse_region(const char *text, size_t *out)
+{
+    size_t value = 0;
+    const char *why = parse_size(text, &value);
+    if (!why && value < region_min)
+        why = "too small for a region (at least 1M)";
+    if (!why && value > region_max)
+        why = "too large for a region (at most 8T)";
+    if (!why)
+        *out = value;
+    return why;
+}
+
+static const char *parse_word(const char *text, const char *const *words, size_t *out)
+{
+    for (size_t i = 0; words[i]; i++)
+        if (strcmp(text, words[i]) == 0) {
+            *out = i;
+            return NULL;
+        }
+    return words == paging_words ? "not one of adaptive, sequential, normal, random"
+                                 : "not one of private, copy";
+}
+
+static const char *parse_setting(const struct setting *s, const char *text)
+{
+    switch (s->kind) {
+    case SETTING_SIZE:
+        return parse_size(text, s->value);
+    case SETTING_REGION:
+        return parse_region(text, s->value);
+    case SETTING_RECYCLE:
+        if (strcmp(text, "auto") == 0) {
+            *s->value = recycle_auto;
+            return NULL;
+        }
+        return parse_size(text, s->value);
+    case SETTING_FLAG:
+        if ((text[0] != '0' && text[0] != '1') || text[1])
+            return "not 0 or 1";
+        *s->value = text[0] == '1';
+        return NULL;
+    case SETTING_WORD:
+        return parse_word(text, s->words, s->value);
+    }
+    return NULL;
+}
+
+/* The folder part of the template, for messages and O_TMPFILE. */
+static void template_folder(char *folder, size_t room)
+{
+    const char *slash = strrchr(cfg.template, '/');
+    size_t n = slash == cfg.template ? 1 : (size_t)(slash - cfg.template);
+    n = min_size(n, room - 1);
+    memcpy(folder, cfg.template, n);
+    folder[n] = 0;
+}
+
+static const char *parse_template(const char *text)
+{
+    size_t n = strlen(text);
+    if (n < 6 || strcmp(text + n - 6, "XXXXXX") != 0)
+        return "must end in six X or more";
+    char cwd[sizeof cfg.template] = "";
+    if (text[0] != '/' && syscall(SYS_getcwd, cwd, sizeof cwd) < 0)
+        return "relative, and the current folder can't be read";
+    if (strlen(cwd) + 1 + n + 1 > sizeof cfg.template)
+        return "too long (at most 511 characters)";
+    snprintf(cfg.template, sizeof cfg.template, "%s%s%s", cwd, cwd[0] ? "/" : "", text);
+    cfg.template_set = true;
+    return NULL;
+}
+
+static const char *check_folder(void)
+{
+    char folder[sizeof cfg.template];
+    template_folder(folder, sizeof folder);
+    if (access(folder, W_OK | X_OK) == 0)
+        return NULL;
+    switch (errno) {
+    case ENOENT:
+        return "the folder is missing";
+    case ENOTDIR:
+        return "its folder is not a folder";
+    case EROFS:
+        return "the folder is read-only";
+    default:
+        return "the folder is not writable";
+    }
+}
+
+COLD static void config_tell(void)
+{
+    report("bigmaacs above %zu bytes, fries above %zu%s, swap files %s, regions %zu + %zu",
+           cfg.min_bigmaac, cfg.min_fry, cfg.min_fry ? "" : " (none)", cfg.template,
+           cfg.size_bigmaac, cfg.size_fries);
+    report("reserve=%zu recycle=%zd paging=%s fork=%s stats=%zu", cfg.reserve,
+           (ssize_t)cfg.recycle, paging_words[cfg.paging], fork_words[cfg.fork_mode], cfg.stats);
+}
+
+COLD static void config_load(void)
+{
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        const char *text = secure_getenv(settings[i].name);
+        const char *why = text ? parse_setting(&settings[i], text) : NULL;
+        if (why)
+            config_reject(settings[i].name, text, why);
+    }
+    const char *template = secure_getenv("BIGMAAC_TEMPLATE");
+    const char *why = template ? parse_template(template) : NULL;
+    if (!why)
+        why = check_folder();
+    if (why)
+        config_reject("BIGMAAC_TEMPLATE", template ? template : cfg.template, why);
+    if (cfg.min_fry > cfg.min_bigmaac) {
+        char text[32];
+        snprintf(text, sizeof text, "%zu", cfg.min_fry);
+        const char *given = secure_getenv("BIGMAAC_MIN_FRY_SIZE");
+        config_reject("BIGMAAC_MIN_FRY_SIZE", given ? given : text,
+                      "larger than BIGMAAC_MIN_BIGMAAC_SIZE");
+    }
+    if (cfg.verbose && !cfg.off)
+        config_tell();
+}
+
+/* ============================================================================================
+ * === MEMORY  the reservation, and anonymous memory for our own descriptors
+ *
+ * Only this section and FILE call mmap and friends. Descriptors live behind the reservation, so
+ * that one system call, lazily made, is all that start-up costs:
+ *
+ *     | boot | fries | bigmaacs || maps and extents of both spaces | slab descriptors |
+ *
+ * Everything starts PROT_NONE; what is used becomes readable in steps, so that neither strict
+ * overcommit nor mlockall pays for address space.
+ * ========================================================================================= */
+static const size_t boot_bytes = 256 * 1024;
+
+static struct mem {
+    /* Published last (release) by mem_reserve; 2^63 belongs to no user pointer until then. */
+    atomic_uintptr_t base; /* aligned to align_max */
+    atomic_size_t size;    /* bytes of boot + fries + bigmaacs */
+    size_t fry_end;        /* offset where the fries end and the bigmaacs begin */
+    size_t boot_used;      /* guarded by init: one thread boots */
+    bool boot_ready;       /* the boot pages are readable */
+    bool failed;           /* no address space to be had: pass everything through */
+} mem = {.base = (uintptr_t)1 << 63};
+
+static const int anon_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+/* Offset of p in the reservation; larger than any size for what isn't ours. */
+static ALWAYS_INLINE size_t mem_offset(const void *p)
+{
+    uintptr_t base = atomic_load_explicit(&mem.base, memory_order_acquire);
+    return (uintptr_t)p - base;
+}
+
+static ALWAYS_INLINE bool mem_owns(const void *p)
+{
+    size_t offset = mem_offset(p);
+    return offset < atomic_load_explicit(&mem.size, memory_order_relaxed);
+}
+
+static inline char *mem_at(size_t offset)
+{
+    return (char *)atomic_load_explicit(&mem.base, memory_order_relaxed) + offset;
+}
+
+/* A growing array in reserved address space. */
+struct pool {
+    char *start;      /* NULL until reserved */
+    size_t committed; /* readable bytes */
+    size_t limit;     /* reserved bytes */
+};
+
+/* Makes the first `bytes` of the pool readable; new memory is zero. False: out of memory. */
+static bool pool_commit(struct pool *p, size_t bytes)
+{
+    if (likely(bytes <= p->committed))
+        return true;
+    if (bytes > p->limit)
+        return false;
+    size_t step = min_size(max_size(p->committed / 4, 64 * kib), 4 * mib);
+    size_t to = min_size(round_up(bytes + step, page_size), p->limit);
+    if (mprotect(p->start + p->committed, to - p->committed, PROT_READ | PROT_WRITE) != 0) {
+        to = min_size(round_up(bytes, page_size), p->limit);
+        if (mprotect(p->start + p->committed, to - p->committed, PROT_READ | PROT_WRITE) != 0)
+            return false;
+    }
+    p->committed = to;
+    return true;
+}
+
+/* Advice to the kernel about memory of ours; our own madvise is for the program. */
+static bool mem_advise(size_t offset, size_t bytes, int advice)
+{
+    return syscall(SYS_madvise, mem_at(offset), bytes, advice) == 0;
+}
+
+/* Turns [offset, offset + bytes) of the reservation back into unreadable address space. */
+static bool mem_unmap(size_t offset, size_t bytes)
+{
+    return mmap(mem_at(offset), bytes, PROT_NONE, anon_flags | MAP_FIXED, -1, 0) != MAP_FAILED;
+}
+
+/* ============================================================================================
+ * === EXTENT  runs of pages in a space: split, merge, find a fit in constant time
+ *
+ * Extents tile a space without gaps. Each is described out of band by 32 bytes, linked to its
+ * neighbours by address. Free ones also hang in a bin of their size: one bin per page count
+ * below 64, above that 16 bins per doubling; a bitmap tells the bins that hold something, so a
+ * fit is found by scanning eight words. Free neighbours of the same kind and slot are merged at
+ * once. map[page] is the extent that starts at that page, 0 if none that is in use does.
+ *
+ * Everything here needs the lock of the space that it works on. Nothing makes system calls but
+ * pool_commit, once per several thousand extents.
+ * ========================================================================================= */
+enum extent_state {
+    EXTENT_UNUSED, /* the descriptor describes nothing */
+    EXTENT_FREE,   /* in a bin of its kind */
+    EXTENT_BUSY,   /* one thread works on it outside the lock */
+    EXTENT_LIVE,   /* the program's */
+    EXTENT_WARM,   /* freed, mapping and file kept for reuse */
+};
+
+enum extent_kind {
+    KIND_CLEAN, /* free: no file blocks behind it */
+    KIND_DIRTY, /* free: has blocks, and pages perhaps (fries only) */
+    KIND_COUNT
+};
+
+struct extent {
+    uint32_t page;      /* first page, counted from the start of the space */
+    uint32_t pages;     /* > 0 */
+    uint32_t prev;      /* neighbours by address; 0: none */
+    uint32_t next;      /* also chains unused descriptors */
+    uint32_t link_prev; /* in a bin or in a list of its owner's; 0: first */
+    uint32_t link_next; /* 0: last */
+    uint32_t aux;       /* in use: record of a bigmaac, or request's slack of a page run */
+    uint8_t state;      /* enum extent_state */
+    uint8_t kind;       /* enum extent_kind, of free ones */
+    uint8_t slot;       /* fries: which mapping is behind it; only equals are merged */
+    uint8_t flags;      /* its owner's */
+};
+_Static_assert(sizeof(struct extent) == 32, "two extents share a cache line");
+
+enum { BIN_EXACT = 64, BIN_SUB = 16, BIN_COUNT = BIN_EXACT + (32 - 6) * BIN_SUB };
+enum { BIN_WORDS = (BIN_COUNT + 63) / 64, BIN_PROBES = 8 };
+
+struct bins {
+    uint64_t filled[BIN_WORDS]; /* bit b: head[b] is not 0 */
+    uint32_t head[BIN_COUNT];   /* extents, last in first out */
+};
+
+struct space {
+    size_t start;             /* offset in the reservation, bytes */
+    uint32_t pages;           /* in all */
+    uint32_t extent_count;    /* descriptors ever used; number 0 is nobody */
+    uint32_t extent_unused;   /* chain of descriptors to use again */
+    struct pool map;          /* uint32_t per page */
+    struct pool extents;      /* struct extent */
+    struct bins free[KIND_COUNT];
+};
+
+static inline struct extent *extent_at(const struct space *s, uint32_t i)
+{
+    return (struct extent *)(void *)s->extents.start + i;
+}
+
+static inline size_t extent_offset(const struct space *s, const struct extent *e)
+{
+    return s->start + to_bytes(e->page);
+}
+
+static inline uint32_t extent_index(const struct space *s, const struct extent *e)
+{
+    return (uint32_t)(e - extent_at(s, 0));
+}
+
+/* The bin of extents with that many pages. */
+static inline unsigned bin_of(uint32_t pages)
+{
+    if (pages < BIN_EXACT)
+        return pages;
+    unsigned log = log2_floor(pages);
+    return BIN_EXACT + (log - 6) * BIN_SUB + ((pages >> (log - 4)) & (BIN_SUB - 1));
+}
+
+static void bins_insert(struct space *s, struct bins *b, uint32_t i)
+{
+    struct extent *e = extent_at(s, i);
+    unsigned bin = bin_of(e->pages);
+    uint32_t head = b->head[bin];
+    e->link_prev = 0;
+    e->link_next = head;
+    if (head)
+        extent_at(s, head)->link_prev = i;
+    b->head[bin] = i;
+    b->filled[bin / 64] |= (uint64_t)1 << (bin % 64);
+}
+
+static void bins_remove(struct space *s, struct bins *b, uint32_t i)
+{
+    struct extent *e = extent_at(s, i);
+    unsigned bin = bin_of(e->pages);
+    if (e->link_next)
+        extent_at(s, e->link_next)->link_prev = e->link_prev;
+    if (e->link_prev)
+        extent_at(s, e->link_prev)->link_next = e->link_next;
+    else if ((b->head[bin] = e->link_next) == 0)
+        b->filled[bin / 64] &= ~((uint64_t)1 << (bin % 64));
+}
+
+/* The first bin from `bin` on that holds something; BIN_COUNT if none does. */
+static unsigned bins_next(const struct bins *b, unsigned bin)
+{
+    if (bin >= BIN_COUNT)
+        return BIN_COUNT;
+    unsigned word = bin / 64;
+    uint64_t bits = b->filled[word] & (~(uint64_t)0 << (bin % 64));
+    while (!bits) {
+        if (++word == BIN_WORDS)
+            return BIN_COUNT;
+        bits = b->filled[word];
+    }
+    return word * 64 + (unsigned)__builtin_ctzl(bits);
+}
+
+static inline bool extent_fits(const struct extent *e, uint32_t pages, uint32_t align)
+{
+    uint32_t head = (uint32_t)(-(uint64_t)e->page & (align - 1));
+    return (uint64_t)head + pages <= e->pages;
+}
+
+/* The first of at most BIN_PROBES extents of one bin that fits; 0 if none does. */
+static uint32_t bin_probe(const struct space *s, uint32_t i, uint32_t pages, uint32_t align)
+{
+    for (int probes = BIN_PROBES; i && probes; probes--, i = extent_at(s, i)->link_next)
+        if (extent_fits(extent_at(s, i), pages, align))
+            return i;
+    return 0;
+}
+
+/* A good fit: some free extent of the smallest bins that has one. `align` is in pages, a power
+ * of 2. 0: none found. Page numbers align like addresses, since spaces start at align_max. */
+static uint32_t bins_find(const struct space *s, const struct bins *b, uint32_t pages,
+                          uint32_t align)
+{
+    unsigned last = bin_of((uint32_t)min_size((size_t)pages + align - 1, UINT32_MAX)) + 1;
+    unsigned bin = bins_next(b, bin_of(pages));
+    while (bin < BIN_COUNT) {
+        uint32_t found = bin_probe(s, b->head[bin], pages, align);
+        if (found)
+            return found;
+        bin = bins_next(b, bin < last || align == 1 ? bin + 1 : BIN_COUNT);
+    }
+    return 0;
+}
+
+/* A descriptor that describes nothing yet; 0 when there is no more memory for one. */
+static uint32_t extent_describe(struct space *s)
+{
+    uint32_t i = s->extent_unused;
+    if (i) {
+        s->extent_unused = extent_at(s, i)->next;
+        return i;
+    }
+    if (!pool_commit(&s->extents, (s->extent_count + 2) * sizeof(struct extent)))
+        return 0;
+    return ++s->extent_count;
+}
+
+static void extent_forget(struct space *s, uint32_t i)
+{
+    struct extent *e = extent_at(s, i);
+    e->state = EXTENT_UNUSED;
+    e->next = s->extent_unused;
+    s->extent_unused = i;
+}
+
+/* | e: pages ... | => | e: pages | rest: as e, in no bin |      Returns rest, 0: no memory. */
+static uint32_t extent_split(struct space *s, uint32_t i, uint32_t pages)
+{
+    uint32_t r = extent_describe(s);
+    if (!r)
+        return 0;
+    struct extent *e = extent_at(s, i), *rest = extent_at(s, r);
+    *rest = *e;
+    rest->page = e->page + pages;
+    rest->pages = e->pages - pages;
+    rest->prev = i;
+    rest->aux = 0;
+    if (rest->next)
+        extent_at(s, rest->next)->prev = r;
+    e->next = r;
+    e->pages = pages;
+    return r;
+}
+
+/* | e | next | => | e ............ | */
+static void extent_absorb_next(struct space *s, uint32_t i)
+{
+    struct extent *e = extent_at(s, i);
+    uint32_t n = e->next;
+    struct extent *next = extent_at(s, n);
+    e->pages += next->pages;
+    e->next = next->next;
+    if (e->next)
+        extent_at(s, e->next)->prev = i;
+    extent_forget(s, n);
+}
+
+static bool extent_mergeable(const struct space *s, uint32_t i, const struct extent *with)
+{
+    const struct extent *e = extent_at(s, i);
+    return i && e->state == EXTENT_FREE && e->kind == with->kind && e->slot == with->slot &&
+           (uint64_t)e->pages + with->pages < UINT32_MAX;
+}
+
+/* Puts an extent that is in no bin among the free ones, merged with its free neighbours.
+ * Returns the free extent that it became part of. */
+static uint32_t extent_release(struct space *s, uint32_t i, enum extent_kind kind)
+{
+    struct extent *e = extent_at(s, i);
+    struct bins *b = &s->free[kind];
+    e->state = EXTENT_FREE;
+    e->kind = (uint8_t)kind;
+    if (extent_mergeable(s, e->next, e)) { /* | e | free | => | free | */
+        bins_remove(s, b, e->next);
+        extent_absorb_next(s, i);
+    }
+    if (extent_mergeable(s, e->prev, e)) { /* | free | e | => | free | */
+        i = e->prev;
+        bins_remove(s, b, i);
+        extent_absorb_next(s, i);
+    }
+    bins_insert(s, b, i);
+    return i;
+}
+
+/* In the map: an extent in use began here and was freed. */
+static const uint32_t map_freed = UINT32_MAX;
+
+static inline uint32_t *map_entry(const struct space *s, uint32_t page)
+{
+    return (uint32_t *)(void *)s->map.start + page;
+}
+
+/* Takes a free extent out of its bin and cuts `pages` aligned pages out of it. What is left on
+ * either side stays free. False: no descriptor to be had, nothing changed for the caller. */
+static uint32_t extent_take(struct space *s, uint32_t i, uint32_t pages, uint32_t align)
+{
+    struct extent *e = extent_at(s, i);
+    enum extent_kind kind = e->kind;
+    uint32_t head = (uint32_t)(-(uint64_t)e->page & (align - 1));
+    if (!pool_commit(&s->map, ((size_t)e->page + head + pages) * sizeof(uint32_t)))
+        return 0;
+    bins_remove(s, &s->free[kind], i);
+    if (head) { /* | head | e ... | */
+        uint32_t rest = extent_split(s, i, head);
+        bins_insert(s, &s->free[kind], i);
+        if (!rest)
+            return 0;
+        i = rest;
+        e = extent_at(s, i);
+    }
+    if (e->pages > pages) { /* | e: pages | tail | */
+        uint32_t tail = extent_split(s, i, pages);
+        if (!tail) {
+            extent_release(s, i, kind);
+            return 0;
+        }
+        bins_insert(s, &s->free[kind], tail);
+    }
+    e->state = EXTENT_BUSY;
+    *map_entry(s, e->page) = i;
+    return i;
+}
+
+/* Allocates pages in the space, from free extents of that kind. Returns a BUSY extent in the
+ * map, 0: none fits, or no memory for descriptors. */
+static uint32_t extent_alloc(struct space *s, enum extent_kind kind, uint32_t pages, uint32_t align)
+{
+    uint32_t i = bins_find(s, &s->free[kind], pages, align);
+    return i ? extent_take(s, i, pages, align) : 0;
+}
+
+/* Gives an extent in use back. */
+static uint32_t extent_free(struct space *s, uint32_t i, enum extent_kind kind)
+{
+    *map_entry(s, extent_at(s, i)->page) = map_freed;
+    return extent_release(s, i, kind);
+}
+
+/* | e | free ... | => | e: pages | free |    False: the neighbour is in use or too small. */
+static bool extent_grow(struct space *s, uint32_t i, uint32_t pages)
+{
+    struct extent *e = extent_at(s, i);
+    uint32_t n = e->next, more = pages - e->pages;
+    struct extent *next = extent_at(s, n);
+    if (!n || next->state != EXTENT_FREE || next->pages < more || next->slot != e->slot)
+        return false;
+    if (!pool_commit(&s->map, ((size_t)e->page + pages) * sizeof(uint32_t)))
+        return false;
+    enum extent_kind kind = next->kind;
+    bins_remove(s, &s->free[kind], n);
+    if (next->pages > more) {
+        next->page += more;
+        next->pages -= more;
+        e->pages = pages;
+        bins_insert(s, &s->free[kind], n);
+    } else {
+        extent_absorb_next(s, i);
+    }
+    return true;
+}
+
+/* | e ........ | => | e: pages | free |      Keeps e as it is when there is no descriptor. */
+static bool extent_trim(struct space *s, uint32_t i, uint32_t pages, enum extent_kind kind)
+{
+    if (pages == extent_at(s, i)->pages)
+        return true;
+    uint32_t tail = extent_split(s, i, pages);
+    if (tail)
+        extent_release(s, tail, kind);
+    return tail != 0;
+}
+
+/* The extent that a pointer to its first byte names, 0: nothing in use starts there. */
+static uint32_t extent_lookup(const struct space *s, size_t offset)
+{
+    size_t page = to_pages(offset - s->start);
+    if (offset & (page_size - 1) || (page + 1) * sizeof(uint32_t) > s->map.committed)
+        return 0;
+    uint32_t i = *map_entry(s, (uint32_t)page);
+    return i != map_freed ? i : 0;
+}
+
+/* The extent in use that contains the offset; 0: none does. Walks the list: for messages and
+ * rare calls only. */
+static uint32_t extent_containing(const struct space *s, size_t offset)
+{
+    uint32_t page = (uint32_t)to_pages(offset - s->start);
+    for (uint32_t i = 1; i <= s->extent_count; i++) {
+        const struct extent *e = extent_at(s, i);
+        if (e->state != EXTENT_UNUSED && page - e->page < e->pages)
+            return i;
+    }
+    return 0;
+}
+
+/* The extent at page 0. */
+static uint32_t extent_first(const struct space *s)
+{
+    for (uint32_t i = 1; i <= s->extent_count; i++)
+        if (extent_at(s, i)->state != EXTENT_UNUSED && extent_at(s, i)->page == 0)
+            return i;
+    return 0;
+}
+
+/* One free extent that covers the whole space. The pools must be reserved. */
+static bool space_open(struct space *s, size_t start, size_t bytes)
+{
+    s->start = start;
+    s->pages = (uint32_t)to_pages(bytes);
+    uint32_t i = extent_describe(s);
+    if (!i)
+        return false;
+    *extent_at(s, i) = (struct extent){.pages = s->pages};
+    extent_release(s, i, KIND_CLEAN);
+    return true;
+}
+
+#ifdef BIGMAAC_PREFIX
+/* Walks every structure of the space; returns what is wrong with it, NULL if nothing is. */
+static const char *extent_check(const struct space *s)
+{
+    uint32_t seen = 0, free_seen = 0, unused = 0;
+    uint64_t page = 0;
+    for (uint32_t i = extent_first(s), prev = 0; i; prev = i, i = extent_at(s, i)->next, seen++) {
+        const struct extent *e = extent_at(s, i);
+        if (e->page != page || e->prev != prev || e->pages == 0)
+            return "extents don't tile the space";
+        if (e->state == EXTENT_FREE) {
+            free_seen++;
+            if (prev && extent_mergeable(s, prev, e))
+                return "free neighbours were not merged";
+        } else if (*map_entry(s, e->page) != i) {
+            return "the map misses an extent in use";
+        }
+        page += e->pages;
+    }
+    for (uint32_t i = s->extent_unused; i; i = extent_at(s, i)->next)
+        unused++;
+    if (page != s->pages || seen + unused != s->extent_count)
+        return "extents were lost";
+    for (int kind = 0; kind < KIND_COUNT; kind++)
+        for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
+            bool filled = s->free[kind].filled[bin / 64] >> (bin % 64) & 1;
+            if (filled != (s->free[kind].head[bin] != 0))
+                return "a bin's bit is wrong";
+            for (uint32_t i = s->free[kind].head[bin]; i; i = extent_at(s, i)->link_next) {
+                const struct extent *e = extent_at(s, i);
+                if (e->state != EXTENT_FREE || e->kind != kind || bin_of(e->pages) != bin)
+                    return "an extent hangs in the wrong bin";
+                free_seen--;
+            }
+        }
+    return free_seen ? "a free extent hangs in no bin" : NULL;
+}
+#endif
+
+/* ============================================================================================
+ * === FILE  swap files: unlinked, close-on-exec, 0600, on a high descriptor
+ *
+ * Calls return a reason, REASON_NONE for success; it becomes an errno for the program and a
+ * line of the statistics. No lock is needed: a file belongs to an extent that is BUSY, or to
+ * the fries, whose lock its callers hold.
+ * ========================================================================================= */
+enum reason {
+    REASON_NONE,
+    REASON_DISK_FULL,
+    REASON_NO_FOLDER,
+    REASON_ADDRESS_SPACE,
+    REASON_FILE_SIZE,
+    REASON_DESCRIPTORS,
+    REASON_MAPPINGS,
+    REASON_MEMORY,
+    REASON_FORK,
+    REASON_COUNT
+};
+
+static const char *const reason_names[REASON_COUNT] = {
+    "none", "disk-full", "no-folder", "address-space", "file-size-limit",
+    "descriptors", "mappings", "memory", "fork",
+};
+
+struct file {
+    int fd; /* -1: none */
+    dev_t dev;
+    ino_t ino;
+};
+
+static struct folder {
+    atomic_bool probed;       /* the fields below are right */
+    bool memory;              /* tmpfs, ramfs: swapping there is no use */
+    bool no_copy_on_write;    /* btrfs: ask for it */
+    atomic_bool no_tmpfile;   /* O_TMPFILE failed, or does harm (ZFS) */
+    atomic_bool no_fallocate; /* reserve by looking at the free space */
+    atomic_bool told_memory, told_unusable;
+    atomic_size_t files;      /* open now */
+    atomic_size_t bytes;      /* of all of them, as allocated by us */
+    atomic_size_t bytes_peak;
+} folder;
+
+static const long magic_zfs = 0x2fc12fc1, magic_btrfs = 0x9123683e;
+
+static bool is_memory_fs(long magic) { return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC; }
+
+/* Looks at the swap folder once, when the first file is needed. */
+COLD static void folder_probe(void)
+{
+    char path[sizeof cfg.template];
+    struct statfs fs;
+    template_folder(path, sizeof path);
+    if (statfs(path, &fs) != 0)
+        return;
+    if (is_memory_fs((long)fs.f_type) && !cfg.template_set && access("/var/tmp", W_OK | X_OK) == 0) {
+        struct statfs other;
+        if (statfs("/var/tmp", &other) == 0 && !is_memory_fs((long)other.f_type)) {
+            snprintf(cfg.template, sizeof cfg.template, "/var/tmp/bigmaac.XXXXXXXX");
+            fs = other;
+        }
+    }
+    folder.memory = is_memory_fs((long)fs.f_type);
+    folder.no_copy_on_write = (long)fs.f_type == magic_btrfs;
+    if ((long)fs.f_type == magic_zfs)
+        folder.no_tmpfile = true; /* it never writes dirty mapped pages of unnamed files back */
+    atomic_store(&folder.probed, true);
+    if (folder.memory && first_time(&folder.told_memory))
+        report("%s is in memory (tmpfs): nothing is swapped there; set BIGMAAC_TEMPLATE to a "
+               "folder on a disk", path);
+}
+
+static enum reason reason_of(int err)
+{
+    switch (err) {
+    case 0:
+        return REASON_NONE;
+    case ENOSPC:
+    case EDQUOT:
+        return REASON_DISK_FULL;
+    case EFBIG:
+        return REASON_FILE_SIZE;
+    case EMFILE:
+    case ENFILE:
+        return REASON_DESCRIPTORS;
+    case ENOMEM:
+        return REASON_MAPPINGS;
+    case EAGAIN:
+        return REASON_MEMORY;
+    default:
+        return REASON_NO_FOLDER;
+    }
+}
+
+/* A folder that can't hold our files shows at the first use: told once. */
+static enum reason file_failed(const char *call, int err)
+{
+    enum reason why = reason_of(err);
+    if (why == REASON_NO_FOLDER && first_time(&folder.told_unusable))
+        report("BIGMAAC_TEMPLATE=\"%s\": %s: %s; large requests fail with ENOMEM", cfg.template,
+               call, strerrordesc_np(err) ? strerrordesc_np(err) : "unknown error");
+    else if (cfg.verbose)
+        report("%s in %s: %s", call, cfg.template, strerrordesc_np(err) ? strerrordesc_np(err) : "");
+    return why;
+}
+
+static int file_open_unnamed(void)
+{
+    char path[sizeof cfg.template];
+    template_folder(path, sizeof path);
+    return (int)syscall(SYS_openat, AT_FDCWD, path, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+}
+
+/* mkostemp and unlink, without glibc's cancellation point. */
+static int file_open_named(void)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
+    char path[sizeof cfg.template];
+    size_t n = strlen(cfg.template), xs = n;
+    memcpy(path, cfg.template, n + 1);
+    while (xs && path[xs - 1] == 'X')
+        xs--;
+    for (int attempt = 0; attempt < 100; attempt++) {
+        unsigned char bytes[64] = {0};
+        size_t count = min_size(n - xs, sizeof bytes);
+        if (syscall(SYS_getrandom, bytes, count, 0) != (long)count)
+            return -1;
+        for (size_t i = 0; i < count; i++)
+            path[xs + i] = letters[bytes[i] % (sizeof letters - 1)];
+        int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+        if (fd >= 0) {
+            syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+            return fd;
+        }
+        if (errno != EEXIST)
+            return -1;
+    }
+    return -1;
+}
+
+/* Moves a descriptor out of the way of the program: above what select() can hold if the limit
+ * allows, never among the standard ones. */
+static int file_raise(int fd, size_t limit)
+{
+    int want = limit > 4096 ? 2048 : (int)(limit / 2);
+    int high = (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, want);
+    if (high < 0 && fd <= STDERR_FILENO)
+        high = (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (high < 0)
+        return fd > STDERR_FILENO ? fd : -1;
+    syscall(SYS_close, fd);
+    return high;
+}
+
+static size_t limit_of(int resource)
+{
+    struct rlimit limit;
+    if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return SIZE_MAX;
+    return limit.rlim_cur;
+}
+
+/* Makes an empty swap file. At most half of the descriptors are ours, the rest the program's. */
+static enum reason file_create(struct file *f)
+{
+    f->fd = -1;
+    size_t limit = limit_of(RLIMIT_NOFILE);
+    if (atomic_load(&folder.files) >= limit / 2)
+        return REASON_DESCRIPTORS;
+    if (!atomic_load_explicit(&folder.probed, memory_order_acquire))
+        folder_probe();
+    int fd = -1;
+    if (!folder.no_tmpfile) {
+        fd = file_open_unnamed();
+        if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EINVAL))
+            folder.no_tmpfile = true;
+        else if (fd < 0)
+            return file_failed("open", errno);
+    }
+    if (fd < 0 && (fd = file_open_named()) < 0)
+        return file_failed("open", errno);
+    int high = file_raise(fd, limit);
+    struct stat st;
+    if (high < 0 || fstat(high, &st) != 0) {
+        syscall(SYS_close, high < 0 ? fd : high);
+        return REASON_DESCRIPTORS;
+    }
+    if (folder.no_copy_on_write) {
+        int flags = FS_NOCOW_FL;
+        ioctl(high, FS_IOC_SETFLAGS, &flags); /* slower without, not wrong */
+    }
+    *f = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino};
+    atomic_fetch_add(&folder.files, 1);
+    return REASON_NONE;
+}
+
+/* The program may have closed our descriptor, and may use its number for a file of its own. */
+static bool file_valid(const struct file *f)
+{
+    struct stat st;
+    return f->fd >= 0 && fstat(f->fd, &st) == 0 && st.st_dev == f->dev && st.st_ino == f->ino;
+}
+
+static void file_close(struct file *f)
+{
+    if (f->fd < 0)
+        return;
+    if (file_valid(f))
+        syscall(SYS_close, f->fd);
+    f->fd = -1;
+    atomic_fetch_sub(&folder.files, 1);
+}
+
+static void folder_count(size_t more, size_t less)
+{
+    size_t now = atomic_fetch_add(&folder.bytes, more - less) + more - less;
+    size_t peak = atomic_load_explicit(&folder.bytes_peak, memory_order_relaxed);
+    while (now > peak && more && !atomic_compare_exchange_weak(&folder.bytes_peak, &peak, now))
+        ;
+}
+
+/* Without fallocate: there must be room now, with a margin; nobody guarantees it later. */
+static int file_room(const struct file *f, size_t bytes)
+{
+    struct statfs fs;
+    if (fstatfs(f->fd, &fs) != 0)
+        return errno;
+    size_t margin = 16 * mib, room = (size_t)fs.f_bavail * (size_t)fs.f_bsize;
+    return room < margin || room - margin < bytes ? ENOSPC : 0;
+}
+
+static int file_allocate(const struct file *f, size_t offset, size_t bytes)
+{
+    if (!cfg.reserve || folder.no_fallocate)
+        return EOPNOTSUPP;
+    while (syscall(SYS_fallocate, f->fd, 0, offset, bytes) != 0)
+        if (errno != EINTR)
+            return errno;
+    return 0;
+}
+
+/* Makes [offset, offset + bytes) part of the file, with its disk blocks reserved unless the
+ * user or the file system declines. The size limit is looked at first: going beyond it would
+ * raise SIGXFSZ. `size_now` is the file's size. */
+static enum reason file_extend(const struct file *f, size_t offset, size_t bytes, size_t size_now)
+{
+    if (offset + bytes > limit_of(RLIMIT_FSIZE))
+        return REASON_FILE_SIZE;
+    int err = file_allocate(f, offset, bytes);
+    if (err == EOPNOTSUPP || err == ENOSYS || err == EINVAL) {
+        err = 0;
+        if (cfg.reserve) {
+            folder.no_fallocate = true;
+            err = file_room(f, bytes);
+        }
+        if (!err && offset + bytes > size_now && ftruncate(f->fd, (off_t)(offset + bytes)) != 0)
+            err = errno;
+    }
+    return err ? file_failed("reserving disk space", err) : REASON_NONE;
+}
+
+/* Gives the blocks of a range back; the range reads zero afterwards. */
+static bool file_punch(const struct file *f, size_t offset, size_t bytes)
+{
+    return syscall(SYS_fallocate, f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes) == 0;
+}
+
+/* Makes a range read zero and keeps its blocks reserved. */
+static bool file_zero(const struct file *f, size_t offset, size_t bytes)
+{
+    return !folder.no_fallocate && cfg.reserve &&
+           syscall(SYS_fallocate, f->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, bytes) == 0;
+}
+
+/* Maps [offset, offset + bytes) of the file at `at` of the reservation. `sharing` is MAP_SHARED
+ * or, for what a fork has frozen, MAP_PRIVATE. */
+static enum reason file_map(const struct file *f, size_t at, size_t bytes, size_t offset, int sharing)
+{
+    void *p = mmap(mem_at(at), bytes, PROT_READ | PROT_WRITE, sharing | MAP_FIXED | MAP_NORESERVE,
+                   f->fd, (off_t)offset);
+    return p != MAP_FAILED ? REASON_NONE : file_failed("mmap", errno);
+}
+
+/* Writes memory to the file at the same distance from its start as from `from`. */
+static enum reason file_write(const struct file *f, const char *from, size_t bytes, size_t offset)
+{
+    for (size_t done = 0; done < bytes;) {
+        long n = syscall(SYS_pwrite64, f->fd, from + done, bytes - done, offset + done);
+        if (n < 0 && errno != EINTR)
+            return file_failed("write", errno);
+        if (n > 0)
+            done += (size_t)n;
+    }
+    return REASON_NONE;
+}
+
+/* ============================================================================================
+ * === LOCKS  the gate, and what every slow operation does first and last
+ * ========================================================================================= */
+static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+
+static atomic_uint op_waiting; /* threads before the gate: as good as stopped (MONITOR) */
+
+struct op {
+    sigset_t signals;
+    int err;
+};
+
+/* Starts a slow operation: no signal handler of this thread runs until it ends (it could call
+ * malloc or fork while we hold a lock), and no fork happens meanwhile. Not recursive. */
+static void op_begin(struct op *op)
+{
+    sigset_t all;
+    op->err = errno;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &op->signals);
+    atomic_fetch_add(&op_waiting, 1);
+    pthread_rwlock_rdlock(&gate);
+    atomic_fetch_sub(&op_waiting, 1);
+}
+
+static void op_end(struct op *op)
+{
+    pthread_rwlock_unlock(&gate);
+    pthread_sigmask(SIG_SETMASK, &op->signals, NULL);
+    errno = op->err;
+}
+
+/* Counters for BIGMAAC_STATS and bigmaac_stats; each is atomic for itself. */
+static struct counters {
+    atomic_size_t bigmaacs, bigmaac_bytes, bigmaac_peak;
+    atomic_size_t fries, fry_bytes, fry_peak;
+    atomic_size_t passed, grown, moved, recycled, brought_home;
+    atomic_size_t fell_count[REASON_COUNT], fell_bytes[REASON_COUNT];
+} count;
+
+static void count_peak(atomic_size_t *now, atomic_size_t *peak, size_t more, size_t less)
+{
+    size_t value = atomic_fetch_add_explicit(now, more - less, memory_order_relaxed) + more - less;
+    size_t high = atomic_load_explicit(peak, memory_order_relaxed);
+    while (value > high && more > less && !atomic_compare_exchange_weak(peak, &high, value))
+        ;
+}
+
+static inline void count_one(atomic_size_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+/* A request that was ours by size, and is served by the next malloc or not at all. */
+COLD static void count_fell(enum reason why, size_t bytes)
+{
+    count_one(&count.fell_count[why]);
+    atomic_fetch_add(&count.fell_bytes[why], bytes);
+    static atomic_bool told[REASON_COUNT];
+    if (cfg.verbose && first_time(&told[why]))
+        report("a request of %zu bytes could not be served from disk: %s (told once per reason)",
+               bytes, reason_names[why]);
+}
+
+/* ============================================================================================
+ * === ROOM  how much memory the process may fill before the kernel has to page
+ *
+ * The smallest of the machine's available memory and what the memory cgroups (v1 or v2, all
+ * levels) leave, in both cases with our own page cache counted as usable. Read at most every
+ * 200 ms; the answer is a guide, so races between threads are harmless.
+ * ========================================================================================= */
+static struct room {
+    atomic_size_t bytes;    /* last answer */
+    atomic_uint_fast64_t read_ms; /* when; 0: never */
+    atomic_bool found;      /* cgroup is right */
+    bool v2;
+    char cgroup[384];       /* folder of our memory cgroup; "": none */
+} room;
+
+static const uint64_t room_fresh_ms = 200;
+
+/* Reads a small file of the kernel's whole. Returns its length; 0: not there. */
+static size_t read_text(const char *path, char *text, size_t space)
+{
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    size_t used = 0;
+    for (long n = 1; fd >= 0 && n > 0 && used < space - 1; used += n > 0 ? (size_t)n : 0)
+        n = syscall(SYS_read, fd, text + used, space - 1 - used);
+    text[used] = 0;
+    if (fd >= 0)
+        syscall(SYS_close, fd);
+    return used;
+}
+
+/* The number behind `name` at the start of a line; `missing` if there is no such line. */
+static size_t text_value(const char *text, const char *name, size_t missing)
+{
+    size_t n = strlen(name);
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, n) == 0)
+            return strtoul(line + n, NULL, 10);
+    }
+    return missing;
+}
+
+static bool file_exists(const char *folder_path, const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder_path, name);
+    return access(path, R_OK) == 0;
+}
+
+/* Finds the folder of our memory cgroup. In a container the path of /proc/self/cgroup may be
+ * the host's, and the mount shows our own group at its top. */
+COLD static void room_find_cgroup(void)
+{
+    char text[4096];
+    read_text("/proc/self/cgroup", text, sizeof text);
+    for (char *line = text, *next; line && *line; line = next) {
+        if ((next = strchr(line, '\n')))
+            *next++ = 0;
+        char *names = strchr(line, ':');
+        char *path = names ? strchr(names + 1, ':') : NULL;
+        if (!path)
+            continue;
+        *path++ = 0;
+        bool v1 = strstr(names + 1, "memory") != NULL;
+        if (!v1 && names[1])
+            continue;
+        const char *top = v1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
+        const char *usage = v1 ? "memory.usage_in_bytes" : "memory.current";
+        char full[384];
+        snprintf(full, sizeof full, "%s%s", top, strcmp(path, "/") ? path : "");
+        if (!file_exists(full, usage))
+            snprintf(full, sizeof full, "%s", top);
+        if (file_exists(full, usage)) {
+            snprintf(room.cgroup, sizeof room.cgroup, "%s", full);
+            room.v2 = !v1;
+        }
+        if (v1)
+            break;
+    }
+    atomic_store(&room.found, true);
+}
+
+static size_t cgroup_number(const char *path, const char *name, size_t missing)
+{
+    char file[512], text[64];
+    snprintf(file, sizeof file, "%s/%s", path, name);
+    if (!read_text(file, text, sizeof text) || !isdigit((unsigned char)text[0]))
+        return missing;
+    return strtoul(text, NULL, 10);
+}
+
+/* What one level leaves: its limit less what is in use there and can't be dropped. */
+static size_t cgroup_room(const char *path)
+{
+    size_t limit = cgroup_number(path, room.v2 ? "memory.max" : "memory.limit_in_bytes", SIZE_MAX);
+    if (room.v2)
+        limit = min_size(limit, cgroup_number(path, "memory.high", SIZE_MAX));
+    if (limit >= (size_t)1 << 60)
+        return SIZE_MAX;
+    size_t used = cgroup_number(path, room.v2 ? "memory.current" : "memory.usage_in_bytes", 0);
+    char file[512], text[4096];
+    snprintf(file, sizeof file, "%s/memory.stat", path);
+    read_text(file, text, sizeof text);
+    size_t cache = text_value(text, room.v2 ? "file " : "total_cache ", 0);
+    size_t shmem = text_value(text, room.v2 ? "shmem " : "total_shmem ", 0);
+    cache = cache > shmem ? cache - shmem : 0;
+    used = used > cache ? used - cache : 0;
+    return limit > used ? limit - used : 0;
+}
+
+static size_t room_read(void)
+{
+    char text[4096];
+    if (!atomic_load(&room.found))
+        room_find_cgroup();
+    read_text("/proc/meminfo", text, sizeof text);
+    size_t least = text_value(text, "MemAvailable:", SIZE_MAX >> 10) << 10;
+    char path[384];
+    snprintf(path, sizeof path, "%s", room.cgroup);
+    size_t top = strlen(room.v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory");
+    while (strlen(path) >= top) { /* every level up to the root may have a limit */
+        least = min_size(least, cgroup_room(path));
+        char *slash = strrchr(path, '/');
+        if (!slash)
+            break;
+        *slash = 0;
+    }
+    return least;
+}
+
+/* Bytes that this process's data may take before paging begins. */
+static size_t room_bytes(void)
+{
+    uint64_t now = now_ms();
+    if (now - atomic_load(&room.read_ms) > room_fresh_ms || !atomic_load(&room.read_ms)) {
+        atomic_store(&room.read_ms, now);
+        atomic_store(&room.bytes, room_read());
+    }
+    return atomic_load(&room.bytes);
+}
+
+/* ============================================================================================
+ * === BIG  bigmaacs: an extent, a file and a mapping each
+ *
+ * The record of a bigmaac is reached from its extent (aux). big.lock guards the space, the
+ * records' chains and the warm list; a record whose extent is BUSY belongs to one thread.
+ *
+ *     FREE --alloc--> BUSY --publish--> LIVE --claim--> BUSY --destroy--> FREE
+ *                      ^                                 |
+ *                      +--------- take --- WARM <-- put -+
+ *
+ * From 2 MiB on, extents are whole multiples of 2 MiB: large pages and page-table moves need
+ * it, and address space costs nothing. File and mapping cover only what was asked for.
+ * ========================================================================================= */
+struct big {
+    size_t size;         /* bytes the program asked for */
+    size_t mapped;       /* bytes of the file, all mapped; a multiple of the page size */
+    struct file file;    /* mapped MAP_SHARED; once frozen, MAP_PRIVATE */
+    struct file own;     /* frozen ones: where changed granules come home to; fd -1: none */
+    uint64_t *home;      /* bit per granule: mapped MAP_SHARED from `own`; NULL: none is */
+    uint32_t extent;     /* in big.space */
+    uint32_t next;       /* chain of unused records */
+    uint32_t warm_older; /* records freed before and after this one, while WARM; 0: none */
+    uint32_t warm_newer;
+    uint64_t freed_ms;   /* when it became WARM */
+    bool in_use;         /* BUSY, LIVE or WARM: for those who walk the records */
+    bool ordinary;       /* opted out: private anonymous memory at the same address */
+    bool frozen;         /* a fork has shared `file` with another process: never write to it */
+    bool own_frozen;     /* and `own` as well */
+    uint8_t advice;      /* enum bigmaac_advice of the program */
+};
+
+static struct {
+    pthread_mutex_t lock;
+    struct space space;
+    struct pool records;      /* struct big; number 0 is nobody */
+    uint32_t record_count;    /* ever used */
+    uint32_t record_unused;   /* chain */
+    uint32_t records_in_use;
+    uint32_t warm_oldest, warm_newest;
+    size_t live_bytes;        /* mapped bytes of LIVE and BUSY records */
+    size_t warm_bytes;        /* and of WARM ones */
+    uint32_t map_limit;       /* records that vm.max_map_count leaves room for */
+    struct bins warm;         /* WARM extents by their pages */
+} big = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static inline struct big *big_at(uint32_t i)
+{
+    return (struct big *)(void *)big.records.start + i;
+}
+
+static inline uint32_t big_index(const struct big *r) { return (uint32_t)(r - big_at(0)); }
+static inline struct extent *big_extent(const struct big *r) { return extent_at(&big.space, r->extent); }
+static inline size_t big_offset(const struct big *r) { return extent_offset(&big.space, big_extent(r)); }
+static inline size_t big_capacity(const struct big *r) { return to_bytes(big_extent(r)->pages); }
+
+/* Address space for that many bytes of file. */
+static inline size_t big_span(size_t bytes)
+{
+    return bytes < huge_size ? bytes : round_up(bytes, huge_size);
+}
+
+/* A quarter of the mappings are for bigmaacs, since each may cost a gap beside it as well. */
+COLD static uint32_t big_read_map_limit(void)
+{
+    char text[32];
+    size_t most = read_text("/proc/sys/vm/max_map_count", text, sizeof text) ? strtoul(text, NULL, 10)
+                                                                          : 65530;
+    return (uint32_t)min_size(most / 4, 1 << 20);
+}
+
+/* Requires big.lock. 0: no more records, or none that the kernel has mappings for. */
+static uint32_t big_record_new(void)
+{
+    if (!big.map_limit)
+        big.map_limit = big_read_map_limit();
+    if (big.records_in_use >= big.map_limit)
+        return 0;
+    uint32_t i = big.record_unused;
+    if (i)
+        big.record_unused = big_at(i)->next;
+    else if (pool_commit(&big.records, (big.record_count + 2) * sizeof(struct big)))
+        i = ++big.record_count;
+    if (i) {
+        *big_at(i) = (struct big){.file.fd = -1, .own.fd = -1, .in_use = true};
+        big.records_in_use++;
+    }
+    return i;
+}
+
+/* Requires big.lock. */
+static void big_record_forget(struct big *r)
+{
+    r->in_use = false;
+    r->next = big.record_unused;
+    big.record_unused = big_index(r);
+    big.records_in_use--;
+}
+
+/* A BUSY extent with a record, for `bytes` of file. NULL: *why says what ran out. */
+static struct big *big_reserve(size_t bytes, size_t align, enum reason *why)
+{
+    size_t span = big_span(bytes);
+    align = max_size(align, bytes < huge_size ? page_size : huge_size);
+    *why = REASON_ADDRESS_SPACE;
+    if (span < bytes || to_pages(span) >= big.space.pages)
+        return NULL;
+    struct big *r = NULL;
+    pthread_mutex_lock(&big.lock);
+    uint32_t i = big_record_new();
+    if (!i)
+        *why = REASON_MAPPINGS;
+    uint32_t e = i ? extent_alloc(&big.space, KIND_CLEAN, (uint32_t)to_pages(span),
+                                  (uint32_t)to_pages(align)) : 0;
+    if (e) {
+        r = big_at(i);
+        r->extent = e;
+        r->mapped = bytes;
+        extent_at(&big.space, e)->aux = i;
+        big.live_bytes += bytes;
+        *why = REASON_NONE;
+    } else if (i) {
+        big_record_forget(big_at(i));
+    }
+    pthread_mutex_unlock(&big.lock);
+    return r;
+}
+
+/* Undoes big_reserve. The range must be unmapped, the file closed. */
+static void big_unreserve(struct big *r)
+{
+    pthread_mutex_lock(&big.lock);
+    big.live_bytes -= r->mapped;
+    extent_free(&big.space, r->extent, KIND_CLEAN);
+    big_record_forget(r);
+    pthread_mutex_unlock(&big.lock);
+}
+
+/* Memory for the granules' bits, straight from the kernel: blocks this large are few. */
+static size_t home_bytes(const struct big *r)
+{
+    return round_up((r->mapped / huge_size + 64) / 8, page_size);
+}
+
+static void big_close_files(struct big *r)
+{
+    size_t bytes = r->file.fd >= 0 ? r->mapped : 0;
+    for (size_t w = 0; r->home && w <= r->mapped / huge_size / 64; w++)
+        bytes += (size_t)__builtin_popcountl(r->home[w]) * huge_size;
+    folder_count(0, bytes);
+    file_close(&r->file);
+    file_close(&r->own);
+    if (r->home)
+        munmap(r->home, home_bytes(r));
+    r->home = NULL;
+    r->frozen = r->own_frozen = false;
+}
+
+/* Gives a BUSY bigmaac's address space, memory, file and disk blocks back. Deleting a large
+ * file takes long: no lock is held. */
+static void big_destroy(struct big *r)
+{
+    mem_unmap(big_offset(r), r->mapped);
+    big_close_files(r);
+    big_unreserve(r);
+}
+
+/* The kernel's first guess at the access: nothing is known yet. */
+static void big_advise_kernel(const struct big *r, size_t from, size_t bytes)
+{
+    static const int fixed[] = {MADV_NORMAL, MADV_HUGEPAGE, MADV_NORMAL, MADV_RANDOM};
+    int advice = fixed[cfg.paging];
+    if (advice != MADV_NORMAL)
+        mem_advise(big_offset(r) + from, bytes, advice);
+}
+
+/* File and mapping for a fresh BUSY record. */
+static enum reason big_back(struct big *r)
+{
+    enum reason why = file_create(&r->file);
+    if (why)
+        return why;
+    why = file_extend(&r->file, 0, r->mapped, 0);
+    if (!why)
+        why = file_map(&r->file, big_offset(r), r->mapped, 0, MAP_SHARED);
+    if (why)
+        file_close(&r->file);
+    else
+        folder_count(r->mapped, 0);
+    return why;
+}
+
+/* Publishes a BUSY record as the program's block of `size` bytes. */
+static void *big_publish(struct big *r, size_t size)
+{
+    void *p = mem_at(big_offset(r));
+    r->size = size;
+    count_one(&count.bigmaacs);
+    count_peak(&count.bigmaac_bytes, &count.bigmaac_peak, size, 0);
+    pthread_mutex_lock(&big.lock);
+    big_extent(r)->state = EXTENT_LIVE;
+    pthread_mutex_unlock(&big.lock);
+    return p;
+}
+
+/* Takes the live bigmaac that starts at p for one operation; NULL: none does. */
+static struct big *big_claim(const void *p)
+{
+    struct big *r = NULL;
+    pthread_mutex_lock(&big.lock);
+    uint32_t i = extent_lookup(&big.space, mem_offset(p));
+    if (i && extent_at(&big.space, i)->state == EXTENT_LIVE) {
+        extent_at(&big.space, i)->state = EXTENT_BUSY;
+        r = big_at(extent_at(&big.space, i)->aux);
+    }
+    pthread_mutex_unlock(&big.lock);
+    return r;
+}
+
+/* Ends an operation that big_claim began. */
+static void big_unclaim(struct big *r)
+{
+    pthread_mutex_lock(&big.lock);
+    big_extent(r)->state = EXTENT_LIVE;
+    pthread_mutex_unlock(&big.lock);
+}
+
+/* --- warm bigmaacs: freed, but mapped and resident, for the next request of that size -------- */
+
+static const uint64_t warm_keep_ms = 1000;  /* reuse is soon or never; writeback starts later */
+static const size_t warm_clear_max = (size_t)256 << 20; /* above, calloc gets a fresh file */
+
+/* Requires big.lock. */
+static void warm_unlink(struct big *r)
+{
+    bins_remove(&big.space, &big.warm, r->extent);
+    if (r->warm_older)
+        big_at(r->warm_older)->warm_newer = r->warm_newer;
+    else
+        big.warm_oldest = r->warm_newer;
+    if (r->warm_newer)
+        big_at(r->warm_newer)->warm_older = r->warm_older;
+    else
+        big.warm_newest = r->warm_older;
+    big.warm_bytes -= r->mapped;
+    big.live_bytes += r->mapped;
+    big_extent(r)->state = EXTENT_BUSY;
+}
+
+/* May that much more dead data stay in memory? Only where the live data leaves plenty. */
+static bool warm_allowed(size_t bytes)
+{
+    if (cfg.recycle != recycle_auto && big.warm_bytes + bytes > cfg.recycle)
+        return false;
+    size_t all = big.live_bytes + big.warm_bytes; /* `bytes` is part of the live ones */
+    size_t usable = room_bytes() / 4 * 3;
+    return all <= usable && big.warm_bytes + bytes <= usable / 2;
+}
+
+/* Keeps a freed BUSY bigmaac warm. False: the caller destroys it. */
+static bool warm_put(struct big *r)
+{
+    if (cfg.recycle == 0 || r->ordinary || r->frozen || !warm_allowed(r->mapped))
+        return false;
+    r->freed_ms = now_ms();
+    pthread_mutex_lock(&big.lock);
+    bins_insert(&big.space, &big.warm, r->extent);
+    r->warm_newer = 0;
+    r->warm_older = big.warm_newest;
+    if (big.warm_newest)
+        big_at(big.warm_newest)->warm_newer = big_index(r);
+    else
+        big.warm_oldest = big_index(r);
+    big.warm_newest = big_index(r);
+    big.warm_bytes += r->mapped;
+    big.live_bytes -= r->mapped;
+    big_extent(r)->state = EXTENT_WARM;
+    pthread_mutex_unlock(&big.lock);
+    return true;
+}
+
+/* A warm bigmaac for the request, BUSY; at most an eighth of it is waste. NULL: none fits. */
+static struct big *warm_take(size_t bytes, size_t align)
+{
+    struct big *r = NULL;
+    size_t span = big_span(bytes);
+    align = max_size(align, page_size);
+    pthread_mutex_lock(&big.lock);
+    if (big.warm_bytes) {
+        uint32_t i = bins_find(&big.space, &big.warm, (uint32_t)to_pages(span),
+                               (uint32_t)to_pages(align));
+        struct big *found = i ? big_at(extent_at(&big.space, i)->aux) : NULL;
+        bool aligned = found && (big_offset(found) & (align - 1)) == 0;
+        if (aligned && found->mapped >= bytes && found->mapped - bytes <= bytes / 8) {
+            r = found;
+            warm_unlink(r);
+        }
+    }
+    pthread_mutex_unlock(&big.lock);
+    if (r)
+        count_one(&count.recycled);
+    return r;
+}
+
+/* Drops the warm bigmaacs freed before `before` (now_ms). Returns whether others are left. */
+static bool warm_expire(uint64_t before)
+{
+    for (;;) {
+        struct big *r = NULL;
+        pthread_mutex_lock(&big.lock);
+        bool any = big.warm_oldest != 0;
+        if (any && big_at(big.warm_oldest)->freed_ms < before) {
+            r = big_at(big.warm_oldest);
+            warm_unlink(r);
+        }
+        pthread_mutex_unlock(&big.lock);
+        if (!r)
+            return any;
+        big_destroy(r);
+    }
+}
+
+/* --- the operations ------------------------------------------------------------------------ */
+
+/* Zeroes what calloc gets from the warm list. */
+static void big_clear(struct big *r, size_t bytes)
+{
+    if (bytes <= warm_clear_max || !file_valid(&r->file) || !file_zero(&r->file, 0, r->mapped))
+        memset(mem_at(big_offset(r)), 0, bytes);
+}
+
+/* Allocates a bigmaac. `align` is a power of 2 up to align_max. Returns NULL and *why. */
+static void *big_alloc(size_t size, size_t align, bool zero, enum reason *why)
+{
+    size_t bytes = round_up(size, page_size);
+    struct big *r = warm_take(bytes, align);
+    if (r) {
+        if (zero)
+            big_clear(r, bytes);
+        return big_publish(r, size);
+    }
+    r = big_reserve(bytes, align, why);
+    if (!r)
+        return NULL;
+    *why = big_back(r);
+    if (*why == REASON_DISK_FULL && big.warm_bytes) { /* warm files hold disk space */
+        warm_expire(UINT64_MAX);
+        *why = big_back(r);
+    }
+    if (*why) {
+        big_unreserve(r);
+        return NULL;
+    }
+    big_advise_kernel(r, 0, r->mapped);
+    return big_publish(r, size);
+}
+
+/* Frees the bigmaac at p. False: p starts none. */
+static bool big_free(void *p)
+{
+    struct big *r = big_claim(p);
+    if (!r)
+        return false;
+    count_peak(&count.bigmaac_bytes, &count.bigmaac_peak, 0, r->size);
+    if (big.warm_oldest)
+        warm_expire(now_ms() - warm_keep_ms);
+    if (!warm_put(r))
+        big_destroy(r);
+    return true;
+}
+
+/* A new file with the content of the block, mapped over it: for blocks whose descriptor the
+ * program has closed, and for frozen ones. The kernel keeps the old file until nobody maps it. */
+static enum reason big_refile(struct big *r)
+{
+    struct file fresh;
+    enum reason why = file_create(&fresh);
+    if (why)
+        return why;
+    why = file_extend(&fresh, 0, r->mapped, 0);
+    if (!why)
+        why = file_write(&fresh, mem_at(big_offset(r)), r->mapped, 0);
+    if (!why)
+        why = file_map(&fresh, big_offset(r), r->mapped, 0, MAP_SHARED);
+    if (why) {
+        file_close(&fresh);
+        return why;
+    }
+    big_close_files(r);
+    folder_count(r->mapped, 0);
+    r->file = fresh;
+    return REASON_NONE;
+}
+
+/* Moves the pages to a roomier extent. Where mremap can't, mapping the file there does the
+ * same, only that the pages are looked up again. Nothing is copied. */
+static enum reason big_move(struct big *r, size_t bytes)
+{
+    uint32_t old = r->extent, roomy = 0;
+    size_t from = big_offset(r);
+    size_t spans[] = {big_span(bytes + bytes / 2), big_span(bytes)};
+    pthread_mutex_lock(&big.lock);
+    for (int i = 0; i < 2 && !roomy && to_pages(spans[i]) < big.space.pages; i++)
+        roomy = extent_alloc(&big.space, KIND_CLEAN, (uint32_t)to_pages(spans[i]),
+                             (uint32_t)to_pages(spans[i] < huge_size ? page_size : huge_size));
+    if (roomy)
+        extent_at(&big.space, roomy)->aux = big_index(r);
+    pthread_mutex_unlock(&big.lock);
+    if (!roomy)
+        return REASON_ADDRESS_SPACE;
+    size_t to = extent_offset(&big.space, extent_at(&big.space, roomy));
+    bool moved = mremap(mem_at(from), r->mapped, r->mapped,
+                        MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, mem_at(to)) != MAP_FAILED;
+    enum reason why = moved ? REASON_NONE : file_map(&r->file, to, r->mapped, 0, MAP_SHARED);
+    if (!why)
+        mem_unmap(from, r->mapped);
+    pthread_mutex_lock(&big.lock);
+    r->extent = why ? old : roomy;
+    extent_free(&big.space, why ? roomy : old, KIND_CLEAN);
+    pthread_mutex_unlock(&big.lock);
+    if (!why)
+        count_one(&count.moved);
+    return why;
+}
+
+/* Address space for `bytes` of file, in place or elsewhere. */
+static enum reason big_make_room(struct big *r, size_t bytes)
+{
+    if (bytes <= big_capacity(r))
+        return REASON_NONE;
+    pthread_mutex_lock(&big.lock);
+    bool grown = to_pages(big_span(bytes)) < big.space.pages &&
+                 (big_offset(r) & (huge_size - 1)) == 0 &&
+                 extent_grow(&big.space, r->extent, (uint32_t)to_pages(big_span(bytes)));
+    pthread_mutex_unlock(&big.lock);
+    return grown ? REASON_NONE : big_move(r, bytes);
+}
+
+static enum reason big_grow(struct big *r, size_t bytes)
+{
+    enum reason why = !r->frozen && file_valid(&r->file) ? REASON_NONE : big_refile(r);
+    if (why)
+        return why;
+    size_t more = bytes - r->mapped;
+    why = file_extend(&r->file, r->mapped, more, r->mapped);
+    if (!why)
+        why = big_make_room(r, bytes);
+    if (!why)
+        why = file_map(&r->file, big_offset(r) + r->mapped, more, r->mapped, MAP_SHARED);
+    if (why) {
+        if (ftruncate(r->file.fd, (off_t)r->mapped) != 0)
+            file_failed("giving disk space back", errno);
+        return why;
+    }
+    big_advise_kernel(r, r->mapped, more);
+    folder_count(more, 0);
+    pthread_mutex_lock(&big.lock);
+    r->mapped = bytes;
+    big.live_bytes += more;
+    pthread_mutex_unlock(&big.lock);
+    count_one(&count.grown);
+    return REASON_NONE;
+}
+
+/* Gives the tail back: blocks, pages and address space. */
+static void big_shrink(struct big *r, size_t bytes)
+{
+    if (r->home)
+        return; /* parts have come home: the bits would not fit any more, so it stays larger */
+    size_t tail = r->mapped - bytes, at = big_offset(r) + bytes;
+    bool valid = file_valid(&r->file);
+    if (!r->frozen && !valid)
+        mem_advise(at, tail, MADV_REMOVE); /* needs no descriptor */
+    if (!mem_unmap(at, tail))
+        return; /* out of mappings: the block just stays larger */
+    if (!r->frozen && valid && ftruncate(r->file.fd, (off_t)bytes) != 0)
+        file_failed("giving disk space back", errno);
+    folder_count(0, tail);
+    pthread_mutex_lock(&big.lock);
+    r->mapped = bytes;
+    big.live_bytes -= tail;
+    extent_trim(&big.space, r->extent, (uint32_t)to_pages(big_span(bytes)), KIND_CLEAN);
+    pthread_mutex_unlock(&big.lock);
+}
+
+/* Resizes a claimed bigmaac. The block is unharmed when a reason comes back. */
+static enum reason big_resize(struct big *r, size_t size)
+{
+    size_t bytes = round_up(size, page_size);
+    enum reason why = REASON_NONE;
+    if (bytes > r->mapped)
+        why = big_grow(r, bytes);
+    else if (bytes < r->mapped)
+        big_shrink(r, bytes);
+    if (!why) {
+        count_peak(&count.bigmaac_bytes, &count.bigmaac_peak, size, r->size);
+        r->size = size;
+    }
+    return why;
+}
+
+/* ============================================================================================
+ * === FRY  small blocks: slabs and page runs in one shared file
+ *
+ * Requests up to 64 KiB come from slabs, one size class each; larger ones are page runs.
+ *
+ *     slab     | block | block | block | ... |     in the file, only the program's bytes
+ *     struct   header, free bits, remote bits      in ordinary memory
+ *
+ * A slab belongs to one heap, a heap to one thread. The owner allocates and frees by plain bit
+ * operations. Another thread frees by setting the remote bit and then adding to the remote
+ * count; the one that raises it from 0 pushes the slab on the owner's stack of visitors, where
+ * the owner collects it. A slab dies only when all its frees were counted, so nobody can still
+ * be about to push it. When a thread ends, its heap becomes idle (fry.lock): the next thread
+ * takes it over whole, and until then any thread in need of a slab may steal from it.
+ *
+ * Who may touch what: a heap and the plain fields of its slabs - the owner; idle heaps and
+ * everything of theirs - whoever holds fry.lock; remote bits, count and visitors - anybody.
+ * ========================================================================================= */
+enum {
+    CLASS_COUNT = 80,
+    CLASS_LINEAR = 8,          /* 16, 32 ... 128, then eight classes per doubling */
+    SLAB_MAX = 64 * 1024,      /* the largest class */
+    SLAB_BYTES = 64 * 1024,    /* of slabs with small blocks */
+    SLAB_WORDS = 64,           /* bitmap words at most: the summary has 64 bits */
+    META_UNIT = 64,
+};
+
+static const uint32_t map_slab = 1u << 31;  /* in the map: page of a slab; below it the unit */
+
+struct slab {
+    char *start;
+    uint64_t reciprocal;          /* block index = (offset * reciprocal) >> 40 */
+    uint64_t summary;             /* bit w: free[w] is not 0 */
+    _Atomic(struct heap *) owner;
+    struct slab *next, *prev;     /* in the owner's list of its class, while listed */
+    uint32_t size;                /* bytes of a block */
+    uint32_t used;                /* blocks given out and not yet counted as free */
+    atomic_uint remote;           /* frees by other threads, not yet collected */
+    uint16_t blocks;
+    uint16_t words;
+    uint16_t hint;                /* the word to allocate from */
+    uint8_t class;
+    bool listed;                  /* may have free blocks */
+    uint32_t extent;
+    struct slab *visitor_next;    /* in the owner's stack; also chains unused descriptors */
+    uint64_t free[];              /* free bits [words], then remote bits [words] */
+};
+
+struct heap {
+    struct slab *bin[CLASS_COUNT];    /* slabs that may have free blocks; &slab_none at the end */
+    _Atomic(struct slab *) visitors;  /* slabs with remote frees */
+    size_t taken;                     /* fries given out, for the statistics */
+    struct heap *next_idle, *next_all;
+    atomic_bool idle;
+};
+
+static struct class_info {
+    uint32_t size;         /* bytes of a block */
+    uint32_t pages;        /* of a slab */
+    uint32_t blocks;       /* in a slab */
+    uint32_t units;        /* of its descriptor */
+    struct slab *unused;   /* descriptors to use again; fry.lock */
+} classes[CLASS_COUNT];    /* all but `unused` are fixed once fry_open returns */
+
+static struct {
+    pthread_mutex_t lock;
+    struct space space;
+    struct pool meta;          /* descriptors of slabs and heaps, META_UNIT bytes each */
+    uint32_t meta_units;       /* used */
+    struct file file;          /* what new blocks are made in; fd -1: none yet */
+    size_t file_bytes;         /* its size */
+    uint32_t dirty_pages;      /* in free extents of KIND_DIRTY */
+    uint64_t purged_ms;        /* when the last purge ran */
+    size_t run_bytes;          /* in page runs now */
+    size_t slab_bytes;         /* in slabs now */
+    struct heap *idle, *all;   /* chains of heaps */
+    pthread_key_t key;         /* its destructor makes a thread's heap idle */
+    atomic_bool open;
+} fry = {.lock = PTHREAD_MUTEX_INITIALIZER, .file.fd = -1};
+
+/* Stands at the end of every bin, so that the fast path needs no test for NULL. */
+static struct slab slab_none;
+
+static __thread struct heap *heap_self __attribute__((tls_model("initial-exec")));
+
+static inline unsigned class_of(size_t size)
+{
+    if (size <= 16 * CLASS_LINEAR)
+        return size ? (unsigned)((size - 1) / 16) : 0;
+    unsigned log = log2_floor(size - 1);
+    return CLASS_LINEAR + (log - 7) * 8 + (unsigned)((size - 1) >> (log - 3) & 7);
+}
+
+static size_t class_size(unsigned c)
+{
+    if (c < CLASS_LINEAR)
+        return (c + 1) * 16;
+    return (size_t)(9 + (c - CLASS_LINEAR) % 8) << (4 + (c - CLASS_LINEAR) / 8);
+}
+
+/* The shortest slab from SLAB_BYTES or 16 blocks up that wastes at most a 64th at its end. */
+COLD static void class_plan(struct class_info *k, size_t size)
+{
+    size_t least = round_up(max_size(SLAB_BYTES, 16 * size), page_size), best = least;
+    for (size_t bytes = least; bytes < 2 * least; bytes += page_size) {
+        if (bytes % size * best < best % size * bytes)
+            best = bytes;
+        if (best % size * 64 <= best)
+            break;
+    }
+    size_t blocks = min_size(best / size, 64 * SLAB_WORDS);
+    size_t words = (blocks + 63) / 64;
+    size_t bytes = sizeof(struct slab) + 2 * words * sizeof(uint64_t);
+    *k = (struct class_info){.size = (uint32_t)size, .pages = (uint32_t)to_pages(best),
+                             .blocks = (uint32_t)blocks,
+                             .units = (uint32_t)(round_up(bytes, META_UNIT) / META_UNIT)};
+}
+
+static inline _Atomic uint64_t *slab_remote(const struct slab *s)
+{
+    return (_Atomic uint64_t *)(uintptr_t)(s->free + s->words);
+}
+
+static inline void *meta_at(uint32_t unit) { return fry.meta.start + (size_t)unit * META_UNIT; }
+static inline uint32_t meta_unit(const void *p)
+{
+    return (uint32_t)(((const char *)p - fry.meta.start) / META_UNIT);
+}
+
+/* Requires fry.lock. Zeroed memory for a descriptor; NULL: none left. */
+static void *meta_new(uint32_t units)
+{
+    if (!pool_commit(&fry.meta, ((size_t)fry.meta_units + units) * META_UNIT))
+        return NULL;
+    void *p = meta_at(fry.meta_units);
+    fry.meta_units += units;
+    return p;
+}
+
+/* --- pages: the file grows with use, freed pages go back after a while ----------------------- */
+
+static const uint64_t purge_ms = 500;   /* free pages are punched after one to two of these */
+static const uint8_t flag_aged = 1;     /* extent flag: was free at the last purge */
+static const uint8_t flag_slab = 2;     /* extent flag: aux is the unit of a slab */
+static const size_t fry_chunk_max = (size_t)8 << 20;
+static const uint8_t slot_current = 1; /* extent slot: mapped to fry.file; 0: not, or frozen */
+
+/* Requires fry.lock. Disk blocks for pages that have none; pages that the current file is not
+ * mapped at yet are mapped first. */
+static enum reason fry_back(struct extent *x, uint32_t pages)
+{
+    enum reason why = fry.file.fd < 0 ? file_create(&fry.file) : REASON_NONE;
+    size_t from = to_bytes(x->page), bytes = to_bytes(pages);
+    if (!why)
+        why = file_extend(&fry.file, from, bytes, fry.file_bytes);
+    if (!why && x->slot != slot_current)
+        why = file_map(&fry.file, fry.space.start + from, bytes, from, MAP_SHARED);
+    if (!why) {
+        fry.file_bytes = max_size(fry.file_bytes, from + bytes);
+        folder_count(bytes, 0);
+        x->slot = slot_current;
+    }
+    return why;
+}
+
+/* Pages to back in one go: a sixteenth of what is there, so that the file follows the use. */
+static uint32_t fry_chunk(uint32_t pages)
+{
+    size_t used = fry.run_bytes + fry.slab_bytes;
+    size_t chunk = min_size(max_size(used / 16, 256 * kib), fry_chunk_max);
+    return (uint32_t)max_size(pages, to_pages(chunk));
+}
+
+/* Requires fry.lock. A BUSY extent with blocks behind it; *zeroed when it reads zero. */
+static uint32_t fry_pages(uint32_t pages, uint32_t align, bool *zeroed, enum reason *why)
+{
+    struct space *s = &fry.space;
+    uint32_t e = extent_alloc(s, KIND_DIRTY, pages, align);
+    *zeroed = !e;
+    *why = REASON_NONE;
+    if (e) {
+        fry.dirty_pages -= pages;
+        return e;
+    }
+    uint32_t take = align == 1 ? fry_chunk(pages) : pages;
+    e = extent_alloc(s, KIND_CLEAN, take, align);
+    if (!e && take > pages)
+        e = extent_alloc(s, KIND_CLEAN, take = pages, align);
+    if (!e) {
+        *why = REASON_ADDRESS_SPACE;
+        return 0;
+    }
+    *why = fry_back(extent_at(s, e), take);
+    if (*why && take > pages && extent_trim(s, e, pages, KIND_CLEAN))
+        *why = fry_back(extent_at(s, e), take = pages);
+    if (*why) {
+        extent_free(s, e, KIND_CLEAN);
+        return 0;
+    }
+    if (take > pages && extent_trim(s, e, pages, KIND_DIRTY))
+        fry.dirty_pages += take - pages;
+    return e;
+}
+
+/* Requires fry.lock. The pages keep their blocks for a while. */
+static void fry_pages_free(uint32_t e)
+{
+    extent_at(&fry.space, e)->flags = 0;
+    fry.dirty_pages += extent_at(&fry.space, e)->pages;
+    e = extent_free(&fry.space, e, KIND_DIRTY);
+    extent_at(&fry.space, e)->flags = 0; /* merged with older neighbours it is young again */
+}
+
+/* Requires fry.lock. Gives the blocks of one free extent back. */
+static bool fry_punch(uint32_t e)
+{
+    struct extent *x = extent_at(&fry.space, e);
+    if (!file_valid(&fry.file)) {
+        if (!mem_advise(extent_offset(&fry.space, x), to_bytes(x->pages), MADV_REMOVE))
+            return false;
+    } else if (!file_punch(&fry.file, to_bytes(x->page), to_bytes(x->pages))) {
+        return false;
+    }
+    folder_count(0, to_bytes(x->pages));
+    fry.dirty_pages -= x->pages;
+    bins_remove(&fry.space, &fry.space.free[KIND_DIRTY], e);
+    x->flags = 0;
+    extent_release(&fry.space, e, KIND_CLEAN);
+    return true;
+}
+
+/* Requires fry.lock. Punches what was already free at the last purge; the rest ages. */
+static void fry_purge(void)
+{
+    struct bins *b = &fry.space.free[KIND_DIRTY];
+    for (unsigned bin = bins_next(b, 0); bin < BIN_COUNT; bin = bins_next(b, bin + 1))
+        for (uint32_t e = b->head[bin], next; e; e = next) {
+            next = extent_at(&fry.space, e)->link_next;
+            if (!(extent_at(&fry.space, e)->flags & flag_aged))
+                extent_at(&fry.space, e)->flags |= flag_aged;
+            else if (!fry_punch(e))
+                return;
+        }
+}
+
+/* Requires fry.lock. */
+static void fry_purge_if_due(void)
+{
+    if (!fry.dirty_pages)
+        return;
+    uint64_t now = now_ms();
+    if (now - fry.purged_ms < purge_ms)
+        return;
+    fry.purged_ms = now;
+    fry_purge();
+}
+
+/* --- slabs ----------------------------------------------------------------------------------- */
+
+static void slab_list(struct heap *h, struct slab *s)
+{
+    struct slab *head = h->bin[s->class];
+    s->prev = NULL;
+    s->next = head;
+    if (head != &slab_none)
+        head->prev = s;
+    h->bin[s->class] = s;
+    s->listed = true;
+}
+
+static void slab_unlist(struct heap *h, struct slab *s)
+{
+    if (s->next != &slab_none)
+        s->next->prev = s->prev;
+    if (s->prev)
+        s->prev->next = s->next;
+    else
+        h->bin[s->class] = s->next;
+    s->listed = false;
+}
+
+/* Requires fry.lock. A new slab of h's, listed; NULL and *why when there are no pages. */
+static struct slab *slab_new(struct heap *h, unsigned c, enum reason *why)
+{
+    struct class_info *k = &classes[c];
+    bool zeroed;
+    uint32_t e = fry_pages(k->pages, 1, &zeroed, why);
+    if (!e)
+        return NULL;
+    struct slab *s = k->unused;
+    if (s) {
+        k->unused = s->visitor_next;
+    } else if (!(s = meta_new(k->units))) {
+        fry_pages_free(e);
+        *why = REASON_MEMORY;
+        return NULL;
+    }
+    struct extent *x = extent_at(&fry.space, e);
+    x->state = EXTENT_LIVE;
+    x->flags = flag_slab;
+    x->aux = meta_unit(s);
+    memset(s, 0, k->units * META_UNIT);
+    s->start = mem_at(extent_offset(&fry.space, x));
+    s->reciprocal = ((uint64_t)1 << 40) / k->size + 1;
+    s->size = k->size;
+    s->blocks = (uint16_t)k->blocks;
+    s->words = (uint16_t)((k->blocks + 63) / 64);
+    s->class = (uint8_t)c;
+    s->extent = e;
+    for (unsigned w = 0; w < s->words; w++)
+        s->free[w] = ~(uint64_t)0;
+    if (k->blocks % 64)
+        s->free[s->words - 1] = ((uint64_t)1 << (k->blocks % 64)) - 1;
+    s->summary = s->words == 64 ? ~(uint64_t)0 : ((uint64_t)1 << s->words) - 1;
+    atomic_store(&s->owner, h);
+    for (uint32_t p = 0; p < k->pages; p++)
+        *map_entry(&fry.space, x->page + p) = map_slab | x->aux;
+    fry.slab_bytes += to_bytes(k->pages);
+    slab_list(h, s);
+    return s;
+}
+
+/* Requires fry.lock. The slab is empty and unlisted. */
+static void slab_destroy(struct slab *s)
+{
+    struct extent *x = extent_at(&fry.space, s->extent);
+    fry.slab_bytes -= to_bytes(x->pages);
+    for (uint32_t p = 0; p < x->pages; p++)
+        *map_entry(&fry.space, x->page + p) = map_freed;
+    fry_pages_free(s->extent);
+    s->visitor_next = classes[s->class].unused;
+    classes[s->class].unused = s;
+}
+
+/* Takes the remote frees of a slab of h's that came off the stack of visitors. */
+static void slab_collect(struct slab *s)
+{
+    uint32_t n = atomic_exchange_explicit(&s->remote, 0, memory_order_acq_rel);
+    for (unsigned w = 0; w < s->words; w++) {
+        uint64_t bits = atomic_load_explicit(&slab_remote(s)[w], memory_order_relaxed);
+        if (!bits)
+            continue;
+        bits = atomic_exchange_explicit(&slab_remote(s)[w], 0, memory_order_acquire);
+        s->free[w] |= bits;
+        s->summary |= (uint64_t)1 << w;
+    }
+    s->used -= n;
+}
+
+static void heap_push_visitor(struct heap *h, struct slab *s)
+{
+    struct slab *top = atomic_load_explicit(&h->visitors, memory_order_relaxed);
+    do
+        s->visitor_next = top;
+    while (!atomic_compare_exchange_weak_explicit(&h->visitors, &top, s, memory_order_acq_rel,
+                                                  memory_order_relaxed));
+}
+
+/* Requires fry.lock. One empty slab of a class stays where it is the only one of a live heap. */
+static void slab_retire(struct heap *h, struct slab *s)
+{
+    if (h->bin[s->class] == s && s->next == &slab_none && !atomic_load(&h->idle))
+        return;
+    slab_unlist(h, s);
+    slab_destroy(s);
+}
+
+/* Requires fry.lock. Collects all remote frees of h's slabs. A slab that was stolen meanwhile
+ * goes on to its new owner. */
+static void heap_collect(struct heap *h)
+{
+    struct slab *s = atomic_exchange_explicit(&h->visitors, NULL, memory_order_acq_rel);
+    for (struct slab *next; s; s = next) {
+        next = s->visitor_next;
+        struct heap *owner = atomic_load_explicit(&s->owner, memory_order_relaxed);
+        if (owner != h) {
+            heap_push_visitor(owner, s);
+            continue;
+        }
+        slab_collect(s);
+        if (!s->listed)
+            slab_list(h, s);
+        if (s->used == 0)
+            slab_retire(h, s);
+    }
+}
+
+/* Requires fry.lock. A slab with free blocks from an idle heap. */
+static struct slab *slab_steal(struct heap *h, unsigned c)
+{
+    for (struct heap *from = fry.idle; from; from = from->next_idle) {
+        heap_collect(from);
+        struct slab *s = from->bin[c];
+        if (s == &slab_none)
+            continue;
+        slab_unlist(from, s);
+        atomic_store_explicit(&s->owner, h, memory_order_release);
+        slab_list(h, s);
+        return s;
+    }
+    return NULL;
+}
+
+/* Drops the slabs at the head of the bin that turned out to be full. */
+static inline bool bin_skip_full(struct heap *h, unsigned c)
+{
+    struct slab *s;
+    while ((s = h->bin[c]) != &slab_none && !s->summary)
+        slab_unlist(h, s);
+    return s != &slab_none;
+}
+
+static inline void *slab_take(struct heap *h, struct slab *s)
+{
+    unsigned w = s->hint;
+    uint64_t bits = s->free[w];
+    if (unlikely(!bits)) {
+        w = (unsigned)__builtin_ctzl(s->summary);
+        s->hint = (uint16_t)w;
+        bits = s->free[w];
+    }
+    unsigned bit = (unsigned)__builtin_ctzl(bits);
+    bits &= bits - 1;
+    s->free[w] = bits;
+    if (unlikely(!bits))
+        s->summary &= ~((uint64_t)1 << w);
+    s->used++;
+    h->taken++;
+    return s->start + (size_t)(w * 64 + bit) * s->size;
+}
+
+/* The slow way to a block: remote frees, other heaps' slabs, a new slab, in this order. */
+static NOINLINE void *fry_take_slow(struct heap *h, unsigned c, enum reason *why)
+{
+    if (bin_skip_full(h, c))
+        return slab_take(h, h->bin[c]);
+    struct op op;
+    op_begin(&op);
+    pthread_mutex_lock(&fry.lock);
+    if (atomic_load_explicit(&h->visitors, memory_order_relaxed))
+        heap_collect(h);
+    fry_purge_if_due();
+    bool found = bin_skip_full(h, c) || slab_steal(h, c) || slab_new(h, c, why);
+    void *p = found && bin_skip_full(h, c) ? slab_take(h, h->bin[c]) : NULL;
+    pthread_mutex_unlock(&fry.lock);
+    op_end(&op);
+    return p;
+}
+
+/* A block of class c for a thread with a heap. */
+static ALWAYS_INLINE void *fry_take(struct heap *h, unsigned c, enum reason *why)
+{
+    struct slab *s = h->bin[c];
+    if (likely(s->summary))
+        return slab_take(h, s);
+    return fry_take_slow(h, c, why);
+}
+
+/* --- freeing --------------------------------------------------------------------------------- */
+
+/* The block of the slab that p starts; UINT32_MAX: p is inside one, or behind the last. */
+static ALWAYS_INLINE uint32_t slab_block(const struct slab *s, const void *p)
+{
+    uint64_t offset = (uint64_t)((const char *)p - s->start);
+    uint32_t i = (uint32_t)(offset * s->reciprocal >> 40);
+    return likely((uint64_t)i * s->size == offset && i < s->blocks) ? i : UINT32_MAX;
+}
+
+/* The slab that contains the offset; NULL: none does. */
+static ALWAYS_INLINE struct slab *slab_containing(size_t offset)
+{
+    size_t at = to_pages(offset - fry.space.start) * sizeof(uint32_t);
+    if (unlikely(at >= fry.space.map.committed))
+        return NULL;
+    uint32_t entry = *(uint32_t *)(void *)(fry.space.map.start + at);
+    if (unlikely(!(entry & map_slab) || entry == map_freed))
+        return NULL;
+    return meta_at(entry & ~map_slab);
+}
+
+/* True while block i of the slab is the program's, as far as one look can tell. */
+static ALWAYS_INLINE bool slab_is_taken(const struct slab *s, uint32_t i)
+{
+    uint64_t remote = atomic_load_explicit(&slab_remote(s)[i / 64], memory_order_relaxed);
+    return !((s->free[i / 64] | remote) >> (i % 64) & 1);
+}
+
+/* After an own free: the slab gets listed again, or it is empty. */
+static NOINLINE void slab_settle(struct heap *h, struct slab *s)
+{
+    if (!s->listed)
+        slab_list(h, s);
+    if (s->used || (h->bin[s->class] == s && s->next == &slab_none))
+        return;
+    struct op op;
+    op_begin(&op);
+    pthread_mutex_lock(&fry.lock);
+    slab_retire(h, s);
+    fry_purge_if_due();
+    pthread_mutex_unlock(&fry.lock);
+    op_end(&op);
+}
+
+/* The owner is idle, and this may have been the last block in use. */
+static NOINLINE void heap_collect_idle(struct heap *h)
+{
+    struct op op;
+    op_begin(&op);
+    pthread_mutex_lock(&fry.lock);
+    if (atomic_load(&h->idle))
+        heap_collect(h);
+    pthread_mutex_unlock(&fry.lock);
+    op_end(&op);
+}
+
+/* Frees a block of a slab of another thread's. False: it was free already. */
+static NOINLINE bool slab_free_remote(struct slab *s, uint32_t i)
+{
+    uint64_t bit = (uint64_t)1 << (i % 64);
+    if (s->free[i / 64] & bit)
+        return false;
+    if (atomic_fetch_or_explicit(&slab_remote(s)[i / 64], bit, memory_order_release) & bit)
+        return false;
+    uint32_t used = s->used; /* a guess: the owner may be changing it */
+    uint32_t before = atomic_fetch_add_explicit(&s->remote, 1, memory_order_acq_rel);
+    if (before && before + 1 != used)
+        return true; /* whoever raised it from 0 has told the owner; don't touch s any more */
+    struct heap *owner = atomic_load_explicit(&s->owner, memory_order_acquire);
+    if (before == 0)
+        heap_push_visitor(owner, s);
+    if (atomic_load_explicit(&owner->idle, memory_order_acquire))
+        heap_collect_idle(owner);
+    return true;
+}
+
+/* Frees block i. False: it was free already. */
+static ALWAYS_INLINE bool slab_free(struct slab *s, uint32_t i)
+{
+    struct heap *h = heap_self;
+    if (unlikely(atomic_load_explicit(&s->owner, memory_order_relaxed) != h || !h))
+        return slab_free_remote(s, i);
+    if (unlikely(!slab_is_taken(s, i)))
+        return false;
+    unsigned w = i / 64;
+    s->free[w] |= (uint64_t)1 << (i % 64);
+    s->summary |= (uint64_t)1 << w;
+    s->hint = (uint16_t)w;
+    if (unlikely(--s->used == 0 || !s->listed))
+        slab_settle(h, s);
+    return true;
+}
+
+/* --- heaps ------------------------------------------------------------------------------------ */
+
+/* Requires fry.lock. */
+static struct heap *heap_new(void)
+{
+    struct heap *h = meta_new((uint32_t)(round_up(sizeof *h, META_UNIT) / META_UNIT));
+    if (!h)
+        return NULL;
+    for (unsigned c = 0; c < CLASS_COUNT; c++)
+        h->bin[c] = &slab_none;
+    h->next_all = fry.all;
+    fry.all = h;
+    return h;
+}
+
+/* Gives the calling thread a heap: an idle one, or a new one. NULL: no memory for it. */
+static NOINLINE struct heap *heap_get(void)
+{
+    struct op op;
+    op_begin(&op);
+    pthread_mutex_lock(&fry.lock);
+    struct heap *h = fry.idle;
+    if (h) {
+        fry.idle = h->next_idle;
+        atomic_store(&h->idle, false);
+    } else {
+        h = heap_new();
+    }
+    heap_self = h;
+    pthread_mutex_unlock(&fry.lock);
+    op_end(&op);
+    if (h) {
+        int err = errno;
+        pthread_setspecific(fry.key, h); /* may call calloc, which finds heap_self */
+        errno = err;
+    }
+    return h;
+}
+
+/* Requires fry.lock. Makes h idle: empty slabs go back, the others wait for the next thread. */
+static void heap_retire(struct heap *h)
+{
+    atomic_store(&h->idle, true);
+    heap_collect(h);
+    for (unsigned c = 0; c < CLASS_COUNT; c++)
+        for (struct slab *s = h->bin[c], *next; s != &slab_none; s = next) {
+            next = s->next;
+            if (s->used == 0)
+                slab_retire(h, s);
+        }
+    h->next_idle = fry.idle;
+    fry.idle = h;
+}
+
+/* Thread-specific data's destructor. A later destructor may make the thread a new heap. */
+static void heap_leave(void *heap)
+{
+    struct op op;
+    op_begin(&op);
+    pthread_mutex_lock(&fry.lock);
+    if (heap_self == heap)
+        heap_self = NULL;
+    heap_retire(heap);
+    pthread_mutex_unlock(&fry.lock);
+    op_end(&op);
+}
+
+/* --- page runs, and the operations of this section -------------------------------------------- */
+
+static void *run_alloc(size_t size, size_t align, bool zero, enum reason *why)
+{
+    struct op op;
+    bool zeroed = true;
+    size_t pages = to_pages(round_up(size, page_size));
+    *why = REASON_ADDRESS_SPACE;
+    if (pages >= fry.space.pages)
+        return NULL;
+    op_begin(&op);
+    pthread_mutex_lock(&fry.lock);
+    fry_purge_if_due();
+    uint32_t e = fry_pages((uint32_t)pages, (uint32_t)to_pages(max_size(align, page_size)), &zeroed, why);
+    char *p = NULL;
+    if (e) {
+        struct extent *x = extent_at(&fry.space, e);
+        x->state = EXTENT_LIVE;
+        x->flags = 0;
+        fry.run_bytes += to_bytes(pages);
+        p = mem_at(extent_offset(&fry.space, x));
+    }
+    pthread_mutex_unlock(&fry.lock);
+    op_end(&op);
+    if (p) {
+        count_one(&count.fries);
+        if (zero && !zeroed)
+            memset(p, 0, size);
+    }
+    return p;
+}
+
+/* Requires fry.lock. The live page run that starts at the offset; NULL: none does. */
+static struct extent *run_at(size_t offset)
+{
+    uint32_t i = extent_lookup(&fry.space, offset);
+    if (!i || i & map_slab)
+        return NULL;
+    struct extent *x = extent_at(&fry.space, i);
+    return x->state == EXTENT_LIVE ? x : NULL;
+}
+
+static bool run_free(size_t offset)
+{
+    struct op op;
+    op_begin(&op);
+    pthread_mutex_lock(&fry.lock);
+    struct extent *x = run_at(offset);
+    if (x) {
+        fry.run_bytes -= to_bytes(x->pages);
+        fry_pages_free(extent_index(&fry.space, x));
+        fry_purge_if_due();
+    }
+    pthread_mutex_unlock(&fry.lock);
+    op_end(&op);
+    return x != NULL;
+}
+
+static size_t run_bytes(size_t offset)
+{
+    struct op op;
+    op_begin(&op);
+    pthread_mutex_lock(&fry.lock);
+    struct extent *x = run_at(offset);
+    size_t bytes = x ? to_bytes(x->pages) : 0;
+    pthread_mutex_unlock(&fry.lock);
+    op_end(&op);
+    return bytes;
+}
+
+/* Shrinks a page run in place. */
+static void run_shrink(size_t offset, size_t size)
+{
+    struct op op;
+    uint32_t pages = (uint32_t)to_pages(round_up(size, page_size));
+    op_begin(&op);
+    pthread_mutex_lock(&fry.lock);
+    struct extent *x = run_at(offset);
+    if (x && pages < x->pages) {
+        uint32_t less = x->pages - pages;
+        if (extent_trim(&fry.space, extent_index(&fry.space, x), pages, KIND_DIRTY)) {
+            fry.run_bytes -= to_bytes(less);
+            fry.dirty_pages += less;
+        }
+    }
+    pthread_mutex_unlock(&fry.lock);
+    op_end(&op);
+}
+
+/* The class for the request; CLASS_COUNT: it needs a page run. */
+static unsigned class_for(size_t size, size_t align)
+{
+    if (likely(align <= 16 && size <= SLAB_MAX))
+        return class_of(size);
+    if (size > SLAB_MAX || align > page_size)
+        return CLASS_COUNT;
+    unsigned c = class_of(max_size(size, align));
+    while (c < CLASS_COUNT && classes[c].size & (align - 1))
+        c++;
+    return c;
+}
+
+/* Allocates a fry. Returns NULL and *why. */
+static void *fry_alloc(size_t size, size_t align, bool zero, enum reason *why)
+{
+    unsigned c = class_for(size, align);
+    if (c == CLASS_COUNT)
+        return run_alloc(size, align, zero, why);
+    struct heap *h = heap_self ? heap_self : heap_get();
+    *why = REASON_MEMORY;
+    void *p = h ? fry_take(h, c, why) : NULL;
+    if (p && zero)
+        memset(p, 0, size);
+    return p;
+}
+
+/* Frees the fry at p. False: p starts none that is the program's. */
+static ALWAYS_INLINE bool fry_free(void *p, size_t offset)
+{
+    struct slab *s = slab_containing(offset);
+    if (unlikely(!s))
+        return run_free(offset);
+    uint32_t i = slab_block(s, p);
+    return likely(i != UINT32_MAX) && slab_free(s, i);
+}
+
+/* Bytes usable at p; 0: p starts no fry. Reads nothing of the block itself. */
+static size_t fry_usable(const void *p, size_t offset)
+{
+    struct slab *s = slab_containing(offset);
+    if (!s)
+        return run_bytes(offset);
+    uint32_t i = slab_block(s, p);
+    return i != UINT32_MAX && slab_is_taken(s, i) ? s->size : 0;
+}
+
+/* True if the fry at p, with `usable` bytes, can stay where it is for `size`. */
+static bool fry_resize(size_t offset, size_t usable, size_t size)
+{
+    if (size <= SLAB_MAX)
+        return usable <= SLAB_MAX && class_size(class_of(size)) == usable;
+    if (usable <= SLAB_MAX || round_up(size, page_size) > usable)
+        return false;
+    if (round_up(size, page_size) < usable)
+        run_shrink(offset, size);
+    return true;
+}
+
+/* Requires fry.lock. Bytes in live fries, by class. */
+static size_t fry_live_bytes(void)
+{
+    size_t bytes = fry.run_bytes;
+    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
+        const struct extent *x = extent_at(&fry.space, i);
+        if (x->state != EXTENT_LIVE || !(x->flags & flag_slab))
+            continue;
+        const struct slab *s = meta_at(x->aux);
+        uint32_t remote = atomic_load_explicit(&s->remote, memory_order_relaxed);
+        bytes += (size_t)(s->used > remote ? s->used - remote : 0) * s->size;
+    }
+    return bytes;
+}
+
+/* ============================================================================================
+ * === ROUTE  the next malloc in line, the thresholds, and the opening of the regions
+ *
+ * `limit` is all that a small request compares with. It is 0 before initialisation, and while
+ * somebody wants to see every request (statistics, profile): then all take the slow way.
+ * ========================================================================================= */
+static void early_free(void *p);
+static size_t early_usable(void *p);
+
+static struct route {
+    atomic_size_t limit; /* smaller requests go straight to next.malloc; published last */
+    size_t fry_low;      /* sizes fry_low ... fry_low + fry_span - 1 come from slabs */
+    size_t fry_span;     /* 0 until the regions are open */
+    size_t align_max;    /* of our own blocks */
+} route;
+
+static struct next {
+    void *(*malloc)(size_t);
+    void *(*calloc)(size_t, size_t);
+    void *(*realloc)(void *, size_t);
+    void (*free)(void *);
+    size_t (*usable)(void *);
+    void *(*memalign)(size_t, size_t);
+} next = {.free = early_free, .usable = early_usable};
+
+enum kind { KIND_REAL, KIND_FRY, KIND_BIG };
+
+/* Where a request of that size belongs. */
+static inline enum kind route_of(size_t size)
+{
+    if (cfg.off || cfg.profile)
+        return KIND_REAL;
+    if (size > cfg.min_bigmaac)
+        return KIND_BIG;
+    return cfg.min_fry && size > cfg.min_fry ? KIND_FRY : KIND_REAL;
+}
+
+/* Below the limit nothing but one jump happens. */
+static void route_set_limit(void)
+{
+    size_t limit = SIZE_MAX;
+    if (cfg.stats || cfg.profile)
+        limit = 0;
+    else if (!cfg.off)
+        limit = (cfg.min_fry ? cfg.min_fry : cfg.min_bigmaac) + 1;
+    atomic_store_explicit(&route.limit, limit, memory_order_release);
+}
+
+/* Address space that we may take: half of what RLIMIT_AS leaves, so that the program has room. */
+static size_t reserve_budget(void)
+{
+    size_t limit = limit_of(RLIMIT_AS);
+    char text[64];
+    if (limit == SIZE_MAX || !read_text("/proc/self/statm", text, sizeof text))
+        return SIZE_MAX;
+    size_t used = strtoul(text, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
+    return limit > used ? (limit - used) / 2 : 0;
+}
+
+struct layout {
+    size_t align, fries, bigs; /* bytes */
+    size_t map_fries, map_bigs, extents_fries, extents_bigs, meta, records;
+    size_t owned, total;
+};
+
+/* An extent descriptor for eight pages, a 64th of the fries for slab descriptors. */
+static struct layout layout_for(size_t fries, size_t bigs)
+{
+    struct layout l = {.fries = round_up(fries, page_size), .bigs = round_up(bigs, page_size)};
+    l.align = l.fries + l.bigs >= 16 * gib ? align_max : huge_size;
+    l.map_fries = round_up(to_pages(l.fries) * sizeof(uint32_t), page_size);
+    l.map_bigs = round_up(to_pages(l.bigs) * sizeof(uint32_t), page_size);
+    l.extents_fries = l.map_fries + 64 * kib;
+    l.extents_bigs = l.map_bigs + 64 * kib;
+    l.meta = round_up(l.fries / 48 + mib, page_size);
+    l.records = round_up(((size_t)1 << 20) * sizeof(struct big), page_size);
+    if (l.records > l.bigs / 64)
+        l.records = round_up(l.bigs / 64, page_size);
+    l.owned = l.align + round_up(l.fries, l.align) + l.bigs;
+    l.total = l.align + l.owned + l.map_fries + l.map_bigs + l.extents_fries + l.extents_bigs +
+              l.meta + l.records;
+    return l;
+}
+
+static void pool_place(struct pool *p, char **at, size_t bytes)
+{
+    *p = (struct pool){.start = *at, .limit = bytes};
+    *at += bytes;
+}
+
+/* Reserves address space, halved until it fits, and tells everybody where it is. */
+COLD static bool mem_reserve(void)
+{
+    size_t fries = cfg.size_fries, bigs = cfg.size_bigmaac, budget = reserve_budget();
+    struct layout l;
+    char *p = MAP_FAILED;
+    for (;;) {
+        l = layout_for(fries, bigs);
+        if (l.total <= budget)
+            p = mmap(NULL, l.total, PROT_NONE, anon_flags, -1, 0);
+        if (p != MAP_FAILED)
+            break;
+        if (fries <= region_min && bigs <= region_min)
+            return false;
+        fries = max_size(fries / 2, min_size(fries, region_min));
+        bigs = max_size(bigs / 2, min_size(bigs, region_min));
+    }
+    if (cfg.verbose && bigs < cfg.size_bigmaac)
+        report("address space is short: regions of %zu (fries) and %zu bytes", fries, bigs);
+    uintptr_t base = round_up((uintptr_t)p, l.align);
+    char *at = (char *)base + l.owned;
+    pool_place(&fry.space.map, &at, l.map_fries);
+    pool_place(&big.space.map, &at, l.map_bigs);
+    pool_place(&fry.space.extents, &at, l.extents_fries);
+    pool_place(&big.space.extents, &at, l.extents_bigs);
+    pool_place(&fry.meta, &at, l.meta);
+    pool_place(&big.records, &at, l.records);
+    fry.space.start = l.align;
+    fry.space.pages = (uint32_t)to_pages(l.fries);
+    big.space.start = l.align + round_up(l.fries, l.align);
+    big.space.pages = (uint32_t)to_pages(l.bigs);
+    mem.fry_end = big.space.start;
+    route.align_max = l.align;
+    atomic_store(&mem.size, l.owned);
+    atomic_store_explicit(&mem.base, base, memory_order_release);
+    return true;
+}
+
+/* Requires fry.lock. */
+COLD static bool regions_open_locked(void)
+{
+    bool reserved = mem_owns(mem_at(0)) || mem_reserve();
+    if (!reserved || !space_open(&fry.space, fry.space.start, to_bytes(fry.space.pages)) ||
+        !space_open(&big.space, big.space.start, to_bytes(big.space.pages)) ||
+        pthread_key_create(&fry.key, heap_leave) != 0)
+        return false;
+    fry.meta_units = 1; /* unit 0 is nobody */
+    for (unsigned c = 0; c < CLASS_COUNT; c++)
+        class_plan(&classes[c], class_size(c));
+    if (cfg.min_fry && !cfg.stats) {
+        route.fry_low = cfg.min_fry + 1;
+        size_t top = min_size(cfg.min_bigmaac, SLAB_MAX);
+        route.fry_span = top >= route.fry_low ? top - route.fry_low + 1 : 0;
+    }
+    return true;
+}
+
+/* Makes the regions usable. False: there is no address space for them. */
+static bool regions_open(void)
+{
+    if (likely(atomic_load_explicit(&fry.open, memory_order_acquire)))
+        return true;
+    if (mem.failed)
+        return false;
+    struct op op;
+    op_begin(&op);
+    pthread_mutex_lock(&fry.lock);
+    if (!atomic_load(&fry.open) && !mem.failed) {
+        if (regions_open_locked())
+            atomic_store_explicit(&fry.open, true, memory_order_release);
+        else
+            mem.failed = true;
+    }
+    bool open = atomic_load(&fry.open);
+    pthread_mutex_unlock(&fry.lock);
+    op_end(&op);
+    return open;
+}
+
+/* --- boot memory: for dlsym, while it looks the next malloc up for us ------------------------- */
+
+static bool is_boot(const void *p) { return mem_offset(p) < boot_bytes; }
+
+/* Zeroed, never freed; its size stands before it. NULL: used up. */
+COLD static void *boot_alloc(size_t size, size_t align)
+{
+    if (!mem.boot_ready) {
+        if (!mem_reserve() || mprotect(mem_at(0), boot_bytes, PROT_READ | PROT_WRITE) != 0)
+            return NULL;
+        mem.boot_ready = true;
+    }
+    size_t at = round_up(mem.boot_used + 16, max_size(align, 16));
+    if (size > boot_bytes || at + size > boot_bytes) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    mem.boot_used = at + size;
+    memcpy(mem_at(at - 16), &size, sizeof size);
+    return mem_at(at);
+}
+
+static size_t boot_size(const void *p)
+{
+    size_t size;
+    memcpy(&size, (const char *)p - 16, sizeof size);
+    return size;
+}
+
+/* ============================================================================================
+ * === STATS  the summary at exit, and bigmaac_stats
+ * ========================================================================================= */
+static void stats_take(struct bigmaac_stats *out)
+{
+    struct op op;
+    memset(out, 0, sizeof *out);
+    out->size = sizeof *out;
+    out->bigmaacs = count.bigmaacs;
+    out->bigmaac_bytes = count.bigmaac_bytes;
+    out->bigmaac_peak = count.bigmaac_peak;
+    out->fries = count.fries;
+    op_begin(&op);
+    pthread_mutex_lock(&fry.lock);
+    out->fry_bytes = fry_live_bytes();
+    for (struct heap *h = fry.all; h; h = h->next_all)
+        out->fries += h->taken;
+    pthread_mutex_unlock(&fry.lock);
+    op_end(&op);
+    count_peak(&count.fry_bytes, &count.fry_peak, out->fry_bytes, count.fry_bytes);
+    out->fry_peak = max_size(count.fry_peak, out->fry_bytes);
+    out->files = folder.files;
+    out->file_bytes = folder.bytes;
+    out->file_peak = folder.bytes_peak;
+    out->warm_bytes = big.warm_bytes;
+    for (int i = 1; i < REASON_COUNT; i++)
+        out->fell_through += count.fell_count[i];
+}
+
+COLD static void stats_report(void)
+{
+    struct bigmaac_stats s;
+    stats_take(&s);
+    report("stats bigmaacs=%lu bigmaac_bytes=%lu bigmaac_peak=%lu fries=%lu fry_bytes=%lu "
+           "fry_peak=%lu passed=%zu", s.bigmaacs, s.bigmaac_bytes, s.bigmaac_peak, s.fries,
+           s.fry_bytes, s.fry_peak, atomic_load(&count.passed));
+    report("stats files=%lu file_bytes=%lu file_peak=%lu warm_bytes=%lu grown=%zu moved=%zu "
+           "recycled=%zu", s.files, s.file_bytes, s.file_peak, s.warm_bytes,
+           atomic_load(&count.grown), atomic_load(&count.moved), atomic_load(&count.recycled));
+    for (int i = 1; i < REASON_COUNT; i++)
+        if (count.fell_count[i])
+            report("stats fell_through reason=%s count=%zu bytes=%zu", reason_names[i],
+                   atomic_load(&count.fell_count[i]), atomic_load(&count.fell_bytes[i]));
+}
+
+/* ============================================================================================
+ * === HOME  bringing back to disk what was written after a fork
+ *
+ * After a fork a frozen block is a private mapping of its file: what is written to it becomes
+ * anonymous memory, which nobody can page out. Such pages are found through pagemap and written,
+ * a granule at a time, to a file of our own, which is then mapped over the granule MAP_SHARED.
+ * Nobody may write to the granule between the copy and the mapping: the process has no other
+ * thread, or they are all stopped (MONITOR).
+ * ========================================================================================= */
+static struct home {
+    atomic_size_t frozen_bytes;   /* in frozen bigmaacs and fries; 0: nothing to do */
+    atomic_bool wanted;           /* the monitor asks the next allocator call to do it */
+} home;
+
+static const uint64_t pagemap_present = (uint64_t)1 << 63, pagemap_swapped = (uint64_t)1 << 62;
+static const uint64_t pagemap_file = (uint64_t)1 << 61;
+
+/* Pages of [offset, offset + bytes) that are anonymous, so changed since the fork. */
+static size_t pages_changed(int pagemap, size_t offset, size_t bytes)
+{
+    uint64_t entry[512];
+    size_t changed = 0, system_page = (size_t)sysconf(_SC_PAGESIZE);
+    for (size_t at = offset; at < offset + bytes;) {
+        size_t n = min_size(sizeof entry / sizeof entry[0], (offset + bytes - at) / system_page);
+        off_t where = (off_t)((uintptr_t)mem_at(at) / system_page * sizeof entry[0]);
+        if (syscall(SYS_pread64, pagemap, entry, n * sizeof entry[0], where) <= 0)
+            return 0;
+        for (size_t i = 0; i < n; i++)
+            changed += (entry[i] & (pagemap_present | pagemap_swapped)) && !(entry[i] & pagemap_file);
+        at += n * system_page;
+    }
+    return changed;
+}
+
+static inline bool home_bit(const struct big *r, size_t granule)
+{
+    return r->home && r->home[granule / 64] >> (granule % 64) & 1;
+}
+
+/* The file and the bits for a frozen block's changed granules. */
+static bool home_open(struct big *r)
+{
+    if (r->own.fd >= 0)
+        return file_valid(&r->own);
+    if (file_create(&r->own) != REASON_NONE)
+        return false;
+    void *bits = mmap(NULL, home_bytes(r), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (bits == MAP_FAILED) {
+        file_close(&r->own);
+        return false;
+    }
+    r->home = bits;
+    return true;
+}
+
+/* Brings one granule home. Its pages are dropped from memory's anonymous part by the mapping. */
+static bool home_granule(struct big *r, size_t granule)
+{
+    size_t from = granule * huge_size, bytes = min_size(huge_size, r->mapped - from);
+    const char *at = mem_at(big_offset(r) + from);
+    if (file_extend(&r->own, from, bytes, 0) || file_write(&r->own, at, bytes, from) ||
+        file_map(&r->own, big_offset(r) + from, bytes, from, MAP_SHARED))
+        return false;
+    r->home[granule / 64] |= (uint64_t)1 << (granule % 64);
+    folder_count(huge_size, 0);
+    return true;
+}
+
+/* Small blocks, and those that a second fork has frozen in two files, come home whole. */
+static bool home_whole(struct big *r, int pagemap)
+{
+    return pages_changed(pagemap, big_offset(r), r->mapped) == 0 || big_refile(r) == REASON_NONE;
+}
+
+/* Brings the changed parts of one frozen block home. Returns false when it can't go on. */
+static bool home_big(struct big *r, int pagemap)
+{
+    if (r->mapped <= huge_size || r->own_frozen)
+        return home_whole(r, pagemap);
+    for (size_t g = 0; g * huge_size < r->mapped; g++) {
+        size_t from = g * huge_size, bytes = min_size(huge_size, r->mapped - from);
+        if (home_bit(r, g) || !pages_changed(pagemap, big_offset(r) + from, bytes))
+            continue;
+        if (!home_open(r) || !home_granule(r, g))
+            return false;
+    }
+    return true;
+}
+
+/* Requires fry.lock. The same for one frozen slab or page run. */
+static bool home_fry(struct extent *x, int pagemap)
+{
+    size_t offset = extent_offset(&fry.space, x), bytes = to_bytes(x->pages), at = to_bytes(x->page);
+    if (!pages_changed(pagemap, offset, bytes))
+        return true;
+    if (fry.file.fd < 0 && file_create(&fry.file))
+        return false;
+    if (file_extend(&fry.file, at, bytes, fry.file_bytes) ||
+        file_write(&fry.file, mem_at(offset), bytes, at) ||
+        file_map(&fry.file, offset, bytes, at, MAP_SHARED))
+        return false;
+    fry.file_bytes = max_size(fry.file_bytes, at + bytes);
+    folder_count(bytes, 0);
+    x->slot = slot_current;
+    return true;
+}
+
+/* Requires that no other thread of the program runs, and all locks of ours. */
+static void home_all(void)
+{
+    int pagemap = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    size_t frozen = 0;
+    bool going = pagemap >= 0;
+    for (uint32_t i = 1; i <= big.record_count; i++) {
+        struct big *r = big_at(i);
+        if (!r->in_use || !r->frozen)
+            continue;
+        going = going && home_big(r, pagemap);
+        frozen += r->frozen ? r->mapped : 0;
+    }
+    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
+        struct extent *x = extent_at(&fry.space, i);
+        if (x->state != EXTENT_LIVE || x->slot == slot_current)
+            continue;
+        going = going && home_fry(x, pagemap);
+        frozen += x->slot != slot_current ? to_bytes(x->pages) : 0;
+    }
+    if (pagemap >= 0)
+        syscall(SYS_close, pagemap);
+    atomic_store(&home.frozen_bytes, frozen);
+    count_one(&count.brought_home);
+    if (cfg.verbose)
+        report("after a fork: changed memory was brought back to disk, %zu bytes stay frozen", frozen);
+}
+
+/* Anonymous memory of the process, bytes. */
+static size_t anonymous_bytes(void)
+{
+    char text[128];
+    if (!read_text("/proc/self/statm", text, sizeof text))
+        return 0;
+    char *at = text;
+    strtoul(at, &at, 10);
+    size_t resident = strtoul(at, &at, 10), shared = strtoul(at, &at, 10);
+    return (resident > shared ? resident - shared : 0) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* ============================================================================================
+ * === FORK  what a child inherits
+ *
+ * prepare takes every lock (LOCK ORDER) and freezes every block: its mapping turns MAP_PRIVATE,
+ * so that the kernel's copy-on-write isolates both sides from the first instruction after the
+ * fork. A block is frozen once; later forks find it private already. parent and child let the
+ * locks go; the child also drops what belongs to threads that it does not have.
+ *
+ * BIGMAAC_FORK=copy: the child gets files of its own before the fork returns, and the parent's
+ * blocks stay as they are. With several threads the copies could not be of one moment: then the
+ * blocks are frozen, and the child brings all of them home before it goes on.
+ * ========================================================================================= */
+static struct {
+    struct op op;       /* of the forking thread; guarded by the gate, held for writing */
+    bool copies;        /* `own` of every live bigmaac is the child's copy */
+    struct file fries;  /* the child's copy of the fries file */
+} forking;
+
+static struct mon {
+    pthread_mutex_t lock;
+    atomic_bool running;   /* the thread exists, or is about to */
+    atomic_bool alive;     /* it has begun: /proc counts it */
+    atomic_bool failed;    /* it could not be made: not tried again */
+} mon = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Threads of the program, without ours. */
+static size_t thread_count(void)
+{
+    struct stat st;
+    if (stat("/proc/self/task", &st) != 0)
+        return 2; /* not known: assume that there are others */
+    return st.st_nlink - 2 - (atomic_load(&mon.alive) ? 1 : 0);
+}
+
+/* The last resort, without memory for a private mapping: the child does not get the block. */
+COLD static void fork_withhold(size_t offset, size_t bytes)
+{
+    mem_advise(offset, bytes, MADV_DONTFORK);
+    count_fell(REASON_FORK, bytes);
+    report("fork: no memory to isolate %zu bytes at %p; the child will not have them", bytes,
+           (void *)mem_at(offset));
+}
+
+/* Turns the granules that have come home private again: a second file is frozen. */
+static void freeze_own(struct big *r)
+{
+    size_t granules = (r->mapped + huge_size - 1) / huge_size;
+    for (size_t g = 0, end; g < granules; g = end + 1) {
+        for (end = g; end < granules && home_bit(r, end); end++)
+            ;
+        if (end == g)
+            continue;
+        size_t from = g * huge_size, to = min_size(end * huge_size, r->mapped);
+        if (!file_valid(&r->own) || file_map(&r->own, big_offset(r) + from, to - from, from, MAP_PRIVATE))
+            fork_withhold(big_offset(r) + from, to - from);
+    }
+    r->own_frozen = true;
+}
+
+static void freeze_big(struct big *r)
+{
+    if (r->ordinary)
+        return;
+    if (!r->frozen) {
+        bool valid = file_valid(&r->file) || big_refile(r) == REASON_NONE;
+        if (!valid || file_map(&r->file, big_offset(r), r->mapped, 0, MAP_PRIVATE))
+            fork_withhold(big_offset(r), r->mapped);
+        r->frozen = true;
+    } else if (r->home && !r->own_frozen) {
+        freeze_own(r);
+    }
+}
+
+/* Requires fry.lock. A new fries file with what is live, for when the program closed ours. */
+static bool fry_copy(struct file *to)
+{
+    if (file_create(to))
+        return false;
+    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
+        const struct extent *x = extent_at(&fry.space, i);
+        size_t at = to_bytes(x->page), bytes = to_bytes(x->pages);
+        if (x->state != EXTENT_LIVE || x->slot != slot_current)
+            continue;
+        if (file_extend(to, at, bytes, at) ||
+            file_write(to, mem_at(extent_offset(&fry.space, x)), bytes, at)) {
+            file_close(to);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Requires fry.lock. Maps every extent that the fries file is mapped at anew, in long runs. */
+static void fry_remap(const struct file *f, int sharing)
+{
+    struct space *s = &fry.space;
+    uint32_t i = extent_first(s);
+    while (i) {
+        uint32_t from = extent_at(s, i)->page, pages = 0;
+        for (; i && extent_at(s, i)->slot == slot_current; i = extent_at(s, i)->next)
+            pages += extent_at(s, i)->pages;
+        size_t offset = s->start + to_bytes(from);
+        if (pages && file_map(f, offset, to_bytes(pages), to_bytes(from), sharing))
+            fork_withhold(offset, to_bytes(pages));
+        if (!pages)
+            i = extent_at(s, i)->next;
+    }
+}
+
+/* Requires fry.lock. All free pages are without blocks now: the next use gets the new file. */
+static void fry_forget_file(void)
+{
+    struct space *s = &fry.space;
+    for (uint32_t i = 1; i <= s->extent_count; i++) {
+        struct extent *x = extent_at(s, i);
+        if (x->state == EXTENT_UNUSED || x->slot != slot_current)
+            continue;
+        x->slot = 0;
+        if (x->state != EXTENT_FREE)
+            continue;
+        bins_remove(s, &s->free[x->kind], i);
+        extent_release(s, i, KIND_CLEAN);
+    }
+    fry.dirty_pages = 0;
+    folder_count(0, 0);
+    file_close(&fry.file);
+    fry.file_bytes = 0;
+}
+
+/* Requires fry.lock. */
+static void freeze_fries(void)
+{
+    if (fry.file.fd < 0)
+        return;
+    if (fry.dirty_pages > to_pages(fry_chunk_max))
+        fry_purge(); /* what both sides would keep for nothing */
+    if (!file_valid(&fry.file)) {
+        struct file fresh;
+        if (fry_copy(&fresh)) {
+            file_close(&fry.file);
+            fry.file = fresh;
+        }
+    }
+    fry_remap(&fry.file, MAP_PRIVATE);
+    fry_forget_file();
+}
+
+static void freeze_all(void)
+{
+    freeze_fries();
+    size_t frozen = fry.run_bytes + fry.slab_bytes;
+    for (uint32_t i = 1; i <= big.record_count; i++) {
+        struct big *r = big_at(i);
+        if (!r->in_use)
+            continue;
+        if (big_extent(r)->state == EXTENT_LIVE)
+            freeze_big(r);
+        frozen += r->frozen ? r->mapped : 0;
+    }
+    atomic_store(&home.frozen_bytes, frozen);
+}
+
+/* --- copies for BIGMAAC_FORK=copy --------------------------------------------------------------- */
+
+/* Copies the parts of a block that its file has, or all of it where the file can't tell. */
+static enum reason copy_data(const struct big *r, const struct file *to)
+{
+    const char *at = mem_at(big_offset(r));
+    off_t end = (off_t)r->mapped;
+    for (off_t from = 0, hole; from < end; from = hole) {
+        off_t data = lseek(r->file.fd, from, SEEK_DATA);
+        if (data < 0 && errno == ENXIO)
+            break;
+        from = data < 0 ? from : data;
+        hole = lseek(r->file.fd, from, SEEK_HOLE);
+        hole = hole < 0 || hole > end ? end : hole;
+        enum reason why = file_write(to, at + from, (size_t)(hole - from), (size_t)from);
+        if (why)
+            return why;
+    }
+    return REASON_NONE;
+}
+
+/* A copy of the block's file for the child; a reflink where the file system can. */
+static bool copy_big(struct big *r)
+{
+    if (!file_valid(&r->file) || file_create(&r->own))
+        return false;
+    if (ioctl(r->own.fd, FICLONE, r->file.fd) == 0)
+        return true;
+    if (!file_extend(&r->own, 0, r->mapped, 0) && !copy_data(r, &r->own))
+        return true;
+    file_close(&r->own);
+    return false;
+}
+
+/* The parent has no use for the copies. */
+static void copy_drop(void)
+{
+    file_close(&forking.fries);
+    for (uint32_t i = 1; i <= big.record_count; i++)
+        if (big_at(i)->in_use && !big_at(i)->frozen)
+            file_close(&big_at(i)->own);
+}
+
+/* Copies everything, or nothing when one copy fails: then the fork freezes instead. */
+static bool copy_all(void)
+{
+    forking.fries.fd = -1;
+    bool copied = fry.file.fd < 0 || fry_copy(&forking.fries);
+    for (uint32_t i = 1; i <= big.record_count && copied; i++) {
+        struct big *r = big_at(i);
+        if (r->in_use && big_extent(r)->state == EXTENT_LIVE && !r->ordinary)
+            copied = !r->frozen && copy_big(r);
+    }
+    if (!copied)
+        copy_drop();
+    return copied;
+}
+
+/* The child's side: the copies become its files. */
+static void copy_adopt(void)
+{
+    if (forking.fries.fd >= 0) {
+        fry_remap(&forking.fries, MAP_SHARED);
+        file_close(&fry.file);
+        fry.file = forking.fries;
+    }
+    for (uint32_t i = 1; i <= big.record_count; i++) {
+        struct big *r = big_at(i);
+        if (!r->in_use || r->own.fd < 0)
+            continue;
+        if (file_map(&r->own, big_offset(r), r->mapped, 0, MAP_SHARED))
+            fatal("fork: can't map the child's copy of %zu bytes", r->mapped);
+        file_close(&r->file);
+        r->file = r->own;
+        r->own.fd = -1;
+    }
+}
+
+/* --- the handlers ------------------------------------------------------------------------------- */
+
+/* Warm bigmaacs stay with the parent: the child does not even map them. */
+static void warm_withhold(int advice)
+{
+    for (uint32_t i = big.warm_oldest; i; i = big_at(i)->warm_newer)
+        mem_advise(big_offset(big_at(i)), big_at(i)->mapped, advice);
+}
+
+static void warm_forget(void)
+{
+    while (big.warm_oldest) {
+        struct big *r = big_at(big.warm_oldest);
+        warm_unlink(r);
+        mem_unmap(big_offset(r), r->mapped);
+        big_close_files(r);
+        big.live_bytes -= r->mapped;
+        extent_free(&big.space, r->extent, KIND_CLEAN);
+        big_record_forget(r);
+    }
+}
+
+/* Another thread's heap may have been in the middle of anything but a locked operation: its
+ * slabs are put in order from what can't be torn, the bitmaps. */
+static void slab_rebuild(struct slab *s)
+{
+    uint32_t free_blocks = 0;
+    s->summary = 0;
+    for (unsigned w = 0; w < s->words; w++) {
+        s->free[w] |= atomic_exchange(&slab_remote(s)[w], 0);
+        s->summary |= s->free[w] ? (uint64_t)1 << w : 0;
+        free_blocks += (uint32_t)__builtin_popcountl(s->free[w]);
+    }
+    atomic_store(&s->remote, 0);
+    s->used = s->blocks - free_blocks;
+}
+
+/* In the child: heaps of threads that it does not have become idle. The own heap's fields are
+ * its own thread's; only what others do to it, remote frees, may be half-done. */
+static void heaps_inherit(void)
+{
+    fry.idle = NULL;
+    for (struct heap *h = fry.all; h; h = h->next_all) {
+        atomic_store(&h->visitors, NULL);
+        if (h == heap_self)
+            continue;
+        for (unsigned c = 0; c < CLASS_COUNT; c++)
+            h->bin[c] = &slab_none;
+        atomic_store(&h->idle, true);
+        h->next_idle = fry.idle;
+        fry.idle = h;
+    }
+    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
+        const struct extent *x = extent_at(&fry.space, i);
+        if (x->state != EXTENT_LIVE || !(x->flags & flag_slab))
+            continue;
+        struct slab *s = meta_at(x->aux);
+        struct heap *owner = atomic_load(&s->owner);
+        if (owner == heap_self) {
+            uint32_t remote = 0;
+            for (unsigned w = 0; w < s->words; w++)
+                remote += (uint32_t)__builtin_popcountl(slab_remote(s)[w]);
+            atomic_store(&s->remote, remote);
+            if (remote)
+                heap_push_visitor(owner, s);
+        } else {
+            slab_rebuild(s);
+            slab_list(owner, s);
+        }
+    }
+}
+
+static void fork_prepare(void)
+{
+    struct op op;
+    op.err = errno;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &op.signals);
+    pthread_rwlock_wrlock(&gate);
+    forking.op = op;
+    pthread_mutex_lock(&fry.lock);
+    pthread_mutex_lock(&big.lock);
+    pthread_mutex_lock(&mon.lock);
+    forking.copies = false;
+    if (!atomic_load(&fry.open))
+        return;
+    warm_withhold(MADV_DONTFORK);
+    if (cfg.fork_mode == FORK_COPY && thread_count() == 1)
+        forking.copies = copy_all();
+    if (!forking.copies)
+        freeze_all();
+}
+
+static void fork_parent(void)
+{
+    struct op op = forking.op;
+    if (atomic_load(&fry.open)) {
+        warm_withhold(MADV_DOFORK);
+        if (forking.copies)
+            copy_drop();
+    }
+    pthread_mutex_unlock(&mon.lock);
+    pthread_mutex_unlock(&big.lock);
+    pthread_mutex_unlock(&fry.lock);
+    pthread_rwlock_unlock(&gate);
+    pthread_sigmask(SIG_SETMASK, &op.signals, NULL);
+    errno = op.err;
+}
+
+static void fork_child(void)
+{
+    struct op op = forking.op;
+    atomic_store(&mon.running, false);
+    atomic_store(&mon.alive, false);
+    if (atomic_load(&fry.open)) {
+        heaps_inherit();
+        warm_forget();
+        if (forking.copies)
+            copy_adopt();
+        else if (cfg.fork_mode == FORK_COPY)
+            for (uint32_t i = 1; i <= big.record_count; i++)
+                if (big_at(i)->in_use && big_at(i)->frozen && big_refile(big_at(i)))
+                    count_fell(REASON_FORK, big_at(i)->mapped); /* it stays frozen: right, in RAM */
+    }
+    gate = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+    fry.lock = big.lock = mon.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    pthread_sigmask(SIG_SETMASK, &op.signals, NULL);
+    errno = op.err;
+}
+
+/* ============================================================================================
+ * === MONITOR  one background thread, there only while it has something to do
+ *
+ * It drops warm bigmaacs that nobody reused, punches freed fries, brings changed memory home
+ * after a fork when RAM runs short, and picks the paging policy (PAGING). All signals are
+ * blocked in it; it holds the gate for reading while it works, and no lock while it sleeps.
+ * ========================================================================================= */
+static const uint64_t mon_idle_ms = 1000, mon_frozen_ms = 20;
+
+static struct {
+    atomic_uint stopped;   /* threads that wait in stop_handler */
+    atomic_uint release;   /* futex: raised to let them go */
+    size_t anonymous_floor; /* anonymous bytes after the last time; the monitor's own */
+} stop;
+
+static size_t live_bytes(void) { return big.live_bytes + fry.run_bytes + fry.slab_bytes; }
+
+static void sleep_ms(uint64_t ms)
+{
+    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    syscall(SYS_nanosleep, &t, NULL);
+}
+
+/* Is there anything for the thread to do, now or soon? */
+static bool mon_needed(void)
+{
+    if (big.warm_oldest || fry.dirty_pages > to_pages(4 * mib))
+        return true;
+    size_t live = live_bytes(), frozen = atomic_load(&home.frozen_bytes);
+    if (live < 32 * mib && frozen < 32 * mib)
+        return false;
+    size_t half = room_bytes() / 2;
+    return live > half || frozen > half / 2;
+}
+
+/* --- stopping the program for a moment ----------------------------------------------------------- */
+
+/* Runs in each thread of the program. Only async-signal-safe calls. */
+static void stop_handler(int sig)
+{
+    (void)sig;
+    int err = errno;
+    unsigned epoch = atomic_load(&stop.release);
+    atomic_fetch_add(&stop.stopped, 1);
+    while (atomic_load(&stop.release) == epoch)
+        syscall(SYS_futex, &stop.release, FUTEX_WAIT_PRIVATE, epoch, NULL, NULL, 0);
+    errno = err;
+}
+
+/* A signal that the program does not use; 0: none. SIGURG is ignored by default, so one that
+ * comes late does no harm. */
+static int stop_signal(void)
+{
+    int candidates[] = {SIGURG, SIGRTMAX - 2, SIGRTMAX - 3};
+    for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++) {
+        struct sigaction now;
+        if (sigaction(candidates[i], NULL, &now) == 0 &&
+            (now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN) && !(now.sa_flags & SA_SIGINFO))
+            return candidates[i];
+    }
+    return 0;
+}
+
+/* Signals every thread of the program once; returns how many there are. */
+static unsigned stop_signal_all(int sig, int fd)
+{
+    char entries[4096];
+    unsigned threads = 0;
+    pid_t self = (pid_t)syscall(SYS_gettid), process = getpid();
+    syscall(SYS_lseek, fd, 0, SEEK_SET);
+    for (long n; (n = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0;)
+        for (long at = 0; at < n;) {
+            struct { uint64_t ino; int64_t off; unsigned short len; unsigned char type; } head;
+            memcpy(&head, entries + at, 19);
+            const char *name = entries + at + 19;
+            pid_t tid = isdigit((unsigned char)name[0]) ? (pid_t)strtol(name, NULL, 10) : 0;
+            if (tid && tid != self) {
+                threads++;
+                if (sig)
+                    syscall(SYS_tgkill, process, tid, sig);
+            }
+            at += head.len;
+        }
+    return threads;
+}
+
+/* Stops every other thread in stop_handler. False: some thread blocks the signal, or threads
+ * come and go too fast; then all run on. Signals come between instructions: a system call that
+ * was under way is finished or restarted, so none writes to memory meanwhile. */
+static bool stop_world(int sig, struct sigaction *saved)
+{
+    struct sigaction handler = {.sa_handler = stop_handler, .sa_flags = SA_RESTART};
+    sigfillset(&handler.sa_mask);
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || sigaction(sig, &handler, saved) != 0)
+        return false;
+    atomic_store(&stop.stopped, 0);
+    unsigned threads = stop_signal_all(sig, fd);
+    unsigned still = 0;
+    for (int ms = 0; ms < 200 && still < threads; ms++) {
+        sleep_ms(1);
+        still = atomic_load(&stop.stopped) + atomic_load(&op_waiting);
+    }
+    bool all = still >= threads && stop_signal_all(0, fd) == threads;
+    syscall(SYS_close, fd);
+    return all;
+}
+
+static void resume_world(int sig, const struct sigaction *saved)
+{
+    atomic_fetch_add(&stop.release, 1);
+    syscall(SYS_futex, &stop.release, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+    sleep_ms(1); /* late signals find the handler, not the default */
+    sigaction(sig, saved, NULL);
+}
+
+/* --- bringing home ------------------------------------------------------------------------------- */
+
+/* Takes every lock, so that no stopped thread holds one. Signals are blocked by the caller. */
+static void home_lock(void)
+{
+    pthread_rwlock_wrlock(&gate);
+    pthread_mutex_lock(&fry.lock);
+    pthread_mutex_lock(&big.lock);
+}
+
+static void home_unlock(void)
+{
+    pthread_mutex_unlock(&big.lock);
+    pthread_mutex_unlock(&fry.lock);
+    pthread_rwlock_unlock(&gate);
+}
+
+/* At an allocator call that the monitor asked for: only while nobody else runs. */
+COLD static void home_now(void)
+{
+    sigset_t all, saved;
+    int err = errno;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    home_lock();
+    if (atomic_load(&home.wanted) && thread_count() == 1)
+        home_all();
+    atomic_store(&home.wanted, false);
+    route_set_limit();
+    home_unlock();
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    errno = err;
+}
+
+/* Asks the program's next malloc, if it is the only thread and calls one soon. */
+static bool home_ask(void)
+{
+    if (thread_count() != 1)
+        return false;
+    atomic_store(&home.wanted, true);
+    atomic_store(&route.limit, 0);
+    for (int ms = 0; ms < 10 && atomic_load(&home.wanted); ms++)
+        sleep_ms(1);
+    return !atomic_exchange(&home.wanted, false);
+}
+
+/* The monitor's way: everybody is stopped for it. */
+static void home_forced(void)
+{
+    struct sigaction saved;
+    int sig = stop_signal();
+    if (!sig)
+        return;
+    home_lock();
+    bool stopped = stop_world(sig, &saved);
+    if (stopped)
+        home_all();
+    resume_world(sig, &saved);
+    home_unlock();
+}
+
+/* After a fork: has so much been changed that RAM runs short? */
+static void home_tick(void)
+{
+    if (!atomic_load(&home.frozen_bytes))
+        return;
+    size_t anonymous = anonymous_bytes();
+    stop.anonymous_floor = min_size(stop.anonymous_floor, anonymous);
+    if (anonymous - stop.anonymous_floor < (room_bytes() + anonymous) / 5)
+        return;
+    if (!home_ask())
+        home_forced();
+    stop.anonymous_floor = anonymous_bytes();
+    atomic_store(&room.read_ms, 0);
+}
+
+/* Looks at the paging; returns the milliseconds until it wants to look again. */
+static uint64_t paging_tick(void) { return mon_idle_ms; }
+
+/* --- the thread ---------------------------------------------------------------------------------- */
+
+static void mon_tidy(void)
+{
+    pthread_rwlock_rdlock(&gate);
+    warm_expire(now_ms() - warm_keep_ms);
+    pthread_mutex_lock(&fry.lock);
+    fry_purge_if_due();
+    pthread_mutex_unlock(&fry.lock);
+    pthread_rwlock_unlock(&gate);
+}
+
+static void *mon_main(void *unused)
+{
+    (void)unused;
+    atomic_store(&mon.alive, true);
+    prctl(PR_SET_NAME, "bigmaac");
+    stop.anonymous_floor = anonymous_bytes();
+    uint64_t tidied = 0;
+    for (;;) {
+        bool frozen = atomic_load(&home.frozen_bytes) > room_bytes() / 4;
+        uint64_t pause = frozen ? mon_frozen_ms : mon_idle_ms;
+        sleep_ms(min_size(pause, paging_tick()));
+        home_tick();
+        if (now_ms() - tidied < mon_idle_ms)
+            continue;
+        tidied = now_ms();
+        mon_tidy();
+        pthread_mutex_lock(&mon.lock);
+        bool needed = mon_needed();
+        if (!needed)
+            atomic_store(&mon.running, false);
+        pthread_mutex_unlock(&mon.lock);
+        if (!needed) {
+            atomic_store(&mon.alive, false);
+            return NULL;
+        }
+    }
+}
+
+/* Starts the thread, with every signal blocked. Called without any lock: pthread_create may
+ * allocate, and comes back here, where `running` is already set. */
+COLD static void mon_start(void)
+{
+    sigset_t all, saved;
+    pthread_t thread;
+    pthread_attr_t attr;
+    sigfillset(&all);
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, 256 * kib);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    if (pthread_create(&thread, &attr, mon_main, NULL) != 0) {
+        pthread_attr_setstacksize(&attr, 8 * mib); /* some programs have large TLS */
+        if (pthread_create(&thread, &attr, mon_main, NULL) != 0) {
+            atomic_store(&mon.failed, true);
+            atomic_store(&mon.running, false);
+            if (cfg.verbose)
+                report("the background thread can't be started; paging stays as the kernel does it");
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    pthread_attr_destroy(&attr);
+}
+
+/* Called after operations that may have made work for the thread. */
+static void mon_consider(void)
+{
+    if (likely(atomic_load_explicit(&mon.running, memory_order_relaxed)) || mon.failed || !mon_needed())
+        return;
+    int err = errno;
+    pthread_mutex_lock(&mon.lock);
+    bool start = !atomic_exchange(&mon.running, true);
+    pthread_mutex_unlock(&mon.lock);
+    if (start)
+        mon_start();
+    errno = err;
+}
+
+/* ============================================================================================
+ * === INIT  on the first call of anything, or in the constructor
+ * ========================================================================================= */
+enum { INIT_NONE, INIT_RUNNING, INIT_DONE };
+
+static struct {
+    atomic_int state;
+    pthread_t owner; /* while INIT_RUNNING: its calls get boot memory */
+} init;
+
+COLD static void next_find(void)
+{
+    next.malloc = (void *(*)(size_t))dlsym(RTLD_NEXT, "malloc");
+    next.calloc = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "calloc");
+    next.realloc = (void *(*)(void *, size_t))dlsym(RTLD_NEXT, "realloc");
+    next.memalign = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "memalign");
+    next.usable = (size_t(*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
+    void (*found)(void *) = (void (*)(void *))dlsym(RTLD_NEXT, "free");
+    if (!next.malloc || !next.calloc || !next.realloc || !next.memalign || !next.usable || !found)
+        fatal("there is no next malloc to pass requests to");
+    next.free = found;
+}
+
+/* True once requests may be routed; false for calls from inside the initialisation itself. */
+COLD static bool init_run(void)
+{
+    int expected = INIT_NONE;
+    int err = errno;
+    if (atomic_compare_exchange_strong(&init.state, &expected, INIT_RUNNING)) {
+        init.owner = pthread_self();
+        config_load();
+        next_find();
+        if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
+            cfg.off = true; /* without the handlers a fork would share memory */
+        atomic_store(&init.state, INIT_DONE);
+        route_set_limit();
+    } else if (expected == INIT_RUNNING && init.owner == pthread_self()) {
+        return false;
+    }
+    while (atomic_load(&init.state) != INIT_DONE)
+        sched_yield();
+    errno = err;
+    return true;
+}
+
+static inline bool init_done(void)
+{
+    return likely(atomic_load_explicit(&init.state, memory_order_acquire) == INIT_DONE) || init_run();
+}
+
+__attribute__((constructor)) static void on_load(void) { init_run(); }
+
+__attribute__((destructor)) static void on_exit_report(void)
+{
+    if (cfg.stats && !cfg.off)
+        stats_report();
+}
+
+/* ============================================================================================
+ * === API  the malloc family, madvise, _Fork, and the calls of bigmaac.h
+ *
+ * Each first asks whether the request or the pointer is ours; what isn't costs one compare and
+ * one jump. Semantics are glibc's. All are thread-safe; none may be called from a signal handler
+ * that interrupted another one of them in the same thread, except where the C library's may.
+ * ========================================================================================= */
+
+/* The next malloc's memory for a request that is not ours, or that we can't serve. */
+static void *real_alloc(size_t size, size_t align, bool zero)
+{
+    if (zero)
+        return next.calloc(1, size);
+    return align > 16 ? next.memalign(align, size) : next.malloc(size);
+}
+
+static void *no_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* A large request: a bigmaac; when those run out of descriptors or mappings, a page run of the
+ * fries file, which needs neither. */
+static void *alloc_big(size_t size, size_t align, bool zero, enum reason *why)
+{
+    struct op op;
+    op_begin(&op);
+    void *p = big_alloc(size, align, zero, why);
+    op_end(&op);
+    if (!p && (*why == REASON_DESCRIPTORS || *why == REASON_MAPPINGS)) {
+        enum reason other = *why;
+        count_fell(*why, size);
+        p = run_alloc(size, align, zero, &other);
+        if (!p)
+            *why = other == REASON_ADDRESS_SPACE ? *why : other;
+    }
+    return p;
+}
+
+/* Serves what is ours by its size. NULL with errno ENOMEM, or the next malloc's memory, where
+ * the disk or the address space can't. */
+static void *alloc_own(enum kind kind, size_t size, size_t align, bool zero)
+{
+    enum reason why = REASON_ADDRESS_SPACE;
+    void *p = NULL;
+    if (regions_open() && align <= route.align_max)
+        p = kind == KIND_BIG ? alloc_big(size, align, zero, &why) : fry_alloc(size, align, zero, &why);
+    if (likely(p)) {
+        mon_consider();
+        return p;
+    }
+    count_fell(why, size);
+    if (kind == KIND_BIG && (why == REASON_DISK_FULL || why == REASON_NO_FOLDER || why == REASON_FILE_SIZE))
+        return no_memory();
+    return real_alloc(size, align, zero);
+}
+
+/* Every request that did not take a shortcut. `align` is a power of 2, 16 for "any". */
+static NOINLINE void *alloc_slow(size_t size, size_t align, bool zero)
+{
+    if (!init_done())
+        return boot_alloc(size, align);
+    if (unlikely(atomic_load_explicit(&home.wanted, memory_order_relaxed)))
+        home_now();
+    if (size > request_max)
+        return no_memory();
+    enum kind kind = route_of(size);
+    if (kind != KIND_REAL)
+        return alloc_own(kind, size, align, zero);
+    if (cfg.stats)
+        count_one(&count.passed);
+    return real_alloc(size, align, zero);
+}
+
+/* Slab-sized fries once everything is open; the rest goes on to alloc_slow. */
+static NOINLINE void *alloc_routed(size_t size)
+{
+    struct heap *h = heap_self;
+    if (likely(h && size - route.fry_low < route.fry_span)) {
+        enum reason why;
+        void *p = fry_take(h, class_of(size), &why);
+        if (likely(p))
+            return p;
+    }
+    return alloc_slow(size, 16, false);
+}
+
+/* Why p can't be freed or resized: one line, and the end. */
+COLD __attribute__((noreturn)) static void corrupt(const char *function, const void *p)
+{
+    size_t offset = mem_offset(p);
+    bool is_fry = offset < mem.fry_end;
+    const struct space *s = is_fry ? &fry.space : &big.space;
+    const struct slab *slab = is_fry && offset >= s->start ? slab_containing(offset) : NULL;
+    bool inside = false, freed = false;
+    if (slab) {
+        freed = slab_block(slab, p) != UINT32_MAX;
+        inside = !freed;
+    } else if (offset >= s->start && offset - s->start < to_bytes(s->pages)) {
+        uint32_t i = extent_containing(s, offset);
+        const struct extent *e = i ? extent_at(s, i) : NULL;
+        size_t at = to_pages(offset - s->start);
+        inside = e && (e->state == EXTENT_LIVE || e->state == EXTENT_BUSY);
+        freed = !inside && !(offset & (page_size - 1)) &&
+                (at + 1) * sizeof(uint32_t) <= s->map.committed &&
+                (*map_entry(s, (uint32_t)at) == map_freed || (e && e->state == EXTENT_WARM && e->page == at));
+    }
+    if (freed)
+        fatal("%s(): double free of %p", function, p);
+    fatal("%s(): pointer %p %s", function, p, inside ? "inside a block" : "never allocated");
+}
+
+/* --- freeing ------------------------------------------------------------------------------------- */
+
+static NOINLINE void free_own(void *p, const char *function)
+{
+    size_t offset = mem_offset(p);
+    if (likely(offset < mem.fry_end)) {
+        if (likely(offset >= fry.space.start)) {
+            if (unlikely(!fry_free(p, offset)))
+                corrupt(function, p);
+        } else if (!is_boot(p)) {
+            corrupt(function, p);
+        }
+        return;
+    }
+    struct op op;
+    op_begin(&op);
+    bool freed = big_free(p);
+    op_end(&op);
+    if (!freed)
+        corrupt(function, p);
+    mon_consider();
+}
+
+/* Stands in next.free until the initialisation has found the real one. */
+COLD static void early_free(void *p)
+{
+    if (p && init_done())
+        next.free(p);
+}
+
+COLD static size_t early_usable(void *p)
+{
+    return p && init_done() ? next.usable(p) : 0;
+}
+
+static void free_any(void *p)
+{
+    if (unlikely(mem_owns(p)))
+        free_own(p, "free");
+    else
+        next.free(p);
+}
+
+EXPORT void API(free)(void *p)
+{
+    if (unlikely(mem_owns(p)))
+        free_own(p, "free");
+    else
+        next.free(p);
+}
+
+/* C23's, which glibc does not declare yet. */
+void API(free_sized)(void *p, size_t size);
+void API(free_aligned_sized)(void *p, size_t align, size_t size);
+
+EXPORT void API(free_sized)(void *p, size_t size)
+{
+    (void)size;
+    free_any(p);
+}
+
+EXPORT void API(free_aligned_sized)(void *p, size_t align, size_t size)
+{
+    (void)align;
+    (void)size;
+    free_any(p);
+}
+
+/* --- allocating ---------------------------------------------------------------------------------- */
+
+EXPORT void *API(malloc)(size_t size)
+{
+    if (likely(size < atomic_load_explicit(&route.limit, memory_order_acquire)))
+        return next.malloc(size);
+    return alloc_routed(size);
+}
+
+EXPORT void *API(calloc)(size_t count_of, size_t size)
+{
+    size_t bytes;
+    if (unlikely(__builtin_mul_overflow(count_of, size, &bytes)))
+        return no_memory();
+    if (likely(bytes < atomic_load_explicit(&route.limit, memory_order_acquire)))
+        return next.calloc(count_of, size);
+    return alloc_slow(bytes, 16, true);
+}
+
+/* memalign and its relatives. */
+static void *alloc_aligned(size_t align, size_t size)
+{
+    if (size < atomic_load_explicit(&route.limit, memory_order_acquire))
+        return next.memalign(align, size);
+    return alloc_slow(size, max_size(align, 16), false);
+}
+
+/* Like glibc's: an alignment that is no power of 2 is rounded up to one. */
+EXPORT void *API(memalign)(size_t align, size_t size)
+{
+    if (align > (SIZE_MAX >> 1) + 1) {
+        errno = EINVAL;
+        return NULL;
+    }
+    size_t power = 16;
+    while (power < align)
+        power *= 2;
+    return alloc_aligned(power, size);
+}
+
+EXPORT void *API(aligned_alloc)(size_t align, size_t size)
+{
+    if (!is_power_of_2(align)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return alloc_aligned(align, size);
+}
+
+EXPORT int API(posix_memalign)(void **out, size_t align, size_t size)
+{
+    if (!is_power_of_2(align) || align % sizeof(void *) != 0)
+        return EINVAL;
+    int err = errno;
+    void *p = alloc_aligned(align, size);
+    errno = err; /* this one returns it instead */
+    if (!p)
+        return ENOMEM;
+    *out = p;
+    return 0;
+}
+
+EXPORT void *API(valloc)(size_t size)
+{
+    return alloc_aligned((size_t)sysconf(_SC_PAGESIZE), size);
+}
+
+EXPORT void *API(pvalloc)(size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (size > request_max - page)
+        return no_memory();
+    return alloc_aligned(page, round_up(size, page));
+}
+
+/* --- sizes --------------------------------------------------------------------------------------- */
+
+/* Usable bytes of a block of ours; ends the program if p starts none. */
+static size_t usable_own(void *p, const char *function)
+{
+    size_t offset = mem_offset(p), usable = 0;
+    if (is_boot(p))
+        return boot_size(p);
+    if (offset < mem.fry_end) {
+        usable = offset >= fry.space.start ? fry_usable(p, offset) : 0;
+    } else {
+        struct op op;
+        op_begin(&op);
+        struct big *r = big_claim(p);
+        if (r) {
+            usable = r->mapped;
+            big_unclaim(r);
+        }
+        op_end(&op);
+    }
+    if (!usable)
+        corrupt(function, p);
+    return usable;
+}
+
+EXPORT size_t API(malloc_usable_size)(void *p)
+{
+    return mem_owns(p) ? usable_own(p, "malloc_usable_size") : next.usable(p);
+}
+
+/* --- resizing ------------------------------------------------------------------------------------ */
+
+/* The general way: a new block, the content, the old block's end. p is unharmed on failure. */
+static void *realloc_copy(void *p, size_t old, size_t size)
+{
+    void *to = alloc_slow(size, 16, false);
+    if (to) {
+        memcpy(to, p, min_size(old, size));
+        free_any(p);
+    }
+    return to;
+}
+
+/* Resizes a bigmaac without copying; below the threshold it moves to smaller quarters. */
+static void *realloc_big(void *p, size_t size)
+{
+    struct op op;
+    enum reason why = REASON_NONE;
+    bool stays = route_of(size) == KIND_BIG;
+    op_begin(&op);
+    struct big *r = big_claim(p);
+    size_t old = r ? r->size : 0;
+    if (r && stays) {
+        why = big_resize(r, size);
+        if (!why)
+            p = mem_at(big_offset(r));
+    }
+    if (r)
+        big_unclaim(r);
+    op_end(&op);
+    if (!r)
+        corrupt("realloc", p);
+    if (!stays)
+        return realloc_copy(p, old, size);
+    mon_consider();
+    if (!why)
+        return p;
+    count_fell(why, size);
+    return no_memory();
+}
+
+static void *realloc_own(void *p, size_t size)
+{
+    if (size == 0) {
+        free_own(p, "realloc");
+        return NULL;
+    }
+    if (size > request_max)
+        return no_memory();
+    size_t offset = mem_offset(p);
+    if (offset >= mem.fry_end)
+        return realloc_big(p, size);
+    size_t usable = usable_own(p, "realloc");
+    if (!is_boot(p) && route_of(size) != KIND_REAL && fry_resize(offset, usable, size))
+        return p;
+    return realloc_copy(p, usable, size);
+}
+
+static NOINLINE void *realloc_slow(void *p, size_t size)
+{
+    if (mem_owns(p))
+        return realloc_own(p, size);
+    if (!p)
+        return alloc_slow(size, 16, false);
+    if (!init_done() || size > request_max)
+        return no_memory();
+    if (route_of(size) == KIND_REAL) {
+        if (cfg.stats)
+            count_one(&count.passed);
+        return next.realloc(p, size);
+    }
+    return realloc_copy(p, next.usable(p), size);
+}
+
+EXPORT void *API(realloc)(void *p, size_t size)
+{
+    if (likely(size < atomic_load_explicit(&route.limit, memory_order_acquire) && !mem_owns(p)))
+        return next.realloc(p, size);
+    return realloc_slow(p, size);
+}
+
+EXPORT void *API(reallocarray)(void *p, size_t count_of, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count_of, size, &bytes))
+        return no_memory();
+    return API(realloc)(p, bytes);
+}
+
+/* --- madvise ------------------------------------------------------------------------------------- */
+
+/* MADV_DONTNEED on private anonymous memory leaves zeroes; so it must here. */
+static void big_zero_range(struct big *r, size_t from, size_t bytes)
+{
+    char *at = mem_at(big_offset(r) + from);
+    if (r->ordinary)
+        syscall(SYS_madvise, at, bytes, MADV_DONTNEED);
+    else if (r->frozen || !file_valid(&r->file) || !file_zero(&r->file, from, bytes))
+        memset(at, 0, bytes);
+}
+
+/* The part of [offset, offset + bytes) that lies in one live block of ours, zeroed.
+ * Returns how far it got. */
+static size_t zero_own(size_t offset, size_t bytes)
+{
+    struct op op;
+    size_t done = 0;
+    struct space *s = offset < mem.fry_end ? &fry.space : &big.space;
+    pthread_mutex_t *lock = s == &fry.space ? &fry.lock : &big.lock;
+    op_begin(&op);
+    pthread_mutex_lock(lock);
+    uint32_t i = extent_containing(s, offset);
+    struct extent *e = i ? extent_at(s, i) : NULL;
+    size_t start = e ? extent_offset(s, e) : 0;
+    struct big *r = e && s == &big.space && e->state == EXTENT_LIVE ? big_at(e->aux) : NULL;
+    if (e)
+        done = min_size(bytes, start + to_bytes(e->pages) - offset);
+    if (r)
+        e->state = EXTENT_BUSY;
+    pthread_mutex_unlock(lock);
+    if (r && offset - start < r->mapped)
+        big_zero_range(r, offset - start, min_size(done, r->mapped - (offset - start)));
+    else if (e && s == &fry.space && e->state == EXTENT_LIVE)
+        memset(mem_at(offset), 0, done);
+    if (r)
+        big_unclaim(r);
+    op_end(&op);
+    return done ? done : bytes;
+}
+
+/* Advice for memory of ours: DONTNEED zeroes, FREE may do nothing, and what concerns paging is
+ * the library's to decide. Everything else goes to the kernel. */
+static int madvise_own(void *p, size_t length, int advice)
+{
+    size_t bytes = round_up(length, (size_t)sysconf(_SC_PAGESIZE)), offset = mem_offset(p);
+    if (offset & ((size_t)sysconf(_SC_PAGESIZE) - 1) || bytes < length) {
+        errno = EINVAL;
+        return -1;
+    }
+    switch (advice) {
+    case MADV_DONTNEED:
+        bytes = min_size(bytes, atomic_load(&mem.size) - offset);
+        for (size_t done = 0; done < bytes;)
+            done += zero_own(offset + done, bytes - done);
+        return 0;
+    case MADV_FREE:
+    case MADV_NORMAL:
+    case MADV_RANDOM:
+    case MADV_SEQUENTIAL:
+    case MADV_HUGEPAGE:
+    case MADV_NOHUGEPAGE:
+        return 0;
+    default:
+        return (int)syscall(SYS_madvise, p, length, advice);
+    }
+}
+
+#ifndef BIGMAAC_PREFIX
+EXPORT int madvise(void *p, size_t length, int advice)
+{
+    if (mem_owns(p))
+        return madvise_own(p, length, advice);
+    return (int)syscall(SYS_madvise, p, length, advice);
+}
+
+/* glibc's fork runs our handlers; its _Fork, for async-signal-safe use, runs none. */
+EXPORT pid_t _Fork(void)
+{
+    pid_t (*real)(void) = (pid_t(*)(void))dlsym(RTLD_NEXT, "_Fork");
+    fork_prepare();
+    pid_t pid = real ? real() : (pid_t)syscall(SYS_fork);
+    if (pid == 0)
+        fork_child();
+    else
+        fork_parent();
+    return pid;
+}
+#endif
