@@ -112,6 +112,14 @@ static inline size_t to_pages(size_t bytes) { return bytes >> PAGE_SHIFT; }
 static inline size_t to_bytes(size_t pages) { return pages << PAGE_SHIFT; }
 static inline unsigned log2_floor(size_t n) { return 63u - (unsigned)__builtin_clzl(n); }
 
+/* A word that is published once, read on every call. x86 orders loads and stores as written, and
+ * a plain load can be the operand of a compare; elsewhere it takes an acquire. */
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+#define load_published(word) (*(word))
+#else
+#define load_published(word) __atomic_load_n(word, __ATOMIC_ACQUIRE)
+#endif
+
 /* Monotonic milliseconds; from the vDSO, so no system call. */
 static uint64_t now_ms(void)
 {
@@ -406,9 +414,9 @@ COLD static void config_load(void)
 static const size_t boot_bytes = 256 * 1024;
 
 static struct mem {
-    /* Published last (release) by mem_reserve; 2^63 belongs to no user pointer until then. */
-    atomic_uintptr_t base; /* aligned to align_max */
-    atomic_size_t size;    /* bytes of boot + fries + bigmaacs */
+    /* Published last by mem_reserve; 2^63 belongs to no user pointer until then. */
+    size_t base;           /* aligned to align_max */
+    size_t size;           /* bytes of boot + fries + bigmaacs */
     size_t fry_end;        /* offset where the fries end and the bigmaacs begin */
     size_t boot_used;      /* guarded by init: one thread boots */
     bool boot_ready;       /* the boot pages are readable */
@@ -420,19 +428,17 @@ static const int anon_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 /* Offset of p in the reservation; larger than any size for what isn't ours. */
 static ALWAYS_INLINE size_t mem_offset(const void *p)
 {
-    uintptr_t base = atomic_load_explicit(&mem.base, memory_order_acquire);
-    return (uintptr_t)p - base;
+    return (uintptr_t)p - load_published(&mem.base);
 }
 
 static ALWAYS_INLINE bool mem_owns(const void *p)
 {
-    size_t offset = mem_offset(p);
-    return offset < atomic_load_explicit(&mem.size, memory_order_relaxed);
+    return mem_offset(p) < load_published(&mem.size);
 }
 
 static inline char *mem_at(size_t offset)
 {
-    return (char *)atomic_load_explicit(&mem.base, memory_order_relaxed) + offset;
+    return (char *)mem.base + offset;
 }
 
 /* A growing array in reserved address space. */
@@ -1122,8 +1128,8 @@ static int file_allocate(const struct file *f, size_t offset, size_t bytes)
 
 /* Makes [offset, offset + bytes) part of the file, with its disk blocks reserved unless the
  * user or the file system declines. The size limit is looked at first: going beyond it would
- * raise SIGXFSZ. `size_now` is the file's size. */
-static enum reason file_extend(const struct file *f, size_t offset, size_t bytes, size_t size_now)
+ * raise SIGXFSZ. */
+static enum reason file_extend(const struct file *f, size_t offset, size_t bytes)
 {
     if (offset + bytes > limit_of(RLIMIT_FSIZE))
         return REASON_FILE_SIZE;
@@ -1134,7 +1140,9 @@ static enum reason file_extend(const struct file *f, size_t offset, size_t bytes
             folder.no_fallocate = true;
             err = file_room(f, bytes);
         }
-        if (!err && offset + bytes > size_now && ftruncate(f->fd, (off_t)(offset + bytes)) != 0)
+        struct stat st;
+        if (!err && (fstat(f->fd, &st) != 0 || ((size_t)st.st_size < offset + bytes &&
+                                                ftruncate(f->fd, (off_t)(offset + bytes)) != 0)))
             err = errno;
     }
     return err ? file_failed("reserving disk space", err) : REASON_NONE;
@@ -1561,7 +1569,7 @@ static enum reason big_back(struct big *r)
     enum reason why = file_create(&r->file);
     if (why)
         return why;
-    why = file_extend(&r->file, 0, r->mapped, 0);
+    why = file_extend(&r->file, 0, r->mapped);
     if (!why)
         why = file_map(&r->file, big_offset(r), r->mapped, 0, MAP_SHARED);
     if (why)
@@ -1758,7 +1766,7 @@ static enum reason big_refile(struct big *r)
     enum reason why = file_create(&fresh);
     if (why)
         return why;
-    why = file_extend(&fresh, 0, r->mapped, 0);
+    why = file_extend(&fresh, 0, r->mapped);
     if (!why)
         why = file_write(&fresh, mem_at(big_offset(r)), r->mapped, 0);
     if (!why)
@@ -1823,7 +1831,7 @@ static enum reason big_grow(struct big *r, size_t bytes)
     if (why)
         return why;
     size_t more = bytes - r->mapped;
-    why = file_extend(&r->file, r->mapped, more, r->mapped);
+    why = file_extend(&r->file, r->mapped, more);
     if (!why)
         why = big_make_room(r, bytes);
     if (!why)
@@ -1951,6 +1959,7 @@ static struct {
     uint32_t meta_units;       /* used */
     struct file file;          /* what new blocks are made in; fd -1: none yet */
     size_t file_bytes;         /* its size */
+    size_t backed_bytes;       /* of it, with blocks: for the statistics */
     uint32_t dirty_pages;      /* in free extents of KIND_DIRTY */
     uint64_t purged_ms;        /* when the last purge ran */
     size_t run_bytes;          /* in page runs now */
@@ -2027,6 +2036,14 @@ static const uint8_t flag_slab = 2;     /* extent flag: aux is the unit of a sla
 static const size_t fry_chunk_max = (size_t)8 << 20;
 static const uint8_t slot_current = 1; /* extent slot: mapped to fry.file; 0: not, or frozen */
 
+/* Requires fry.lock. Notes that [from, from + bytes) of the file has blocks now. */
+static void fry_backed(size_t from, size_t bytes)
+{
+    fry.file_bytes = max_size(fry.file_bytes, from + bytes);
+    fry.backed_bytes += bytes;
+    folder_count(bytes, 0);
+}
+
 /* Requires fry.lock. Disk blocks for pages that have none; pages that the current file is not
  * mapped at yet are mapped first. */
 static enum reason fry_back(struct extent *x, uint32_t pages)
@@ -2034,12 +2051,11 @@ static enum reason fry_back(struct extent *x, uint32_t pages)
     enum reason why = fry.file.fd < 0 ? file_create(&fry.file) : REASON_NONE;
     size_t from = to_bytes(x->page), bytes = to_bytes(pages);
     if (!why)
-        why = file_extend(&fry.file, from, bytes, fry.file_bytes);
+        why = file_extend(&fry.file, from, bytes);
     if (!why && x->slot != slot_current)
         why = file_map(&fry.file, fry.space.start + from, bytes, from, MAP_SHARED);
     if (!why) {
-        fry.file_bytes = max_size(fry.file_bytes, from + bytes);
-        folder_count(bytes, 0);
+        fry_backed(from, bytes);
         x->slot = slot_current;
     }
     return why;
@@ -2104,6 +2120,7 @@ static bool fry_punch(uint32_t e)
         return false;
     }
     folder_count(0, to_bytes(x->pages));
+    fry.backed_bytes -= to_bytes(x->pages);
     fry.dirty_pages -= x->pages;
     bins_remove(&fry.space, &fry.space.free[KIND_DIRTY], e);
     x->flags = 0;
@@ -2672,7 +2689,7 @@ static void early_free(void *p);
 static size_t early_usable(void *p);
 
 static struct route {
-    atomic_size_t limit; /* smaller requests go straight to next.malloc; published last */
+    size_t limit;        /* smaller requests go straight to next.malloc; published last */
     size_t fry_low;      /* sizes fry_low ... fry_low + fry_span - 1 come from slabs */
     size_t fry_span;     /* 0 until the regions are open */
     size_t align_max;    /* of our own blocks */
@@ -2707,7 +2724,7 @@ static void route_set_limit(void)
         limit = 0;
     else if (!cfg.off)
         limit = (cfg.min_fry ? cfg.min_fry : cfg.min_bigmaac) + 1;
-    atomic_store_explicit(&route.limit, limit, memory_order_release);
+    __atomic_store_n(&route.limit, limit, __ATOMIC_RELEASE);
 }
 
 /* Address space that we may take: half of what RLIMIT_AS leaves, so that the program has room. */
@@ -2785,8 +2802,8 @@ COLD static bool mem_reserve(void)
     big.space.pages = (uint32_t)to_pages(l.bigs);
     mem.fry_end = big.space.start;
     route.align_max = l.align;
-    atomic_store(&mem.size, l.owned);
-    atomic_store_explicit(&mem.base, base, memory_order_release);
+    mem.size = l.owned;
+    __atomic_store_n(&mem.base, base, __ATOMIC_RELEASE);
     return true;
 }
 
@@ -2965,7 +2982,7 @@ static bool home_granule(struct big *r, size_t granule)
 {
     size_t from = granule * huge_size, bytes = min_size(huge_size, r->mapped - from);
     const char *at = mem_at(big_offset(r) + from);
-    if (file_extend(&r->own, from, bytes, 0) || file_write(&r->own, at, bytes, from) ||
+    if (file_extend(&r->own, from, bytes) || file_write(&r->own, at, bytes, from) ||
         file_map(&r->own, big_offset(r) + from, bytes, from, MAP_SHARED))
         return false;
     r->home[granule / 64] |= (uint64_t)1 << (granule % 64);
@@ -3002,12 +3019,11 @@ static bool home_fry(struct extent *x, int pagemap)
         return true;
     if (fry.file.fd < 0 && file_create(&fry.file))
         return false;
-    if (file_extend(&fry.file, at, bytes, fry.file_bytes) ||
+    if (file_extend(&fry.file, at, bytes) ||
         file_write(&fry.file, mem_at(offset), bytes, at) ||
         file_map(&fry.file, offset, bytes, at, MAP_SHARED))
         return false;
-    fry.file_bytes = max_size(fry.file_bytes, at + bytes);
-    folder_count(bytes, 0);
+    fry_backed(at, bytes);
     x->slot = slot_current;
     return true;
 }
@@ -3135,7 +3151,7 @@ static bool fry_copy(struct file *to)
         size_t at = to_bytes(x->page), bytes = to_bytes(x->pages);
         if (x->state != EXTENT_LIVE || x->slot != slot_current)
             continue;
-        if (file_extend(to, at, bytes, at) ||
+        if (file_extend(to, at, bytes) ||
             file_write(to, mem_at(extent_offset(&fry.space, x)), bytes, at)) {
             file_close(to);
             return false;
@@ -3161,24 +3177,28 @@ static void fry_remap(const struct file *f, int sharing)
     }
 }
 
-/* Requires fry.lock. All free pages are without blocks now: the next use gets the new file. */
-static void fry_forget_file(void)
+/* Requires fry.lock. The file behind the fries changes: `slot` says whether the mappings follow
+ * it. Free pages have no blocks in the next one. */
+static void fry_change_file(const struct file *to, uint8_t slot)
 {
     struct space *s = &fry.space;
     for (uint32_t i = 1; i <= s->extent_count; i++) {
         struct extent *x = extent_at(s, i);
         if (x->state == EXTENT_UNUSED || x->slot != slot_current)
             continue;
-        x->slot = 0;
+        x->slot = slot;
         if (x->state != EXTENT_FREE)
             continue;
         bins_remove(s, &s->free[x->kind], i);
         extent_release(s, i, KIND_CLEAN);
     }
+    size_t backed = to->fd >= 0 ? fry.run_bytes + fry.slab_bytes : 0;
+    folder_count(backed, fry.backed_bytes);
+    fry.backed_bytes = backed;
+    fry.file_bytes = 0; /* at least; fallocate alone extends files safely */
     fry.dirty_pages = 0;
-    folder_count(0, 0);
     file_close(&fry.file);
-    fry.file_bytes = 0;
+    fry.file = *to;
 }
 
 /* Requires fry.lock. */
@@ -3196,7 +3216,7 @@ static void freeze_fries(void)
         }
     }
     fry_remap(&fry.file, MAP_PRIVATE);
-    fry_forget_file();
+    fry_change_file(&(struct file){.fd = -1}, 0);
 }
 
 static void freeze_all(void)
@@ -3242,7 +3262,7 @@ static bool copy_big(struct big *r)
         return false;
     if (ioctl(r->own.fd, FICLONE, r->file.fd) == 0)
         return true;
-    if (!file_extend(&r->own, 0, r->mapped, 0) && !copy_data(r, &r->own))
+    if (!file_extend(&r->own, 0, r->mapped) && !copy_data(r, &r->own))
         return true;
     file_close(&r->own);
     return false;
@@ -3277,8 +3297,7 @@ static void copy_adopt(void)
 {
     if (forking.fries.fd >= 0) {
         fry_remap(&forking.fries, MAP_SHARED);
-        file_close(&fry.file);
-        fry.file = forking.fries;
+        fry_change_file(&forking.fries, slot_current);
     }
     for (uint32_t i = 1; i <= big.record_count; i++) {
         struct big *r = big_at(i);
@@ -3579,7 +3598,7 @@ static bool home_ask(void)
     if (thread_count() != 1)
         return false;
     atomic_store(&home.wanted, true);
-    atomic_store(&route.limit, 0);
+    __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
     for (int ms = 0; ms < 10 && atomic_load(&home.wanted); ms++)
         sleep_ms(1);
     return !atomic_exchange(&home.wanted, false);
@@ -3940,7 +3959,7 @@ EXPORT void API(free_aligned_sized)(void *p, size_t align, size_t size)
 
 EXPORT void *API(malloc)(size_t size)
 {
-    if (likely(size < atomic_load_explicit(&route.limit, memory_order_acquire)))
+    if (likely(size < load_published(&route.limit)))
         return next.malloc(size);
     return alloc_routed(size);
 }
@@ -3950,7 +3969,7 @@ EXPORT void *API(calloc)(size_t count_of, size_t size)
     size_t bytes;
     if (unlikely(__builtin_mul_overflow(count_of, size, &bytes)))
         return no_memory();
-    if (likely(bytes < atomic_load_explicit(&route.limit, memory_order_acquire)))
+    if (likely(bytes < load_published(&route.limit)))
         return next.calloc(count_of, size);
     return alloc_slow(bytes, 16, true);
 }
@@ -3958,7 +3977,7 @@ EXPORT void *API(calloc)(size_t count_of, size_t size)
 /* memalign and its relatives. */
 static void *alloc_aligned(size_t align, size_t size)
 {
-    if (size < atomic_load_explicit(&route.limit, memory_order_acquire))
+    if (size < load_published(&route.limit))
         return next.memalign(align, size);
     return alloc_slow(size, max_size(align, 16), false);
 }
@@ -4117,7 +4136,7 @@ static NOINLINE void *realloc_slow(void *p, size_t size)
 
 EXPORT void *API(realloc)(void *p, size_t size)
 {
-    if (likely(size < atomic_load_explicit(&route.limit, memory_order_acquire) && !mem_owns(p)))
+    if (likely(size < load_published(&route.limit) && !mem_owns(p)))
         return next.realloc(p, size);
     return realloc_slow(p, size);
 }
@@ -4182,7 +4201,7 @@ static int madvise_own(void *p, size_t length, int advice)
     }
     switch (advice) {
     case MADV_DONTNEED:
-        bytes = min_size(bytes, atomic_load(&mem.size) - offset);
+        bytes = min_size(bytes, mem.size - offset);
         for (size_t done = 0; done < bytes;)
             done += zero_own(offset + done, bytes - done);
         return 0;
@@ -4219,3 +4238,88 @@ EXPORT pid_t _Fork(void)
     return pid;
 }
 #endif
+
+/* --- bigmaac.h ----------------------------------------------------------------------------------- */
+
+EXPORT int bigmaac_kind(const void *p)
+{
+    if (!mem_owns(p) || is_boot(p))
+        return BIGMAAC_KIND_NONE;
+    size_t offset = mem_offset(p);
+    struct space *s = offset < mem.fry_end ? &fry.space : &big.space;
+    pthread_mutex_t *lock = s == &fry.space ? &fry.lock : &big.lock;
+    if (offset < s->start || (offset < mem.fry_end && slab_containing(offset)))
+        return offset < s->start ? BIGMAAC_KIND_NONE : BIGMAAC_KIND_FRY;
+    struct op op;
+    op_begin(&op);
+    pthread_mutex_lock(lock);
+    uint32_t i = extent_containing(s, offset);
+    bool live = i && (extent_at(s, i)->state == EXTENT_LIVE || extent_at(s, i)->state == EXTENT_BUSY);
+    pthread_mutex_unlock(lock);
+    op_end(&op);
+    if (!live)
+        return BIGMAAC_KIND_NONE;
+    return s == &fry.space ? BIGMAAC_KIND_FRY : BIGMAAC_KIND_BIGMAAC;
+}
+
+EXPORT int bigmaac_stats(struct bigmaac_stats *out)
+{
+    struct bigmaac_stats now;
+    if (!out || out->size < sizeof now.size)
+        return EINVAL;
+    size_t room_there = min_size(out->size, sizeof now);
+    if (!init_done())
+        return EAGAIN;
+    stats_take(&now);
+    now.size = room_there;
+    memcpy(out, &now, room_there);
+    return 0;
+}
+
+/* Replaces the file mapping by anonymous memory with the same content. */
+static int big_opt_out(struct big *r)
+{
+    if (r->ordinary)
+        return 0;
+    void *copy = mmap(NULL, r->mapped, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    if (copy == MAP_FAILED)
+        return ENOMEM;
+    memcpy(copy, mem_at(big_offset(r)), r->size);
+    if (mremap(copy, r->mapped, r->mapped, MREMAP_MAYMOVE | MREMAP_FIXED, mem_at(big_offset(r))) == MAP_FAILED) {
+        munmap(copy, r->mapped);
+        return ENOMEM;
+    }
+    big_close_files(r);
+    r->ordinary = true;
+    return 0;
+}
+
+static int big_take_advice(struct big *r, int advice)
+{
+    static const int kernel[] = {MADV_NORMAL, MADV_HUGEPAGE, MADV_RANDOM, MADV_NORMAL};
+    const void *at = mem_at(big_offset(r));
+    if (advice == BIGMAAC_OPT_OUT)
+        return big_opt_out(r);
+    if (advice == BIGMAAC_KEEP && mlock(at, r->mapped) != 0)
+        return errno;
+    if (r->advice == BIGMAAC_KEEP && advice != BIGMAAC_KEEP)
+        munlock(at, r->mapped);
+    if (!r->ordinary)
+        mem_advise(big_offset(r), r->mapped, kernel[advice]);
+    r->advice = (uint8_t)advice;
+    return 0;
+}
+
+EXPORT int bigmaac_advise(void *p, int advice)
+{
+    if (advice < BIGMAAC_ADAPTIVE || advice > BIGMAAC_OPT_OUT || !mem_owns(p) || mem_offset(p) < mem.fry_end)
+        return EINVAL;
+    struct op op;
+    op_begin(&op);
+    struct big *r = big_claim(p);
+    int err = r ? big_take_advice(r, advice) : EINVAL;
+    if (r)
+        big_unclaim(r);
+    op_end(&op);
+    return err;
+}
