@@ -9,7 +9,7 @@
  *     base                                                                        base + size
  *     | boot | fries: small blocks, one shared file | bigmaacs: large blocks, a file each |
  *
- * Life of a request of SIZE bytes (thresholds: DESIGN table in README.md):
+ * Life of a request of SIZE bytes (thresholds: settings in README.md):
  *
  *     size > BIGMAAC_MIN_BIGMAAC_SIZE   BIG    own unlinked file, mapped MAP_SHARED
  *     size > BIGMAAC_MIN_FRY_SIZE       FRY    slab or page run in the shared fries file
@@ -17,7 +17,7 @@
  *
  * and of a pointer: (p - base) < size says "ours", (p - base) < boot + fries says "fry".
  *
- * LOCK ORDER (take from top to bottom; the fork handlers take all of them in this order)
+ * LOCK ORDER (take from top to bottom; the fork handlers and HOME take all of them in this order)
  *
  *     gate            rwlock  every slow operation has it for reading, fork for writing: a
  *                             child never inherits a half-done operation
@@ -26,7 +26,8 @@
  *     mon.lock        mutex   the monitor thread's start and sleep
  *
  * System calls on files and mappings are made outside big.lock: the extent that they work on is
- * BUSY meanwhile, so nobody else touches it.
+ * BUSY meanwhile, so nobody else touches it. The one exception is the monitor's advice about
+ * paging (PAGING): it must not make a block BUSY that the program may free at any moment.
  *
  * HAZARDS that shape the code
  *   1. dlsym may allocate while we look up the next malloc: those calls get BOOT memory.
@@ -38,8 +39,8 @@
  *   7. Other threads write to a block while fork runs: only the kernel's copy-on-write keeps a
  *      snapshot, so mappings turn MAP_PRIVATE before the fork.
  *
- * SECTIONS (search for "=== TAG"): PLATFORM REPORT CONFIG MEMORY SPACE EXTENT FILE BIG FRY
- * ROUTE STATS MONITOR FORK INIT API
+ * SECTIONS (search for "=== TAG"): PLATFORM REPORT CONFIG MEMORY EXTENT FILE LOCKS ROOM BIG FRY
+ * ROUTE STATS PROFILE HOME FORK PAGING MONITOR INIT API
  */
 
 /* ============================================================================================
@@ -72,6 +73,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -83,6 +85,11 @@
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* For readers of what another thread may be changing at the moment, where a guess will do. */
+#define GUESSES __attribute__((no_sanitize_thread))
+GUESSES static inline uint32_t guess_32(const uint32_t *p) { return *p; }
+GUESSES static inline uint64_t guess_64(const uint64_t *p) { return *p; }
 
 /* Unit tests include this file and keep their own malloc: there the family has a prefix. */
 #ifdef BIGMAAC_PREFIX
@@ -238,7 +245,12 @@ COLD static void config_reject(const char *name, const char *value, const char *
     if (cfg.off)
         return;
     cfg.off = true;
-    report("%s=\"%s\": %s; %s", name, value, why,
+    char shown[128];
+    size_t n = 0;
+    for (; value[n] && n < sizeof shown - 4; n++)
+        shown[n] = iscntrl((unsigned char)value[n]) ? '?' : value[n];
+    snprintf(shown + n, sizeof shown - n, "%s", value[n] ? "..." : "");
+    report("%s=\"%s\": %s; %s", name, shown, why,
            cfg.strict ? "exiting" : "passing all requests through");
     if (cfg.strict)
         _exit(2);
@@ -470,6 +482,24 @@ static bool pool_commit(struct pool *p, size_t bytes)
 static bool mem_advise(size_t offset, size_t bytes, int advice)
 {
     return syscall(SYS_madvise, mem_at(offset), bytes, advice) == 0;
+}
+
+/* What a fault on a page that is not in memory brings in. Huge wins on streams: one 2 MiB page,
+ * mapped whole, where the kernel's own readahead follows with small ones. */
+enum policy {
+    POLICY_NORMAL, /* the readahead of the block device around it */
+    POLICY_HUGE,   /* the 2 MiB around it, and no readahead beyond */
+    POLICY_RANDOM, /* that page alone */
+    POLICY_COUNT
+};
+
+static const char *const policy_names[POLICY_COUNT] = {"normal", "sequential", "random"};
+
+/* Tells the kernel; what it can't do is slower, not wrong. Changes nothing of the content. */
+static void mem_set_policy(size_t offset, size_t bytes, enum policy policy)
+{
+    mem_advise(offset, bytes, policy == POLICY_HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    mem_advise(offset, bytes, policy == POLICY_NORMAL ? MADV_NORMAL : MADV_RANDOM);
 }
 
 /* Turns [offset, offset + bytes) of the reservation back into unreadable address space. */
@@ -713,8 +743,8 @@ static uint32_t extent_release(struct space *s, uint32_t i, enum extent_kind kin
     return i;
 }
 
-/* In the map: an extent in use began here and was freed. */
-static const uint32_t map_freed = UINT32_MAX;
+static const uint32_t map_freed = UINT32_MAX; /* an extent in use began here and was freed */
+static const uint32_t map_slab = 1u << 31;    /* page of a slab; below it the unit (FRY) */
 
 static inline uint32_t *map_entry(const struct space *s, uint32_t page)
 {
@@ -811,15 +841,17 @@ static uint32_t extent_lookup(const struct space *s, size_t offset)
     return i != map_freed ? i : 0;
 }
 
-/* The extent in use that contains the offset; 0: none does. Walks the list: for messages and
- * rare calls only. */
+/* The extent in use that contains the offset; 0: none does, or it is a slab's, which its pages
+ * name themselves. Looks back for the first page. */
 static uint32_t extent_containing(const struct space *s, size_t offset)
 {
-    uint32_t page = (uint32_t)to_pages(offset - s->start);
-    for (uint32_t i = 1; i <= s->extent_count; i++) {
+    size_t page = to_pages(offset - s->start), known = s->map.committed / sizeof(uint32_t);
+    for (size_t at = min_size(page + 1, known); at-- > 0;) {
+        uint32_t i = *map_entry(s, (uint32_t)at);
+        if (i == 0 || i >= map_slab) /* what was freed, or pages of a slab */
+            continue;
         const struct extent *e = extent_at(s, i);
-        if (e->state != EXTENT_UNUSED && page - e->page < e->pages)
-            return i;
+        return e->state != EXTENT_FREE && page - e->page < e->pages ? i : 0;
     }
     return 0;
 }
@@ -923,12 +955,38 @@ static struct folder {
     atomic_bool no_tmpfile;   /* O_TMPFILE failed, or does harm (ZFS) */
     atomic_bool no_fallocate; /* reserve by looking at the free space */
     atomic_bool told_memory, told_unusable;
+    size_t readahead;         /* pages that the device reads around a fault */
     atomic_size_t files;      /* open now */
     atomic_size_t bytes;      /* of all of them, as allocated by us */
     atomic_size_t bytes_peak;
 } folder;
 
 static const long magic_zfs = 0x2fc12fc1, magic_btrfs = 0x9123683e;
+
+/* Reads a small file of the kernel's whole. Returns its length; 0: not there. */
+static size_t read_text(const char *path, char *text, size_t space)
+{
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    size_t used = 0;
+    for (long n = 1; fd >= 0 && n > 0 && used < space - 1; used += n > 0 ? (size_t)n : 0)
+        n = syscall(SYS_read, fd, text + used, space - 1 - used);
+    text[used] = 0;
+    if (fd >= 0)
+        syscall(SYS_close, fd);
+    return used;
+}
+
+/* The device's readahead, in pages; the kernel's default where it can't be read. */
+COLD static size_t folder_readahead(const char *path)
+{
+    char name[64], text[32];
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return 128 * kib / page_size;
+    snprintf(name, sizeof name, "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev), minor(st.st_dev));
+    size_t kilobytes = read_text(name, text, sizeof text) ? strtoul(text, NULL, 10) : 128;
+    return max_size(min_size(kilobytes, 64 * kib) * kib / page_size, 1);
+}
 
 static bool is_memory_fs(long magic) { return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC; }
 
@@ -947,6 +1005,8 @@ COLD static void folder_probe(void)
             fs = other;
         }
     }
+    template_folder(path, sizeof path);
+    folder.readahead = folder_readahead(path);
     folder.memory = is_memory_fs((long)fs.f_type);
     folder.no_copy_on_write = (long)fs.f_type == magic_btrfs;
     if ((long)fs.f_type == magic_zfs)
@@ -1047,12 +1107,13 @@ static size_t limit_of(int resource)
     return limit.rlim_cur;
 }
 
-/* Makes an empty swap file. At most half of the descriptors are ours, the rest the program's. */
-static enum reason file_create(struct file *f)
+/* Makes an empty swap file. At most half of the descriptors are ours, the rest the program's;
+ * `spare` of our half stay free. */
+static enum reason file_create(struct file *f, size_t spare)
 {
     f->fd = -1;
     size_t limit = limit_of(RLIMIT_NOFILE);
-    if (atomic_load(&folder.files) >= limit / 2)
+    if (atomic_load(&folder.files) + spare >= limit / 2)
         return REASON_DESCRIPTORS;
     if (!atomic_load_explicit(&folder.probed, memory_order_acquire))
         folder_probe();
@@ -1106,20 +1167,23 @@ static void folder_count(size_t more, size_t less)
         ;
 }
 
-/* Without fallocate: there must be room now, with a margin; nobody guarantees it later. */
-static int file_room(const struct file *f, size_t bytes)
+/* Is there room for that much and a margin? */
+static int file_room(const struct file *f, size_t bytes, size_t margin)
 {
     struct statfs fs;
     if (fstatfs(f->fd, &fs) != 0)
         return errno;
-    size_t margin = 16 * mib, room = (size_t)fs.f_bavail * (size_t)fs.f_bsize;
+    size_t room = (size_t)fs.f_bavail * (size_t)fs.f_bsize;
     return room < margin || room - margin < bytes ? ENOSPC : 0;
 }
 
+/* A request that can't be met must not fill the disk for others while it fails. */
 static int file_allocate(const struct file *f, size_t offset, size_t bytes)
 {
     if (!cfg.reserve || folder.no_fallocate)
         return EOPNOTSUPP;
+    if (bytes > 8 * mib && file_room(f, bytes, 0) == ENOSPC)
+        return ENOSPC;
     while (syscall(SYS_fallocate, f->fd, 0, offset, bytes) != 0)
         if (errno != EINTR)
             return errno;
@@ -1138,7 +1202,7 @@ static enum reason file_extend(const struct file *f, size_t offset, size_t bytes
         err = 0;
         if (cfg.reserve) {
             folder.no_fallocate = true;
-            err = file_room(f, bytes);
+            err = file_room(f, bytes, 16 * mib); /* nobody guarantees it later */
         }
         struct stat st;
         if (!err && (fstat(f->fd, &st) != 0 || ((size_t)st.st_size < offset + bytes &&
@@ -1218,8 +1282,8 @@ static void op_end(struct op *op)
 /* Counters for BIGMAAC_STATS and bigmaac_stats; each is atomic for itself. */
 static struct counters {
     atomic_size_t bigmaacs, bigmaac_bytes, bigmaac_peak;
-    atomic_size_t fries, fry_bytes, fry_peak;
-    atomic_size_t passed, grown, moved, recycled, brought_home;
+    atomic_size_t fries, fry_peak;
+    atomic_size_t passed, grown, moved, recycled, brought_home, probes, changes;
     atomic_size_t fell_count[REASON_COUNT], fell_bytes[REASON_COUNT];
 } count;
 
@@ -1257,6 +1321,7 @@ COLD static void count_fell(enum reason why, size_t bytes)
 static struct room {
     atomic_size_t bytes;    /* last answer */
     atomic_uint_fast64_t read_ms; /* when; 0: never */
+    atomic_bool busy;       /* somebody is reading */
     atomic_bool found;      /* cgroup is right */
     bool v2;
     char cgroup[384];       /* folder of our memory cgroup; "": none */
@@ -1264,17 +1329,52 @@ static struct room {
 
 static const uint64_t room_fresh_ms = 200;
 
-/* Reads a small file of the kernel's whole. Returns its length; 0: not there. */
-static size_t read_text(const char *path, char *text, size_t space)
+/* The kernel's files that are read again and again stay open, on high descriptors: the monitor
+ * must never take a low number, not for a moment, that the program counts on getting. */
+enum { KEPT_MAX = 24 };
+
+static struct kept {
+    char path[224];
+    struct file file;
+} kept[KEPT_MAX]; /* guarded by room.busy */
+
+static __thread bool mon_self __attribute__((tls_model("initial-exec"))); /* the monitor's thread */
+static __thread bool mon_starting __attribute__((tls_model("initial-exec"))); /* making it: what that
+                                                              * allocates is nobody's data */
+
+/* Requires room.busy. The text of such a file; 0: not there, or not open and not to be opened. */
+static size_t read_kept(const char *path, char *text, size_t space)
 {
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    size_t used = 0;
-    for (long n = 1; fd >= 0 && n > 0 && used < space - 1; used += n > 0 ? (size_t)n : 0)
-        n = syscall(SYS_read, fd, text + used, space - 1 - used);
-    text[used] = 0;
-    if (fd >= 0)
-        syscall(SYS_close, fd);
-    return used;
+    struct kept *k = kept;
+    while (k < kept + KEPT_MAX && k->path[0] && strcmp(k->path, path) != 0)
+        k++;
+    if (k == kept + KEPT_MAX || strlen(path) >= sizeof k->path)
+        return mon_self ? 0 : read_text(path, text, space);
+    if (!k->path[0] || !file_valid(&k->file)) {
+        if (mon_self)
+            return 0;
+        struct stat st;
+        int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+        fd = fd < 0 ? -1 : file_raise(fd, limit_of(RLIMIT_NOFILE));
+        if (fd < 0 || fstat(fd, &st) != 0)
+            return 0;
+        snprintf(k->path, sizeof k->path, "%s", path);
+        k->file = (struct file){.fd = fd, .dev = st.st_dev, .ino = st.st_ino};
+    }
+    long n = syscall(SYS_pread64, k->file.fd, text, space - 1, 0);
+    text[n > 0 ? n : 0] = 0;
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* In a child: /proc/self was its parent's. */
+static void kept_forget(void)
+{
+    for (struct kept *k = kept; k < kept + KEPT_MAX && k->path[0]; k++) {
+        if (file_valid(&k->file))
+            syscall(SYS_close, k->file.fd);
+        k->path[0] = 0;
+    }
+    atomic_store(&room.busy, false);
 }
 
 /* The number behind `name` at the start of a line; `missing` if there is no such line. */
@@ -1333,7 +1433,7 @@ static size_t cgroup_number(const char *path, const char *name, size_t missing)
 {
     char file[512], text[64];
     snprintf(file, sizeof file, "%s/%s", path, name);
-    if (!read_text(file, text, sizeof text) || !isdigit((unsigned char)text[0]))
+    if (!read_kept(file, text, sizeof text) || !isdigit((unsigned char)text[0]))
         return missing;
     return strtoul(text, NULL, 10);
 }
@@ -1349,7 +1449,8 @@ static size_t cgroup_room(const char *path)
     size_t used = cgroup_number(path, room.v2 ? "memory.current" : "memory.usage_in_bytes", 0);
     char file[512], text[4096];
     snprintf(file, sizeof file, "%s/memory.stat", path);
-    read_text(file, text, sizeof text);
+    if (!read_kept(file, text, sizeof text))
+        return 0;
     size_t cache = text_value(text, room.v2 ? "file " : "total_cache ", 0);
     size_t shmem = text_value(text, room.v2 ? "shmem " : "total_shmem ", 0);
     cache = cache > shmem ? cache - shmem : 0;
@@ -1357,18 +1458,28 @@ static size_t cgroup_room(const char *path)
     return limit > used ? limit - used : 0;
 }
 
+/* Can the monitor read that level? What it can't, it leaves to the program's threads. */
+static bool room_is_kept(const char *path)
+{
+    for (struct kept *k = kept; k < kept + KEPT_MAX && k->path[0]; k++)
+        if (strncmp(k->path, path, strlen(path)) == 0 && strchr(k->path + strlen(path) + 1, '/') == NULL)
+            return true;
+    return false;
+}
+
 static size_t room_read(void)
 {
     char text[4096];
     if (!atomic_load(&room.found))
         room_find_cgroup();
-    read_text("/proc/meminfo", text, sizeof text);
+    if (!read_kept("/proc/meminfo", text, sizeof text))
+        return atomic_load(&room.bytes); /* as before */
     size_t least = text_value(text, "MemAvailable:", SIZE_MAX >> 10) << 10;
     char path[384];
     snprintf(path, sizeof path, "%s", room.cgroup);
     size_t top = strlen(room.v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory");
-    while (strlen(path) >= top) { /* every level up to the root may have a limit */
-        least = min_size(least, cgroup_room(path));
+    while (strlen(path) >= top && !(mon_self && !room_is_kept(path))) {
+        least = min_size(least, cgroup_room(path)); /* every level up to the root may have one */
         char *slash = strrchr(path, '/');
         if (!slash)
             break;
@@ -1382,8 +1493,11 @@ static size_t room_bytes(void)
 {
     uint64_t now = now_ms();
     if (now - atomic_load(&room.read_ms) > room_fresh_ms || !atomic_load(&room.read_ms)) {
+        if (atomic_exchange(&room.busy, true))
+            return atomic_load(&room.bytes);
         atomic_store(&room.read_ms, now);
         atomic_store(&room.bytes, room_read());
+        atomic_store(&room.busy, false);
     }
     return atomic_load(&room.bytes);
 }
@@ -1401,6 +1515,8 @@ static size_t room_bytes(void)
  * From 2 MiB on, extents are whole multiples of 2 MiB: large pages and page-table moves need
  * it, and address space costs nothing. File and mapping cover only what was asked for.
  * ========================================================================================= */
+enum { BIG_PARTS = 8 }; /* of a large bigmaac, each with a paging policy of its own */
+
 struct big {
     size_t size;         /* bytes the program asked for */
     size_t mapped;       /* bytes of the file, all mapped; a multiple of the page size */
@@ -1417,6 +1533,9 @@ struct big {
     bool frozen;         /* a fork has shared `file` with another process: never write to it */
     bool own_frozen;     /* and `own` as well */
     uint8_t advice;      /* enum bigmaac_advice of the program */
+    uint8_t policy[BIG_PARTS];  /* enum policy of each part (PAGING); big.lock */
+    uint16_t policy_changes;    /* how often the monitor changed its mind */
+    uint32_t generation;        /* of the record: the monitor's copies may be stale */
 };
 
 static struct {
@@ -1429,7 +1548,10 @@ static struct {
     uint32_t warm_oldest, warm_newest;
     size_t live_bytes;        /* mapped bytes of LIVE and BUSY records */
     size_t warm_bytes;        /* and of WARM ones */
-    uint32_t map_limit;       /* records that vm.max_map_count leaves room for */
+    uint32_t generation;      /* of records, counted on */
+    uint32_t map_limit;       /* records that vm.max_map_count leaves room for; 0: not known yet */
+    uint32_t map_checked;     /* records in use when that was found */
+    uint64_t map_checked_ms;  /* and when */
     struct bins warm;         /* WARM extents by their pages */
 } big = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -1449,20 +1571,47 @@ static inline size_t big_span(size_t bytes)
     return bytes < huge_size ? bytes : round_up(bytes, huge_size);
 }
 
-/* A quarter of the mappings are for bigmaacs, since each may cost a gap beside it as well. */
-COLD static uint32_t big_read_map_limit(void)
+/* Mappings of the process now: lines of /proc/self/maps. */
+COLD static size_t mappings_count(void)
+{
+    char text[4096];
+    size_t lines = 0;
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    for (long n; fd >= 0 && (n = syscall(SYS_read, fd, text, sizeof text)) > 0;)
+        for (const char *at = text; (at = memchr(at, '\n', (size_t)(text + n - at))); at++)
+            lines++;
+    if (fd >= 0)
+        syscall(SYS_close, fd);
+    return lines;
+}
+
+/* Of the mappings that the program leaves, a quarter may be ours; a bigmaac is counted as two,
+ * since there may be a gap beside it. */
+COLD static void big_find_map_limit(void)
 {
     char text[32];
     size_t most = read_text("/proc/sys/vm/max_map_count", text, sizeof text) ? strtoul(text, NULL, 10)
                                                                           : 65530;
-    return (uint32_t)min_size(most / 4, 1 << 20);
+    size_t used = guess_32(&big.records_in_use) ? mappings_count() : 0;
+    pthread_mutex_lock(&big.lock);
+    size_t ours = 2 * (size_t)big.records_in_use, others = used > ours ? used - ours : 0;
+    big.map_limit = (uint32_t)max_size(min_size((most > others ? most - others : 0) / 8, 1 << 20), 1);
+    big.map_checked = big.records_in_use;
+    big.map_checked_ms = now_ms();
+    pthread_mutex_unlock(&big.lock);
+}
+
+/* Looks at the limit again after every few hundred more bigmaacs, and while it is reached. */
+GUESSES static void big_check_map_limit(void)
+{
+    bool reached = big.records_in_use >= big.map_limit && now_ms() - big.map_checked_ms > 1000;
+    if (!big.map_limit || reached || big.records_in_use >= big.map_checked + 512)
+        big_find_map_limit();
 }
 
 /* Requires big.lock. 0: no more records, or none that the kernel has mappings for. */
 static uint32_t big_record_new(void)
 {
-    if (!big.map_limit)
-        big.map_limit = big_read_map_limit();
     if (big.records_in_use >= big.map_limit)
         return 0;
     uint32_t i = big.record_unused;
@@ -1471,7 +1620,8 @@ static uint32_t big_record_new(void)
     else if (pool_commit(&big.records, (big.record_count + 2) * sizeof(struct big)))
         i = ++big.record_count;
     if (i) {
-        *big_at(i) = (struct big){.file.fd = -1, .own.fd = -1, .in_use = true};
+        *big_at(i) = (struct big){.file.fd = -1, .own.fd = -1, .in_use = true,
+                                  .generation = ++big.generation};
         big.records_in_use++;
     }
     return i;
@@ -1495,6 +1645,7 @@ static struct big *big_reserve(size_t bytes, size_t align, enum reason *why)
     if (span < bytes || to_pages(span) >= big.space.pages)
         return NULL;
     struct big *r = NULL;
+    big_check_map_limit();
     pthread_mutex_lock(&big.lock);
     uint32_t i = big_record_new();
     if (!i)
@@ -1554,19 +1705,43 @@ static void big_destroy(struct big *r)
     big_unreserve(r);
 }
 
-/* The kernel's first guess at the access: nothing is known yet. */
-static void big_advise_kernel(const struct big *r, size_t from, size_t bytes)
+/* Parts are a power of 2 of at least 64 MiB, at most BIG_PARTS of them. */
+static size_t big_part_bytes(size_t mapped)
 {
-    static const int fixed[] = {MADV_NORMAL, MADV_HUGEPAGE, MADV_NORMAL, MADV_RANDOM};
-    int advice = fixed[cfg.paging];
-    if (advice != MADV_NORMAL)
-        mem_advise(big_offset(r) + from, bytes, advice);
+    size_t bytes = (size_t)64 << 20;
+    while (bytes * BIG_PARTS < mapped)
+        bytes *= 2;
+    return bytes;
 }
+
+/* Tells the kernel about every part. `all`: also those that are as a new mapping is. */
+static void big_apply_policy(const struct big *r, bool all)
+{
+    size_t part = big_part_bytes(r->mapped);
+    for (size_t from = 0, to; from < r->mapped; from = to) {
+        enum policy policy = r->policy[from / part];
+        for (to = from; to < r->mapped && r->policy[to / part] == policy;)
+            to = min_size(to + part, r->mapped);
+        if (all || policy != POLICY_NORMAL)
+            mem_set_policy(big_offset(r) + from, to - from, policy);
+    }
+}
+
+/* The policy before anything is known. Large pages fill faster where readahead is short. */
+static enum policy policy_initial(size_t bytes)
+{
+    static const enum policy fixed[] = {POLICY_NORMAL, POLICY_HUGE, POLICY_NORMAL, POLICY_RANDOM};
+    if (cfg.paging != PAGING_ADAPTIVE)
+        return fixed[cfg.paging];
+    return bytes >= 64 * mib && folder.readahead < to_pages(512 * kib) ? POLICY_HUGE : POLICY_NORMAL;
+}
+
+static const size_t files_for_fries = 2; /* where large requests go when descriptors run out */
 
 /* File and mapping for a fresh BUSY record. */
 static enum reason big_back(struct big *r)
 {
-    enum reason why = file_create(&r->file);
+    enum reason why = file_create(&r->file, files_for_fries);
     if (why)
         return why;
     why = file_extend(&r->file, 0, r->mapped);
@@ -1637,7 +1812,7 @@ static void warm_unlink(struct big *r)
 }
 
 /* May that much more dead data stay in memory? Only where the live data leaves plenty. */
-static bool warm_allowed(size_t bytes)
+GUESSES static bool warm_allowed(size_t bytes)
 {
     if (cfg.recycle != recycle_auto && big.warm_bytes + bytes > cfg.recycle)
         return false;
@@ -1649,7 +1824,7 @@ static bool warm_allowed(size_t bytes)
 /* Keeps a freed BUSY bigmaac warm. False: the caller destroys it. */
 static bool warm_put(struct big *r)
 {
-    if (cfg.recycle == 0 || r->ordinary || r->frozen || !warm_allowed(r->mapped))
+    if (cfg.recycle == 0 || r->ordinary || r->frozen || r->advice || !warm_allowed(r->mapped))
         return false;
     r->freed_ms = now_ms();
     pthread_mutex_lock(&big.lock);
@@ -1711,6 +1886,16 @@ static bool warm_expire(uint64_t before)
 
 /* --- the operations ------------------------------------------------------------------------ */
 
+static bool fry_give_back(void);
+
+/* The disk is full: what is dead gives its blocks back. False: nothing was. */
+static bool disk_give_back(void)
+{
+    bool warm = big.warm_bytes != 0;
+    warm_expire(UINT64_MAX);
+    return fry_give_back() || warm;
+}
+
 /* Zeroes what calloc gets from the warm list. */
 static void big_clear(struct big *r, size_t bytes)
 {
@@ -1732,15 +1917,14 @@ static void *big_alloc(size_t size, size_t align, bool zero, enum reason *why)
     if (!r)
         return NULL;
     *why = big_back(r);
-    if (*why == REASON_DISK_FULL && big.warm_bytes) { /* warm files hold disk space */
-        warm_expire(UINT64_MAX);
+    if (*why == REASON_DISK_FULL && disk_give_back())
         *why = big_back(r);
-    }
     if (*why) {
         big_unreserve(r);
         return NULL;
     }
-    big_advise_kernel(r, 0, r->mapped);
+    memset(r->policy, policy_initial(r->mapped), sizeof r->policy);
+    big_apply_policy(r, false);
     return big_publish(r, size);
 }
 
@@ -1751,7 +1935,7 @@ static bool big_free(void *p)
     if (!r)
         return false;
     count_peak(&count.bigmaac_bytes, &count.bigmaac_peak, 0, r->size);
-    if (big.warm_oldest)
+    if (guess_32(&big.warm_oldest))
         warm_expire(now_ms() - warm_keep_ms);
     if (!warm_put(r))
         big_destroy(r);
@@ -1763,7 +1947,7 @@ static bool big_free(void *p)
 static enum reason big_refile(struct big *r)
 {
     struct file fresh;
-    enum reason why = file_create(&fresh);
+    enum reason why = file_create(&fresh, files_for_fries);
     if (why)
         return why;
     why = file_extend(&fresh, 0, r->mapped);
@@ -1778,11 +1962,13 @@ static enum reason big_refile(struct big *r)
     big_close_files(r);
     folder_count(r->mapped, 0);
     r->file = fresh;
+    big_apply_policy(r, false);
     return REASON_NONE;
 }
 
-/* Moves the pages to a roomier extent. Where mremap can't, mapping the file there does the
- * same, only that the pages are looked up again. Nothing is copied. */
+/* Moves the pages to a roomier extent and maps the file's new tail behind them, the tail first:
+ * after a failure everything is where it was. Where mremap can't, mapping the file there does
+ * the same, only that the pages are looked up again. Nothing is copied. */
 static enum reason big_move(struct big *r, size_t bytes)
 {
     uint32_t old = r->extent, roomy = 0;
@@ -1798,10 +1984,13 @@ static enum reason big_move(struct big *r, size_t bytes)
     if (!roomy)
         return REASON_ADDRESS_SPACE;
     size_t to = extent_offset(&big.space, extent_at(&big.space, roomy));
-    bool moved = mremap(mem_at(from), r->mapped, r->mapped,
-                        MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, mem_at(to)) != MAP_FAILED;
-    enum reason why = moved ? REASON_NONE : file_map(&r->file, to, r->mapped, 0, MAP_SHARED);
-    if (!why)
+    enum reason why = file_map(&r->file, to + r->mapped, bytes - r->mapped, r->mapped, MAP_SHARED);
+    if (!why && mremap(mem_at(from), r->mapped, r->mapped,
+                       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, mem_at(to)) == MAP_FAILED)
+        why = file_map(&r->file, to, r->mapped, 0, MAP_SHARED);
+    if (why)
+        mem_unmap(to, bytes);
+    else
         mem_unmap(from, r->mapped);
     pthread_mutex_lock(&big.lock);
     r->extent = why ? old : roomy;
@@ -1812,17 +2001,18 @@ static enum reason big_move(struct big *r, size_t bytes)
     return why;
 }
 
-/* Address space for `bytes` of file, in place or elsewhere. */
-static enum reason big_make_room(struct big *r, size_t bytes)
+/* Address space for `bytes` of file, and the file's tail mapped there; in place or elsewhere. */
+static enum reason big_map_tail(struct big *r, size_t bytes)
 {
-    if (bytes <= big_capacity(r))
-        return REASON_NONE;
-    pthread_mutex_lock(&big.lock);
-    bool grown = to_pages(big_span(bytes)) < big.space.pages &&
-                 (big_offset(r) & (huge_size - 1)) == 0 &&
-                 extent_grow(&big.space, r->extent, (uint32_t)to_pages(big_span(bytes)));
-    pthread_mutex_unlock(&big.lock);
-    return grown ? REASON_NONE : big_move(r, bytes);
+    bool fits = bytes <= big_capacity(r);
+    if (!fits && (big_offset(r) & (huge_size - 1)) == 0 && to_pages(big_span(bytes)) < big.space.pages) {
+        pthread_mutex_lock(&big.lock);
+        fits = extent_grow(&big.space, r->extent, (uint32_t)to_pages(big_span(bytes)));
+        pthread_mutex_unlock(&big.lock);
+    }
+    if (!fits)
+        return big_move(r, bytes);
+    return file_map(&r->file, big_offset(r) + r->mapped, bytes - r->mapped, r->mapped, MAP_SHARED);
 }
 
 static enum reason big_grow(struct big *r, size_t bytes)
@@ -1832,21 +2022,23 @@ static enum reason big_grow(struct big *r, size_t bytes)
         return why;
     size_t more = bytes - r->mapped;
     why = file_extend(&r->file, r->mapped, more);
+    if (why == REASON_DISK_FULL && disk_give_back())
+        why = file_extend(&r->file, r->mapped, more);
     if (!why)
-        why = big_make_room(r, bytes);
-    if (!why)
-        why = file_map(&r->file, big_offset(r) + r->mapped, more, r->mapped, MAP_SHARED);
+        why = big_map_tail(r, bytes);
     if (why) {
         if (ftruncate(r->file.fd, (off_t)r->mapped) != 0)
             file_failed("giving disk space back", errno);
         return why;
     }
-    big_advise_kernel(r, r->mapped, more);
     folder_count(more, 0);
     pthread_mutex_lock(&big.lock);
+    if (big_part_bytes(bytes) != big_part_bytes(r->mapped)) /* parts have moved: begin anew */
+        memset(r->policy, r->policy[0], sizeof r->policy);
     r->mapped = bytes;
     big.live_bytes += more;
     pthread_mutex_unlock(&big.lock);
+    big_apply_policy(r, true);
     count_one(&count.grown);
     return REASON_NONE;
 }
@@ -1915,8 +2107,6 @@ enum {
     META_UNIT = 64,
 };
 
-static const uint32_t map_slab = 1u << 31;  /* in the map: page of a slab; below it the unit */
-
 struct slab {
     char *start;
     uint64_t reciprocal;          /* block index = (offset * reciprocal) >> 40 */
@@ -1928,7 +2118,6 @@ struct slab {
     atomic_uint remote;           /* frees by other threads, not yet collected */
     uint16_t blocks;
     uint16_t words;
-    uint16_t hint;                /* the word to allocate from */
     uint8_t class;
     bool listed;                  /* may have free blocks */
     uint32_t extent;
@@ -1962,8 +2151,10 @@ static struct {
     size_t backed_bytes;       /* of it, with blocks: for the statistics */
     uint32_t dirty_pages;      /* in free extents of KIND_DIRTY */
     uint64_t purged_ms;        /* when the last purge ran */
+    uint8_t policy[BIG_PARTS]; /* enum policy of each part of the file (PAGING) */
     size_t run_bytes;          /* in page runs now */
     size_t slab_bytes;         /* in slabs now */
+    size_t sampled_bytes;      /* in both when fry_peak was last brought up to date */
     struct heap *idle, *all;   /* chains of heaps */
     pthread_key_t key;         /* its destructor makes a thread's heap idle */
     atomic_bool open;
@@ -2034,7 +2225,9 @@ static const uint64_t purge_ms = 500;   /* free pages are punched after one to t
 static const uint8_t flag_aged = 1;     /* extent flag: was free at the last purge */
 static const uint8_t flag_slab = 2;     /* extent flag: aux is the unit of a slab */
 static const size_t fry_chunk_max = (size_t)8 << 20;
-static const uint8_t slot_current = 1; /* extent slot: mapped to fry.file; 0: not, or frozen */
+/* Extent slots: which mapping is behind it. 0: none, or one that a fork has frozen. */
+static const uint8_t slot_current = 1; /* fry.file's */
+static const uint8_t slot_lost = 2;    /* that of a file whose descriptor the program has closed */
 
 /* Requires fry.lock. Notes that [from, from + bytes) of the file has blocks now. */
 static void fry_backed(size_t from, size_t bytes)
@@ -2044,16 +2237,43 @@ static void fry_backed(size_t from, size_t bytes)
     folder_count(bytes, 0);
 }
 
+/* Requires fry.lock. The program has closed our descriptor: what is mapped stays as it is, what is
+ * new goes to another file. */
+static void fry_lose_file(void)
+{
+    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
+        struct extent *x = extent_at(&fry.space, i);
+        if (x->state != EXTENT_UNUSED && x->slot == slot_current)
+            x->slot = slot_lost;
+    }
+    file_close(&fry.file);
+    folder_count(0, fry.backed_bytes);
+    fry.backed_bytes = 0;
+    fry.file_bytes = 0;
+}
+
+/* Requires fry.lock. A file for new pages. */
+static enum reason fry_ready_file(void)
+{
+    if (fry.file.fd >= 0 && !file_valid(&fry.file))
+        fry_lose_file();
+    return fry.file.fd < 0 ? file_create(&fry.file, 0) : REASON_NONE;
+}
+
 /* Requires fry.lock. Disk blocks for pages that have none; pages that the current file is not
  * mapped at yet are mapped first. */
 static enum reason fry_back(struct extent *x, uint32_t pages)
 {
-    enum reason why = fry.file.fd < 0 ? file_create(&fry.file) : REASON_NONE;
+    enum reason why = fry_ready_file();
     size_t from = to_bytes(x->page), bytes = to_bytes(pages);
-    if (!why)
-        why = file_extend(&fry.file, from, bytes);
-    if (!why && x->slot != slot_current)
+    if (!why && (why = file_extend(&fry.file, from, bytes)))
+        file_punch(&fry.file, from, bytes); /* what it got before it failed */
+    if (!why && x->slot != slot_current) {
         why = file_map(&fry.file, fry.space.start + from, bytes, from, MAP_SHARED);
+        size_t part = from / big_part_bytes(max_size(fry.file_bytes, from + 1));
+        if (!why && fry.policy[part] != POLICY_NORMAL)
+            mem_set_policy(fry.space.start + from, bytes, fry.policy[part]);
+    }
     if (!why) {
         fry_backed(from, bytes);
         x->slot = slot_current;
@@ -2089,6 +2309,10 @@ static uint32_t fry_pages(uint32_t pages, uint32_t align, bool *zeroed, enum rea
         return 0;
     }
     *why = fry_back(extent_at(s, e), take);
+    if (*why == REASON_DISK_FULL && big.warm_bytes) {
+        warm_expire(UINT64_MAX);
+        *why = fry_back(extent_at(s, e), take);
+    }
     if (*why && take > pages && extent_trim(s, e, pages, KIND_CLEAN))
         *why = fry_back(extent_at(s, e), take = pages);
     if (*why) {
@@ -2100,27 +2324,40 @@ static uint32_t fry_pages(uint32_t pages, uint32_t align, bool *zeroed, enum rea
     return e;
 }
 
+/* Requires fry.lock. A free neighbour that is older, and as large at least: what is merged with
+ * it is as old, or a busy corner would keep a large extent young for ever. */
+static bool extent_is_aged(uint32_t i, uint32_t pages)
+{
+    const struct extent *x = extent_at(&fry.space, i);
+    return i && x->state == EXTENT_FREE && x->kind == KIND_DIRTY && x->flags & flag_aged &&
+           x->pages >= pages;
+}
+
 /* Requires fry.lock. The pages keep their blocks for a while. */
 static void fry_pages_free(uint32_t e)
 {
-    extent_at(&fry.space, e)->flags = 0;
-    fry.dirty_pages += extent_at(&fry.space, e)->pages;
+    struct extent *x = extent_at(&fry.space, e);
+    bool aged = extent_is_aged(x->prev, x->pages) || extent_is_aged(x->next, x->pages);
+    x->flags = 0;
+    fry.dirty_pages += x->pages;
     e = extent_free(&fry.space, e, KIND_DIRTY);
-    extent_at(&fry.space, e)->flags = 0; /* merged with older neighbours it is young again */
+    extent_at(&fry.space, e)->flags = aged ? flag_aged : 0;
 }
 
 /* Requires fry.lock. Gives the blocks of one free extent back. */
 static bool fry_punch(uint32_t e)
 {
     struct extent *x = extent_at(&fry.space, e);
-    if (!file_valid(&fry.file)) {
+    if (x->slot != slot_current || !file_valid(&fry.file)) {
         if (!mem_advise(extent_offset(&fry.space, x), to_bytes(x->pages), MADV_REMOVE))
             return false;
     } else if (!file_punch(&fry.file, to_bytes(x->page), to_bytes(x->pages))) {
         return false;
     }
-    folder_count(0, to_bytes(x->pages));
-    fry.backed_bytes -= to_bytes(x->pages);
+    if (x->slot == slot_current) {
+        folder_count(0, to_bytes(x->pages));
+        fry.backed_bytes -= to_bytes(x->pages);
+    }
     fry.dirty_pages -= x->pages;
     bins_remove(&fry.space, &fry.space.free[KIND_DIRTY], e);
     x->flags = 0;
@@ -2140,6 +2377,17 @@ static void fry_purge(void)
             else if (!fry_punch(e))
                 return;
         }
+}
+
+/* Every free page gives its blocks back now. False: there were none. */
+static bool fry_give_back(void)
+{
+    pthread_mutex_lock(&fry.lock);
+    bool any = fry.dirty_pages != 0;
+    fry_purge(); /* once for those that have aged, */
+    fry_purge(); /* once for those that did so now */
+    pthread_mutex_unlock(&fry.lock);
+    return any;
 }
 
 /* Requires fry.lock. */
@@ -2167,6 +2415,12 @@ static void slab_list(struct heap *h, struct slab *s)
     s->listed = true;
 }
 
+/* A full slab waits until a sixteenth of it is free: it would soon be full again. */
+static inline bool slab_is_worth_listing(const struct slab *s)
+{
+    return s->used == 0 || (uint32_t)(s->blocks - s->used) * 16 >= s->blocks;
+}
+
 static void slab_unlist(struct heap *h, struct slab *s)
 {
     if (s->next != &slab_none)
@@ -2176,6 +2430,33 @@ static void slab_unlist(struct heap *h, struct slab *s)
     else
         h->bin[s->class] = s->next;
     s->listed = false;
+}
+
+/* Requires fry.lock. Bytes in live fries, by class. */
+GUESSES static size_t fry_live_bytes(void)
+{
+    size_t bytes = fry.run_bytes;
+    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
+        const struct extent *x = extent_at(&fry.space, i);
+        if (x->state != EXTENT_LIVE || !(x->flags & flag_slab))
+            continue;
+        const struct slab *s = meta_at(x->aux);
+        uint32_t remote = atomic_load_explicit(&s->remote, memory_order_relaxed);
+        bytes += (size_t)(s->used > remote ? s->used - remote : 0) * s->size;
+    }
+    return bytes;
+}
+
+/* Requires fry.lock. Brings the peak up to date once a sixteenth more is in use. */
+static void fry_sample(void)
+{
+    size_t used = fry.run_bytes + fry.slab_bytes;
+    if (used <= fry.sampled_bytes + fry.sampled_bytes / 16)
+        return;
+    fry.sampled_bytes = used;
+    size_t bytes = fry_live_bytes();
+    if (bytes > atomic_load(&count.fry_peak))
+        atomic_store(&count.fry_peak, bytes);
 }
 
 /* Requires fry.lock. A new slab of h's, listed; NULL and *why when there are no pages. */
@@ -2214,6 +2495,7 @@ static struct slab *slab_new(struct heap *h, unsigned c, enum reason *why)
     atomic_store(&s->owner, h);
     for (uint32_t p = 0; p < k->pages; p++)
         *map_entry(&fry.space, x->page + p) = map_slab | x->aux;
+    fry_sample(); /* before this one, all are about full */
     fry.slab_bytes += to_bytes(k->pages);
     slab_list(h, s);
     return s;
@@ -2277,27 +2559,11 @@ static void heap_collect(struct heap *h)
             continue;
         }
         slab_collect(s);
-        if (!s->listed)
+        if (!s->listed && slab_is_worth_listing(s))
             slab_list(h, s);
         if (s->used == 0)
             slab_retire(h, s);
     }
-}
-
-/* Requires fry.lock. A slab with free blocks from an idle heap. */
-static struct slab *slab_steal(struct heap *h, unsigned c)
-{
-    for (struct heap *from = fry.idle; from; from = from->next_idle) {
-        heap_collect(from);
-        struct slab *s = from->bin[c];
-        if (s == &slab_none)
-            continue;
-        slab_unlist(from, s);
-        atomic_store_explicit(&s->owner, h, memory_order_release);
-        slab_list(h, s);
-        return s;
-    }
-    return NULL;
 }
 
 /* Drops the slabs at the head of the bin that turned out to be full. */
@@ -2309,20 +2575,32 @@ static inline bool bin_skip_full(struct heap *h, unsigned c)
     return s != &slab_none;
 }
 
+/* Requires fry.lock. A slab with free blocks from an idle heap. */
+static struct slab *slab_steal(struct heap *h, unsigned c)
+{
+    for (struct heap *from = fry.idle; from; from = from->next_idle) {
+        heap_collect(from);
+        if (!bin_skip_full(from, c))
+            continue;
+        struct slab *s = from->bin[c];
+        slab_unlist(from, s);
+        atomic_store_explicit(&s->owner, h, memory_order_release);
+        slab_list(h, s);
+        return s;
+    }
+    return NULL;
+}
+
+/* The lowest free block: what is in use stays together. Without a branch on what is full. */
 static inline void *slab_take(struct heap *h, struct slab *s)
 {
-    unsigned w = s->hint;
+    uint64_t summary = s->summary;
+    unsigned w = (unsigned)__builtin_ctzl(summary);
     uint64_t bits = s->free[w];
-    if (unlikely(!bits)) {
-        w = (unsigned)__builtin_ctzl(s->summary);
-        s->hint = (uint16_t)w;
-        bits = s->free[w];
-    }
     unsigned bit = (unsigned)__builtin_ctzl(bits);
     bits &= bits - 1;
     s->free[w] = bits;
-    if (unlikely(!bits))
-        s->summary &= ~((uint64_t)1 << w);
+    s->summary = summary ^ ((uint64_t)(bits == 0) << w);
     s->used++;
     h->taken++;
     return s->start + (size_t)(w * 64 + bit) * s->size;
@@ -2384,10 +2662,12 @@ static ALWAYS_INLINE bool slab_is_taken(const struct slab *s, uint32_t i)
     return !((s->free[i / 64] | remote) >> (i % 64) & 1);
 }
 
+static void mon_consider(void);
+
 /* After an own free: the slab gets listed again, or it is empty. */
 static NOINLINE void slab_settle(struct heap *h, struct slab *s)
 {
-    if (!s->listed)
+    if (!s->listed && slab_is_worth_listing(s))
         slab_list(h, s);
     if (s->used || (h->bin[s->class] == s && s->next == &slab_none))
         return;
@@ -2398,6 +2678,7 @@ static NOINLINE void slab_settle(struct heap *h, struct slab *s)
     fry_purge_if_due();
     pthread_mutex_unlock(&fry.lock);
     op_end(&op);
+    mon_consider();
 }
 
 /* The owner is idle, and this may have been the last block in use. */
@@ -2410,17 +2691,18 @@ static NOINLINE void heap_collect_idle(struct heap *h)
         heap_collect(h);
     pthread_mutex_unlock(&fry.lock);
     op_end(&op);
+    mon_consider();
 }
 
 /* Frees a block of a slab of another thread's. False: it was free already. */
 static NOINLINE bool slab_free_remote(struct slab *s, uint32_t i)
 {
     uint64_t bit = (uint64_t)1 << (i % 64);
-    if (s->free[i / 64] & bit)
+    if (guess_64(&s->free[i / 64]) & bit)
         return false;
     if (atomic_fetch_or_explicit(&slab_remote(s)[i / 64], bit, memory_order_release) & bit)
         return false;
-    uint32_t used = s->used; /* a guess: the owner may be changing it */
+    uint32_t used = guess_32(&s->used);
     uint32_t before = atomic_fetch_add_explicit(&s->remote, 1, memory_order_acq_rel);
     if (before && before + 1 != used)
         return true; /* whoever raised it from 0 has told the owner; don't touch s any more */
@@ -2436,14 +2718,13 @@ static NOINLINE bool slab_free_remote(struct slab *s, uint32_t i)
 static ALWAYS_INLINE bool slab_free(struct slab *s, uint32_t i)
 {
     struct heap *h = heap_self;
-    if (unlikely(atomic_load_explicit(&s->owner, memory_order_relaxed) != h || !h))
+    if (unlikely(atomic_load_explicit(&s->owner, memory_order_relaxed) != h))
         return slab_free_remote(s, i);
     if (unlikely(!slab_is_taken(s, i)))
         return false;
     unsigned w = i / 64;
     s->free[w] |= (uint64_t)1 << (i % 64);
     s->summary |= (uint64_t)1 << w;
-    s->hint = (uint16_t)w;
     if (unlikely(--s->used == 0 || !s->listed))
         slab_settle(h, s);
     return true;
@@ -2514,6 +2795,7 @@ static void heap_leave(void *heap)
     heap_retire(heap);
     pthread_mutex_unlock(&fry.lock);
     op_end(&op);
+    mon_consider();
 }
 
 /* --- page runs, and the operations of this section -------------------------------------------- */
@@ -2536,6 +2818,7 @@ static void *run_alloc(size_t size, size_t align, bool zero, enum reason *why)
         x->state = EXTENT_LIVE;
         x->flags = 0;
         fry.run_bytes += to_bytes(pages);
+        fry_sample();
         p = mem_at(extent_offset(&fry.space, x));
     }
     pthread_mutex_unlock(&fry.lock);
@@ -2662,21 +2945,6 @@ static bool fry_resize(size_t offset, size_t usable, size_t size)
     if (round_up(size, page_size) < usable)
         run_shrink(offset, size);
     return true;
-}
-
-/* Requires fry.lock. Bytes in live fries, by class. */
-static size_t fry_live_bytes(void)
-{
-    size_t bytes = fry.run_bytes;
-    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
-        const struct extent *x = extent_at(&fry.space, i);
-        if (x->state != EXTENT_LIVE || !(x->flags & flag_slab))
-            continue;
-        const struct slab *s = meta_at(x->aux);
-        uint32_t remote = atomic_load_explicit(&s->remote, memory_order_relaxed);
-        bytes += (size_t)(s->used > remote ? s->used - remote : 0) * s->size;
-    }
-    return bytes;
 }
 
 /* ============================================================================================
@@ -2815,6 +3083,7 @@ COLD static bool regions_open_locked(void)
         !space_open(&big.space, big.space.start, to_bytes(big.space.pages)) ||
         pthread_key_create(&fry.key, heap_leave) != 0)
         return false;
+    memset(fry.policy, policy_initial(0), sizeof fry.policy);
     fry.meta_units = 1; /* unit 0 is nobody */
     for (unsigned c = 0; c < CLASS_COUNT; c++)
         class_plan(&classes[c], class_size(c));
@@ -2896,7 +3165,6 @@ static void stats_take(struct bigmaac_stats *out)
         out->fries += h->taken;
     pthread_mutex_unlock(&fry.lock);
     op_end(&op);
-    count_peak(&count.fry_bytes, &count.fry_peak, out->fry_bytes, count.fry_bytes);
     out->fry_peak = max_size(count.fry_peak, out->fry_bytes);
     out->files = folder.files;
     out->file_bytes = folder.bytes;
@@ -2904,6 +3172,27 @@ static void stats_take(struct bigmaac_stats *out)
     out->warm_bytes = big.warm_bytes;
     for (int i = 1; i < REASON_COUNT; i++)
         out->fell_through += count.fell_count[i];
+}
+
+/* The policies that the largest bigmaacs ended in. */
+COLD static void stats_report_paging(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    report("stats paging=%s major_faults=%ld read_bytes=%ld probes=%zu changes=%zu fries=%s",
+           paging_words[cfg.paging], u.ru_majflt, u.ru_inblock * 512, count.probes, count.changes,
+           policy_names[fry.policy[0]]);
+    for (uint32_t i = 1, told = 0; i <= big.record_count && told < 16; i++) {
+        const struct big *r = big_at(i);
+        if (!r->in_use || big_extent(r)->state != EXTENT_LIVE || r->mapped < 64 * mib)
+            continue;
+        char text[BIG_PARTS * 12] = "";
+        for (size_t p = 0, n = 0; p * big_part_bytes(r->mapped) < r->mapped; p++)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", p ? "," : "", policy_names[r->policy[p]]);
+        report("stats mapping=%p bytes=%zu policy=%s changes=%u", (void *)mem_at(big_offset(r)),
+               r->mapped, text, r->policy_changes);
+        told++;
+    }
 }
 
 COLD static void stats_report(void)
@@ -2916,10 +3205,150 @@ COLD static void stats_report(void)
     report("stats files=%lu file_bytes=%lu file_peak=%lu warm_bytes=%lu grown=%zu moved=%zu "
            "recycled=%zu", s.files, s.file_bytes, s.file_peak, s.warm_bytes,
            atomic_load(&count.grown), atomic_load(&count.moved), atomic_load(&count.recycled));
+    stats_report_paging();
     for (int i = 1; i < REASON_COUNT; i++)
         if (count.fell_count[i])
             report("stats fell_through reason=%s count=%zu bytes=%zu", reason_names[i],
                    atomic_load(&count.fell_count[i]), atomic_load(&count.fell_bytes[i]));
+}
+
+/* ============================================================================================
+ * === PROFILE  BIGMAAC_PROFILE=1: which threshold would suit this program?
+ *
+ * Everything is passed through; what is live is counted by size, eight bins per doubling. The
+ * counts at the moment when most was live are kept, and told at exit or when the program dies of
+ * a signal. Every count is atomic for itself; the snapshot is as exact as threads let it be.
+ * ========================================================================================= */
+enum { PROFILE_SUB = 8, PROFILE_BINS = 64 * PROFILE_SUB };
+
+static struct {
+    void (*free)(void *);                /* the next one's; ours stands in its place */
+    atomic_size_t live[PROFILE_BINS];    /* bytes now */
+    atomic_size_t total, told_total;     /* now; when the snapshot was taken */
+    size_t peak[PROFILE_BINS];           /* the snapshot; lock */
+    pthread_mutex_t lock;
+    atomic_bool told;
+} profile = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static unsigned profile_bin(size_t size)
+{
+    unsigned log = size < PROFILE_SUB ? 3 : log2_floor(size);
+    return log * PROFILE_SUB + (unsigned)(size >> (log - 3) & (PROFILE_SUB - 1));
+}
+
+/* The smallest size that falls into the bin. */
+static size_t profile_bin_size(unsigned bin)
+{
+    return (size_t)(PROFILE_SUB + bin % PROFILE_SUB) << (bin / PROFILE_SUB - 3);
+}
+
+static void profile_snapshot(void)
+{
+    if (pthread_mutex_trylock(&profile.lock) != 0)
+        return; /* somebody is taking one */
+    for (unsigned i = 0; i < PROFILE_BINS; i++)
+        profile.peak[i] = atomic_load_explicit(&profile.live[i], memory_order_relaxed);
+    atomic_store(&profile.told_total, atomic_load(&profile.total));
+    pthread_mutex_unlock(&profile.lock);
+}
+
+/* Notes a block that was given out; NULL is none. Returns it. */
+static void *profile_add(void *p)
+{
+    if (!p || !cfg.profile)
+        return p;
+    size_t size = next.usable(p);
+    atomic_fetch_add_explicit(&profile.live[profile_bin(size)], size, memory_order_relaxed);
+    size_t total = atomic_fetch_add_explicit(&profile.total, size, memory_order_relaxed) + size;
+    size_t told = atomic_load_explicit(&profile.told_total, memory_order_relaxed);
+    if (total > told + told / 64)
+        profile_snapshot();
+    return p;
+}
+
+static void profile_remove(void *p)
+{
+    size_t size = next.usable(p);
+    atomic_fetch_sub_explicit(&profile.live[profile_bin(size)], size, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&profile.total, size, memory_order_relaxed);
+}
+
+static void profile_free(void *p)
+{
+    if (p)
+        profile_remove(p);
+    profile.free(p);
+}
+
+static void *profile_realloc(void *p, size_t size)
+{
+    if (p && cfg.profile)
+        profile_remove(p);
+    void *to = next.realloc(p, size);
+    if (!to && p && size && cfg.profile)
+        profile_add(p);
+    return profile_add(to);
+}
+
+/* "4K" and the like, rounded down. */
+static const char *size_text(size_t bytes, char text[16])
+{
+    unsigned unit = bytes < kib ? 0 : log2_floor(bytes) / 10;
+    unit = unit > 4 ? 4 : unit;
+    snprintf(text, 16, "%zu%.*s", bytes >> (10 * unit), unit ? 1 : 0, &"-KMGT"[unit]);
+    return text;
+}
+
+/* A setting that moves that share of the peak to disk. */
+COLD static void profile_tell_threshold(size_t all, unsigned percent)
+{
+    size_t above = 0;
+    char text[16];
+    unsigned bin = PROFILE_BINS;
+    while (bin && above < all / 100 * percent)
+        above += profile.peak[--bin];
+    size_t size = bin < PROFILE_BINS && profile_bin_size(bin) > 1 ? profile_bin_size(bin) - 1 : 1;
+    report("profile: %u %% of the peak is in requests above %s: BIGMAAC_MIN_BIGMAAC_SIZE=%s", percent,
+           size_text(size, text), text);
+}
+
+COLD static void profile_report(void)
+{
+    size_t all = 0, most = 1, row[64] = {0};
+    if (!first_time(&profile.told))
+        return;
+    for (unsigned i = 0; i < PROFILE_BINS; i++) {
+        all += profile.peak[i];
+        row[i / PROFILE_SUB] += profile.peak[i];
+        most = max_size(most, row[i / PROFILE_SUB]);
+    }
+    char from[16], to[16], bytes[16];
+    report("profile: %s live at the peak, by size of the request", size_text(all, bytes));
+    for (unsigned i = 3; i < 63; i++)
+        if (row[i] * 1000 > all)
+            report("profile: %5s to %5s %6s %3zu %% %.*s", size_text((size_t)1 << i, from),
+                   size_text((size_t)2 << i, to), size_text(row[i], bytes), row[i] * 100 / all,
+                   (int)(row[i] * 40 / most), "########################################");
+    for (size_t i = 0; all && i < 3; i++)
+        profile_tell_threshold(all, (const unsigned[]){50, 90, 99}[i]);
+}
+
+/* A program that dies is the one whose profile is wanted. It dies all the same. */
+static void profile_die(int sig)
+{
+    profile_report();
+    raise(sig); /* SA_RESETHAND: the default action now */
+}
+
+COLD static void profile_open(void)
+{
+    static const int deaths[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM, SIGINT};
+    struct sigaction die = {.sa_handler = profile_die, .sa_flags = SA_RESETHAND | SA_NODEFER}, now;
+    profile.free = next.free;
+    next.free = profile_free;
+    for (size_t i = 0; i < sizeof deaths / sizeof deaths[0]; i++)
+        if (sigaction(deaths[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+            sigaction(deaths[i], &die, NULL);
 }
 
 /* ============================================================================================
@@ -2966,7 +3395,7 @@ static bool home_open(struct big *r)
 {
     if (r->own.fd >= 0)
         return file_valid(&r->own);
-    if (file_create(&r->own) != REASON_NONE)
+    if (file_create(&r->own, files_for_fries) != REASON_NONE)
         return false;
     void *bits = mmap(NULL, home_bytes(r), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (bits == MAP_FAILED) {
@@ -3011,21 +3440,24 @@ static bool home_big(struct big *r, int pagemap)
     return true;
 }
 
-/* Requires fry.lock. The same for one frozen slab or page run. */
-static bool home_fry(struct extent *x, int pagemap)
+/* Requires fry.lock. Writes an extent's content to the current file and maps that. */
+static bool fry_take_home(struct extent *x)
 {
     size_t offset = extent_offset(&fry.space, x), bytes = to_bytes(x->pages), at = to_bytes(x->page);
-    if (!pages_changed(pagemap, offset, bytes))
-        return true;
-    if (fry.file.fd < 0 && file_create(&fry.file))
-        return false;
-    if (file_extend(&fry.file, at, bytes) ||
+    if (fry_ready_file() || file_extend(&fry.file, at, bytes) ||
         file_write(&fry.file, mem_at(offset), bytes, at) ||
         file_map(&fry.file, offset, bytes, at, MAP_SHARED))
         return false;
     fry_backed(at, bytes);
     x->slot = slot_current;
     return true;
+}
+
+/* Requires fry.lock. The same for one frozen slab or page run. */
+static bool home_fry(struct extent *x, int pagemap)
+{
+    size_t offset = extent_offset(&fry.space, x), bytes = to_bytes(x->pages);
+    return !pages_changed(pagemap, offset, bytes) || fry_take_home(x);
 }
 
 /* Requires that no other thread of the program runs, and all locks of ours. */
@@ -3043,10 +3475,10 @@ static void home_all(void)
     }
     for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
         struct extent *x = extent_at(&fry.space, i);
-        if (x->state != EXTENT_LIVE || x->slot == slot_current)
+        if (x->state != EXTENT_LIVE || x->slot != 0)
             continue;
         going = going && home_fry(x, pagemap);
-        frozen += x->slot != slot_current ? to_bytes(x->pages) : 0;
+        frozen += x->slot == 0 ? to_bytes(x->pages) : 0;
     }
     if (pagemap >= 0)
         syscall(SYS_close, pagemap);
@@ -3060,7 +3492,12 @@ static void home_all(void)
 static size_t anonymous_bytes(void)
 {
     char text[128];
-    if (!read_text("/proc/self/statm", text, sizeof text))
+    for (int tries = 0; atomic_exchange(&room.busy, true); tries++, sched_yield())
+        if (tries == 1000)
+            return 0; /* a handler that interrupted the reader itself */
+    size_t got = read_kept("/proc/self/statm", text, sizeof text);
+    atomic_store(&room.busy, false);
+    if (!got)
         return 0;
     char *at = text;
     strtoul(at, &at, 10);
@@ -3084,6 +3521,7 @@ static struct {
     struct op op;       /* of the forking thread; guarded by the gate, held for writing */
     bool copies;        /* `own` of every live bigmaac is the child's copy */
     struct file fries;  /* the child's copy of the fries file */
+    atomic_bool probing; /* PAGING has set everything to RANDOM for a moment */
 } forking;
 
 static struct mon {
@@ -3091,6 +3529,8 @@ static struct mon {
     atomic_bool running;   /* the thread exists, or is about to */
     atomic_bool alive;     /* it has begun: /proc counts it */
     atomic_bool failed;    /* it could not be made: not tried again */
+    atomic_bool wanted;    /* the next malloc asks whether it is needed */
+    atomic_uint wake;      /* futex: raised when there is work before the sleep is over */
 } mon = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* Threads of the program, without ours. */
@@ -3136,15 +3576,40 @@ static void freeze_big(struct big *r)
         if (!valid || file_map(&r->file, big_offset(r), r->mapped, 0, MAP_PRIVATE))
             fork_withhold(big_offset(r), r->mapped);
         r->frozen = true;
+        big_apply_policy(r, false);
     } else if (r->home && !r->own_frozen) {
         freeze_own(r);
     }
 }
 
-/* Requires fry.lock. A new fries file with what is live, for when the program closed ours. */
+/* Requires fry.lock. What is mapped from a file that we have no descriptor of can't be frozen:
+ * it moves to one that we have. */
+static void fry_rescue(void)
+{
+    struct space *s = &fry.space;
+    if (fry.file.fd >= 0 && !file_valid(&fry.file))
+        fry_lose_file();
+    for (uint32_t i = 1; i <= s->extent_count; i++) {
+        struct extent *x = extent_at(s, i);
+        if (x->state == EXTENT_UNUSED || x->slot != slot_lost)
+            continue;
+        if (x->state == EXTENT_LIVE && !fry_take_home(x))
+            fork_withhold(extent_offset(s, x), to_bytes(x->pages));
+        if (x->state != EXTENT_FREE)
+            continue;
+        mem_unmap(extent_offset(s, x), to_bytes(x->pages));
+        if (x->kind == KIND_DIRTY)
+            fry.dirty_pages -= x->pages;
+        bins_remove(s, &s->free[x->kind], i);
+        x->slot = 0;
+        extent_release(s, i, KIND_CLEAN);
+    }
+}
+
+/* Requires fry.lock. A new fries file with what is live. */
 static bool fry_copy(struct file *to)
 {
-    if (file_create(to))
+    if (file_create(to, 0))
         return false;
     for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
         const struct extent *x = extent_at(&fry.space, i);
@@ -3204,17 +3669,11 @@ static void fry_change_file(const struct file *to, uint8_t slot)
 /* Requires fry.lock. */
 static void freeze_fries(void)
 {
+    fry_rescue();
     if (fry.file.fd < 0)
         return;
     if (fry.dirty_pages > to_pages(fry_chunk_max))
         fry_purge(); /* what both sides would keep for nothing */
-    if (!file_valid(&fry.file)) {
-        struct file fresh;
-        if (fry_copy(&fresh)) {
-            file_close(&fry.file);
-            fry.file = fresh;
-        }
-    }
     fry_remap(&fry.file, MAP_PRIVATE);
     fry_change_file(&(struct file){.fd = -1}, 0);
 }
@@ -3258,7 +3717,7 @@ static enum reason copy_data(const struct big *r, const struct file *to)
 /* A copy of the block's file for the child; a reflink where the file system can. */
 static bool copy_big(struct big *r)
 {
-    if (!file_valid(&r->file) || file_create(&r->own))
+    if (!file_valid(&r->file) || file_create(&r->own, files_for_fries))
         return false;
     if (ioctl(r->own.fd, FICLONE, r->file.fd) == 0)
         return true;
@@ -3281,6 +3740,7 @@ static void copy_drop(void)
 static bool copy_all(void)
 {
     forking.fries.fd = -1;
+    fry_rescue();
     bool copied = fry.file.fd < 0 || fry_copy(&forking.fries);
     for (uint32_t i = 1; i <= big.record_count && copied; i++) {
         struct big *r = big_at(i);
@@ -3308,6 +3768,7 @@ static void copy_adopt(void)
         file_close(&r->file);
         r->file = r->own;
         r->own.fd = -1;
+        big_apply_policy(r, false);
     }
 }
 
@@ -3405,6 +3866,25 @@ static void fork_prepare(void)
         freeze_all();
 }
 
+/* What was just frozen may be written to, and fill the memory, in a fraction of a second. */
+static void mon_wake(void)
+{
+    atomic_fetch_add(&mon.wake, 1);
+    syscall(SYS_futex, &mon.wake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static void mon_after_fork(void)
+{
+    if (!atomic_load(&home.frozen_bytes))
+        return;
+    if (atomic_load(&mon.running)) {
+        mon_wake();
+    } else {
+        atomic_store(&mon.wanted, true);
+        __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
+    }
+}
+
 static void fork_parent(void)
 {
     struct op op = forking.op;
@@ -3412,6 +3892,7 @@ static void fork_parent(void)
         warm_withhold(MADV_DOFORK);
         if (forking.copies)
             copy_drop();
+        mon_after_fork();
     }
     pthread_mutex_unlock(&mon.lock);
     pthread_mutex_unlock(&big.lock);
@@ -3421,25 +3902,554 @@ static void fork_parent(void)
     errno = op.err;
 }
 
+/* BIGMAAC_FORK=copy, where the copies could not be made before the fork. */
+static void child_refile(void)
+{
+    for (uint32_t i = 1; i <= big.record_count; i++)
+        if (big_at(i)->in_use && big_at(i)->frozen && big_refile(big_at(i)))
+            count_fell(REASON_FORK, big_at(i)->mapped); /* it stays frozen: right, in RAM */
+}
+
+/* The monitor that would have ended the probe is not in the child. */
+static void child_end_probe(void)
+{
+    for (uint32_t i = 1; i <= big.record_count; i++)
+        if (big_at(i)->in_use && !big_at(i)->ordinary)
+            big_apply_policy(big_at(i), true);
+}
+
 static void fork_child(void)
 {
     struct op op = forking.op;
     atomic_store(&mon.running, false);
     atomic_store(&mon.alive, false);
+    mon_self = false;
+    kept_forget();
     if (atomic_load(&fry.open)) {
         heaps_inherit();
         warm_forget();
         if (forking.copies)
             copy_adopt();
         else if (cfg.fork_mode == FORK_COPY)
-            for (uint32_t i = 1; i <= big.record_count; i++)
-                if (big_at(i)->in_use && big_at(i)->frozen && big_refile(big_at(i)))
-                    count_fell(REASON_FORK, big_at(i)->mapped); /* it stays frozen: right, in RAM */
+            child_refile();
+        if (atomic_exchange(&forking.probing, false))
+            child_end_probe();
+        mon_after_fork();
     }
     gate = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
     fry.lock = big.lock = mon.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     pthread_sigmask(SIG_SETMASK, &op.signals, NULL);
     errno = op.err;
+}
+
+/* ============================================================================================
+ * === PAGING  the policy that suits the access, found by looking from outside
+ *
+ * The monitor alone works here. While the process pages it probes: every mapping is set to
+ * RANDOM for some milliseconds, so that a fault brings in exactly the page that was touched, and
+ * mincore before and after tells which pages these were. What those faults would have cost under
+ * each policy decides. A subject is what shares a decision: a large bigmaac (and each of its
+ * parts, where they differ), all smaller ones together, or the fries.
+ *
+ * Only some windows are looked at: around the chunks that became resident in the last few
+ * milliseconds, where a stream must be, and at random places, where scattered access must show.
+ * Nothing here holds a lock while it looks or sleeps; advice is given under big.lock, after
+ * checking that the bigmaac is still the one that was looked at.
+ * ========================================================================================= */
+static const uint64_t mon_idle_ms = 1000, mon_frozen_ms = 20;
+GUESSES static size_t live_bytes(void) { return big.live_bytes + fry.run_bytes + fry.slab_bytes; }
+
+static void sleep_ms(uint64_t ms)
+{
+    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    syscall(SYS_nanosleep, &t, NULL);
+}
+
+enum { SUBJECT_MAX = 64, RANGE_MAX = 1024, WINDOW_MAX = 12, ACTIVE_MAX = 4 };
+enum { SUBJECT_FRIES, SUBJECT_SMALL, SUBJECT_LARGE }; /* the first large one has number 2 */
+
+static const size_t large_bytes = (size_t)64 << 20;   /* a subject of its own from here on */
+static const size_t window_bytes = (size_t)32 << 20;
+static const size_t run_gap = 64, stream_misses = 48; /* pages */
+static const uint64_t probe_ms = 20, paging_ms = 100, probe_gap_ms = 250, probe_gap_max_ms = 2000;
+static const uint64_t probe_gap_random_ms = 350; /* where the program does not notice probes */
+static const size_t probe_misses = 96;   /* faults that make a probe end early */
+static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
+
+/* What faults cost, in microseconds; only the ratios matter. */
+static const double cost_fault = 70, cost_page = 3, cost_page_stream = 2.9, cost_page_far = 0.85;
+static const double cost_huge = 580;
+
+struct range {
+    size_t offset, bytes;
+    uint32_t record, generation; /* record 0: the fries */
+    uint32_t subject;
+};
+
+struct evidence {
+    size_t misses;
+    double cost[POLICY_COUNT];
+};
+
+struct usage {
+    uint64_t ms;
+    size_t majflt, minflt, blocks, written, cpu_us; /* cpu: of the program's own code */
+};
+
+static struct {
+    uint64_t *chunks;        /* bit per 2 MiB of the reservation: its sample was resident */
+    unsigned char *vector;   /* mincore's answers: WINDOW_MAX windows before, then one after */
+    struct range range[RANGE_MAX];
+    unsigned ranges, subjects;
+    struct { size_t offset, bytes; unsigned range; } window[WINDOW_MAX];
+    unsigned windows;
+    size_t total_pages, window_pages;
+    struct evidence part[SUBJECT_MAX][BIG_PARTS];
+    uint8_t small_policy;    /* of all bigmaacs below large_bytes */
+    struct usage last;       /* at the last tick */
+    struct usage calm;       /* what a major fault came with, since the last probe */
+    uint64_t probe_at, probe_gap;
+    uint32_t first_record;   /* where the next enumeration begins, when there are too many */
+    uint64_t random;         /* state of a generator */
+    bool writing;            /* a quarter of what is read, or more, is changed */
+    bool all_random;         /* every subject is at RANDOM */
+    unsigned quiet;          /* ticks without paging */
+    unsigned amplified;      /* ticks in which single pages were read and large ones written */
+} pager = {.random = 88172645463325252u, .probe_gap = 250};
+
+static uint64_t pager_random(void)
+{
+    pager.random ^= pager.random << 13;
+    pager.random ^= pager.random >> 7;
+    return pager.random ^= pager.random << 17;
+}
+
+static bool pager_open(void)
+{
+    if (pager.chunks)
+        return true;
+    size_t bits = round_up(mem.size / huge_size / 8 + 8, page_size);
+    size_t bytes = bits + (WINDOW_MAX + 1) * to_pages(window_bytes);
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    if (p == MAP_FAILED)
+        return false;
+    pager.chunks = p;
+    pager.vector = (unsigned char *)p + bits;
+    return true;
+}
+
+/* --- what there is ------------------------------------------------------------------------------- */
+
+static bool record_is_subject(const struct big *r)
+{
+    return r->in_use && big_extent(r)->state == EXTENT_LIVE && !r->ordinary &&
+           r->advice == BIGMAAC_ADAPTIVE;
+}
+
+/* Requires big.lock. */
+static void range_add_record(uint32_t i)
+{
+    struct big *r = big_at(i);
+    bool large = r->mapped >= large_bytes && pager.subjects < SUBJECT_MAX;
+    pager.range[pager.ranges++] = (struct range){
+        .offset = big_offset(r), .bytes = r->mapped, .record = i, .generation = r->generation,
+        .subject = large ? pager.subjects++ : SUBJECT_SMALL,
+    };
+}
+
+/* Lists the mappings. With more than RANGE_MAX, the next call lists others. */
+static void ranges_find(void)
+{
+    pager.ranges = 0;
+    pager.subjects = SUBJECT_LARGE;
+    if (fry.file_bytes)
+        pager.range[pager.ranges++] = (struct range){.offset = fry.space.start, .bytes = fry.file_bytes};
+    pthread_mutex_lock(&big.lock);
+    uint32_t most = big.record_count;
+    for (uint32_t n = 0; n < most && pager.ranges < RANGE_MAX; n++) {
+        uint32_t i = (pager.first_record + n) % most + 1;
+        if (record_is_subject(big_at(i)))
+            range_add_record(i);
+        if (pager.ranges == RANGE_MAX)
+            pager.first_record = i;
+    }
+    pthread_mutex_unlock(&big.lock);
+    pager.total_pages = 0;
+    for (unsigned i = 0; i < pager.ranges; i++)
+        pager.total_pages += pager.range[i].bytes / page_size;
+    memset(pager.part, 0, sizeof pager.part);
+}
+
+static bool is_resident(size_t offset, size_t pages)
+{
+    unsigned char vector[8];
+    if (mincore(mem_at(offset), pages * page_size, vector) != 0)
+        return false;
+    for (size_t i = 0; i < pages; i++)
+        if (vector[i] & 1)
+            return true;
+    return false;
+}
+
+static void window_add(unsigned range, size_t from, size_t bytes)
+{
+    const struct range *r = &pager.range[range];
+    if (pager.windows == WINDOW_MAX)
+        return;
+    from = min_size(round_down(from, huge_size), round_down(r->bytes - 1, huge_size));
+    bytes = min_size(bytes, r->bytes - from);
+    for (unsigned i = 0; i < pager.windows; i++) {
+        size_t at = pager.window[i].offset - r->offset;
+        if (pager.window[i].range == range && from < at + pager.window[i].bytes && at < from + bytes)
+            return;
+    }
+    pager.window[pager.windows].offset = r->offset + from;
+    pager.window[pager.windows].bytes = bytes;
+    pager.window[pager.windows++].range = range;
+    pager.window_pages += bytes / page_size;
+}
+
+/* Looks at a few pages of each chunk, and remembers. Where chunks have become resident since the
+ * last look, windows open: a stream is there, and will soon be behind it. */
+static void chunks_look(bool open_windows)
+{
+    size_t stride = (pager.total_pages * page_size / huge_size / 16384 + 1) * huge_size;
+    for (unsigned i = 0; i < pager.ranges; i++) {
+        const struct range *r = &pager.range[i];
+        for (size_t at = 0; at < r->bytes; at += stride) {
+            size_t chunk = (r->offset + at) / huge_size;
+            uint64_t bit = (uint64_t)1 << (chunk % 64);
+            bool now = is_resident(r->offset + at, min_size(8, (r->bytes - at) / page_size));
+            bool fresh = now && !(pager.chunks[chunk / 64] & bit);
+            pager.chunks[chunk / 64] = now ? pager.chunks[chunk / 64] | bit : pager.chunks[chunk / 64] & ~bit;
+            if (open_windows && fresh && pager.windows < ACTIVE_MAX)
+                window_add(i, at > window_bytes / 4 ? at - window_bytes / 4 : 0, window_bytes);
+        }
+    }
+}
+
+/* Windows at random places, each mapping as likely as it is large. */
+static void windows_scatter(void)
+{
+    for (int tries = 0; tries < 2 * WINDOW_MAX && pager.windows < WINDOW_MAX; tries++) {
+        size_t at = pager_random() % pager.total_pages * page_size;
+        for (unsigned i = 0; i < pager.ranges; i++) {
+            if (at < pager.range[i].bytes) {
+                window_add(i, at, window_bytes / 2);
+                break;
+            }
+            at -= pager.range[i].bytes;
+        }
+    }
+}
+
+/* --- giving advice ------------------------------------------------------------------------------- */
+
+/* The policy at that distance from the start of the mapping; a glance, without a lock. */
+static enum policy range_policy(const struct range *g, size_t at)
+{
+    const uint8_t *policy = g->record ? big_at(g->record)->policy : fry.policy;
+    return policy[at / big_part_bytes(g->bytes)];
+}
+
+/* Sets a mapping to RANDOM for a probe, or to its parts' policies. False: it is gone, or another
+ * thread works on it. */
+static bool range_advise(const struct range *g, bool probing)
+{
+    if (!g->record) {
+        size_t part = big_part_bytes(g->bytes);
+        for (size_t from = 0; from < g->bytes; from += part)
+            mem_set_policy(g->offset + from, min_size(part, g->bytes - from),
+                           probing ? POLICY_RANDOM : fry.policy[from / part]);
+        return true;
+    }
+    struct big *r = big_at(g->record);
+    pthread_mutex_lock(&big.lock);
+    bool same = record_is_subject(r) && r->generation == g->generation;
+    if (same && probing)
+        mem_set_policy(big_offset(r), r->mapped, POLICY_RANDOM);
+    else if (same)
+        big_apply_policy(r, true);
+    pthread_mutex_unlock(&big.lock);
+    return same;
+}
+
+static enum policy evidence_best(const struct evidence *e, enum policy now)
+{
+    enum policy best = now;
+    for (enum policy p = POLICY_NORMAL; p < POLICY_COUNT; p++)
+        if (e->cost[p] < 0.87 * e->cost[now] && e->cost[p] < e->cost[best])
+            best = p;
+    return best;
+}
+
+/* Decides for each part of a subject. Parts that show little follow the others, as long as
+ * these agree. Returns how many parts changed. */
+static unsigned policy_decide(const struct evidence *part, uint8_t *policy)
+{
+    struct evidence all = {0};
+    unsigned changed = 0;
+    bool agree = true;
+    for (unsigned i = 0; i < BIG_PARTS; i++) {
+        all.misses += part[i].misses;
+        for (unsigned p = 0; p < POLICY_COUNT; p++)
+            all.cost[p] += part[i].cost[p];
+    }
+    if (all.misses < evidence_least)
+        return 0;
+    for (unsigned i = 0; i < BIG_PARTS; i++)
+        agree = agree && (part[i].misses < evidence_part ||
+                          evidence_best(&part[i], policy[i]) == evidence_best(&all, policy[i]));
+    for (unsigned i = 0; i < BIG_PARTS; i++) {
+        const struct evidence *e = agree ? &all : &part[i];
+        enum policy to = agree || part[i].misses >= evidence_part ? evidence_best(e, policy[i]) : policy[i];
+        changed += to != policy[i];
+        policy[i] = (uint8_t)to;
+    }
+    return changed;
+}
+
+/* Decides for every subject; then nothing stays at RANDOM for the probe's sake. */
+static unsigned policies_decide(void)
+{
+    unsigned changed = policy_decide(pager.part[SUBJECT_FRIES], fry.policy);
+    uint8_t small[BIG_PARTS];
+    memset(small, pager.small_policy, sizeof small);
+    changed += policy_decide(pager.part[SUBJECT_SMALL], small);
+    pager.small_policy = small[0];
+    for (unsigned i = 0; i < pager.ranges; i++) {
+        const struct range *g = &pager.range[i];
+        struct big *r = big_at(g->record);
+        pthread_mutex_lock(&big.lock);
+        if (g->record && r->in_use && r->generation == g->generation) {
+            unsigned n = 0;
+            if (g->subject != SUBJECT_SMALL)
+                n = policy_decide(pager.part[g->subject], r->policy);
+            else if (r->policy[0] != pager.small_policy)
+                n = 1, memset(r->policy, pager.small_policy, sizeof r->policy);
+            r->policy_changes = (uint16_t)(r->policy_changes + (n != 0));
+            changed += n;
+        }
+        pthread_mutex_unlock(&big.lock);
+    }
+    return changed;
+}
+
+/* --- the probe ----------------------------------------------------------------------------------- */
+
+/* Adds what the faults of one run of pages would have cost under each policy: `misses` pages
+ * from `first` to before `end`. A long run is a stream that the probe saw a moment of. */
+static void evidence_add_run(struct evidence *e, size_t first, size_t end, size_t misses)
+{
+    double reach = (double)folder.readahead, span = (double)(end - first);
+    bool far = folder.readahead >= to_pages(huge_size) && !pager.writing;
+    double each = far ? cost_page_far : cost_page_stream;
+    double around = cost_fault + cost_page * reach; /* a fault that no readahead expected */
+    e->misses += misses;
+    e->cost[POLICY_RANDOM] += (cost_fault + cost_page) * (double)misses;
+    if (misses >= stream_misses) {
+        e->cost[POLICY_HUGE] += cost_huge * span / (double)to_pages(huge_size);
+        e->cost[POLICY_NORMAL] += span / (double)misses < reach / 2 ? each * span : around * (double)misses;
+        return;
+    }
+    size_t chunks = (end - 1) / to_pages(huge_size) - first / to_pages(huge_size) + 1;
+    e->cost[POLICY_HUGE] += cost_huge * (double)chunks;
+    e->cost[POLICY_NORMAL] += around + (span > reach / 2 ? each * (span - reach / 2) : 0);
+}
+
+/* Finds the runs of pages that became resident during the probe; small gaps don't end one. */
+static size_t window_evaluate(unsigned w, const unsigned char *after)
+{
+    const struct range *r = &pager.range[pager.window[w].range];
+    const unsigned char *before = pager.vector + w * to_pages(window_bytes);
+    size_t at = (pager.window[w].offset - r->offset) / page_size, all = 0;
+    size_t part_pages = big_part_bytes(r->bytes) / page_size, pages = pager.window[w].bytes / page_size;
+    size_t first = 0, end = 0, misses = 0;
+    for (size_t i = 0; i <= pages; i++) {
+        bool miss = i < pages && !(before[i] & 1) && after[i] & 1;
+        if (misses && (i == pages || (miss && i - end > run_gap))) {
+            struct evidence *e = &pager.part[r->subject][(at + first) / part_pages % BIG_PARTS];
+            evidence_add_run(e, at + first, at + end, misses);
+            all += misses;
+            misses = 0;
+        }
+        if (miss) {
+            first = misses ? first : i;
+            end = i + 1;
+            misses++;
+        }
+    }
+    return all;
+}
+
+static void usage_read(struct usage *u)
+{
+    struct rusage now;
+    getrusage(RUSAGE_SELF, &now);
+    *u = (struct usage){.ms = now_ms(), .majflt = (size_t)now.ru_majflt,
+                        .minflt = (size_t)now.ru_minflt, .blocks = (size_t)now.ru_inblock,
+                        .written = (size_t)now.ru_oublock,
+                        .cpu_us = (size_t)now.ru_utime.tv_sec * 1000000 + (size_t)now.ru_utime.tv_usec};
+}
+
+/* Waits until the program has faulted often enough for the windows to show it. */
+static size_t probe_wait(void)
+{
+    struct usage begin, now;
+    size_t enough = min_size(probe_misses * (pager.total_pages / (pager.window_pages + 1) + 1), 500);
+    usage_read(&begin);
+    for (uint64_t ms = 0; ms < probe_ms; ms++) {
+        sleep_ms(1);
+        usage_read(&now);
+        if (now.majflt - begin.majflt >= enough)
+            break;
+    }
+    return now.majflt - begin.majflt;
+}
+
+/* Notes what is resident; returns how many pages that are. */
+static size_t windows_snapshot(void)
+{
+    size_t resident = 0;
+    for (unsigned w = 0; w < pager.windows; w++) {
+        unsigned char *vector = pager.vector + w * to_pages(window_bytes);
+        size_t pages = pager.window[w].bytes / page_size;
+        if (mincore(mem_at(pager.window[w].offset), pager.window[w].bytes, vector) != 0)
+            memset(vector, 1, pages);
+        for (size_t i = 0; i < pages; i++)
+            resident += vector[i] & 1;
+    }
+    return resident;
+}
+
+/* Waits for the pages that readahead has asked for before the probe began. */
+static void windows_settle(void)
+{
+    size_t resident = 0, before = 0;
+    for (int tries = 0; tries < 8; tries++) {
+        sleep_ms(2);
+        before = resident;
+        resident = windows_snapshot();
+        if (tries && resident < before + stream_misses)
+            return;
+    }
+}
+
+/* Looks at all mappings once. Returns how many policies changed. */
+static unsigned probe(void)
+{
+    ranges_find();
+    if (!pager.ranges || !pager.total_pages)
+        return 0;
+    count_one(&count.probes);
+    pager.windows = 0;
+    pager.window_pages = 0;
+    chunks_look(false);
+    sleep_ms(4);
+    chunks_look(true);
+    windows_scatter();
+    atomic_store(&forking.probing, true);
+    for (unsigned i = 0; i < pager.ranges; i++)
+        range_advise(&pager.range[i], true);
+    windows_settle();
+    size_t faults = probe_wait(), misses = 0;
+    unsigned char *after = pager.vector + WINDOW_MAX * to_pages(window_bytes);
+    for (unsigned w = 0; w < pager.windows; w++)
+        if (mincore(mem_at(pager.window[w].offset), pager.window[w].bytes, after) == 0)
+            misses += window_evaluate(w, after);
+    /* Many more pages than faults: late readahead, or read(2) into the mapping. Not telling. */
+    unsigned changed = misses <= 2 * faults + 16 ? policies_decide() : 0;
+    pager.all_random = true;
+    for (unsigned i = 0; i < pager.ranges; i++)
+        pager.all_random &= range_policy(&pager.range[i], 0) == POLICY_RANDOM;
+    for (unsigned i = 0; i < pager.ranges; i++)
+        for (int tries = 0; tries < 20 && !range_advise(&pager.range[i], false); tries++)
+            sleep_ms(pager.range[i].record && big_at(pager.range[i].record)->generation ==
+                     pager.range[i].generation ? 1 : 0);
+    atomic_store(&forking.probing, false);
+    atomic_fetch_add(&count.changes, changed);
+    return changed;
+}
+
+/* Large pages that are written to at random are written out whole, and hit too often to be
+ * reclaimed. This drops what is in memory of the parts at RANDOM, so that single pages follow. */
+static void large_pages_drop(void)
+{
+    const size_t step = 16 * mib;
+    for (unsigned i = 0; i < pager.ranges; i++) {
+        const struct range *g = &pager.range[i];
+        for (size_t at = 0; at < g->bytes; at += step) {
+            if (range_policy(g, at) != POLICY_RANDOM)
+                continue;
+            size_t bytes = min_size(step, g->bytes - at);
+            syscall(SYS_msync, mem_at(g->offset + at), bytes, MS_SYNC);
+            mem_advise(g->offset + at, bytes, MADV_PAGEOUT);
+        }
+    }
+}
+
+/* --- when to look -------------------------------------------------------------------------------- */
+
+/* Has what comes with a fault changed? Then the program does something else now. Speeds say
+ * less: they change with the weather on the disk. */
+static bool usage_differs(const struct usage *now, const struct usage *calm)
+{
+    const size_t a[] = {now->minflt, now->blocks, now->cpu_us, now->majflt / 2};
+    const size_t b[] = {calm->minflt, calm->blocks, calm->cpu_us, calm->majflt / 2};
+    const size_t noise[] = {200, 16, 40, 400};
+    for (int i = 0; i < 4; i++)
+        if (max_size(a[i], b[i]) > noise[i] && max_size(a[i], b[i]) > 2 * min_size(a[i], b[i]))
+            return true;
+    return false;
+}
+
+/* What happened since the last tick, each per 100 major faults; majflt itself per second.
+ * False: the process does not page. First touches of new blocks are faults, but read nothing. */
+static bool usage_since(struct usage *since)
+{
+    struct usage now;
+    usage_read(&now);
+    uint64_t ms = max_size(now.ms - pager.last.ms, 1);
+    size_t faults = now.majflt - pager.last.majflt, blocks = now.blocks - pager.last.blocks;
+    size_t minor = now.minflt - pager.last.minflt, written = now.written - pager.last.written;
+    size_t cpu = now.cpu_us - pager.last.cpu_us;
+    pager.last = now;
+    if (blocks < 4 * faults || blocks * 1000 / ms < 1000)
+        return false;
+    faults = max_size(faults, 1); /* readahead that stays ahead of a stream leaves none */
+    *since = (struct usage){.majflt = faults * 1000 / ms, .minflt = minor * 100 / faults,
+                            .blocks = blocks / faults, .written = written / faults,
+                            .cpu_us = cpu / faults};
+    return true;
+}
+
+/* Looks at the paging; returns the milliseconds until it wants to look again. */
+static uint64_t paging_tick(void)
+{
+    struct usage since;
+    if (cfg.paging != PAGING_ADAPTIVE || live_bytes() < room_bytes() / 2)
+        return mon_idle_ms;
+    if (!usage_since(&since)) {
+        pager.quiet = pager.quiet < 20 ? pager.quiet + 1 : 20;
+        return pager.quiet < 10 ? paging_ms : mon_idle_ms;
+    }
+    pager.quiet = 0;
+    bool other = usage_differs(&since, &pager.calm);
+    uint64_t due = pager.probe_at + (other ? min_size(pager.probe_gap, 2 * probe_gap_ms) : pager.probe_gap);
+    pager.calm = since;
+    pager.writing = since.written > since.blocks / 4;
+    bool amplified = since.blocks <= 16 && since.written > 64;
+    pager.amplified = amplified ? pager.amplified + 1 : 0;
+    if (pager.amplified == 3 && pager.ranges)
+        large_pages_drop();
+    if (pager.last.ms < due || !pager_open())
+        return paging_ms;
+    bool changed = probe() != 0;
+    uint64_t most = pager.all_random ? probe_gap_random_ms : probe_gap_max_ms;
+    pager.probe_gap = changed ? probe_gap_ms : min_size(pager.probe_gap * 2, most);
+    usage_read(&pager.last);
+    pager.probe_at = pager.last.ms;
+    return paging_ms;
 }
 
 /* ============================================================================================
@@ -3449,7 +4459,6 @@ static void fork_child(void)
  * after a fork when RAM runs short, and picks the paging policy (PAGING). All signals are
  * blocked in it; it holds the gate for reading while it works, and no lock while it sleeps.
  * ========================================================================================= */
-static const uint64_t mon_idle_ms = 1000, mon_frozen_ms = 20;
 
 static struct {
     atomic_uint stopped;   /* threads that wait in stop_handler */
@@ -3457,18 +4466,10 @@ static struct {
     size_t anonymous_floor; /* anonymous bytes after the last time; the monitor's own */
 } stop;
 
-static size_t live_bytes(void) { return big.live_bytes + fry.run_bytes + fry.slab_bytes; }
-
-static void sleep_ms(uint64_t ms)
-{
-    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-    syscall(SYS_nanosleep, &t, NULL);
-}
-
 /* Is there anything for the thread to do, now or soon? */
-static bool mon_needed(void)
+GUESSES static bool mon_needed(void)
 {
-    if (big.warm_oldest || fry.dirty_pages > to_pages(4 * mib))
+    if (big.warm_oldest || fry.dirty_pages > to_pages(64 * mib))
         return true;
     size_t live = live_bytes(), frozen = atomic_load(&home.frozen_bytes);
     if (live < 32 * mib && frozen < 32 * mib)
@@ -3536,7 +4537,7 @@ static bool stop_world(int sig, struct sigaction *saved)
     struct sigaction handler = {.sa_handler = stop_handler, .sa_flags = SA_RESTART};
     sigfillset(&handler.sa_mask);
     int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || sigaction(sig, &handler, saved) != 0)
+    if (sigaction(sig, &handler, saved) != 0 || fd < 0)
         return false;
     atomic_store(&stop.stopped, 0);
     unsigned threads = stop_signal_all(sig, fd);
@@ -3609,7 +4610,7 @@ static void home_forced(void)
 {
     struct sigaction saved;
     int sig = stop_signal();
-    if (!sig)
+    if (!sig || sigaction(sig, NULL, &saved) != 0)
         return;
     home_lock();
     bool stopped = stop_world(sig, &saved);
@@ -3634,9 +4635,6 @@ static void home_tick(void)
     atomic_store(&room.read_ms, 0);
 }
 
-/* Looks at the paging; returns the milliseconds until it wants to look again. */
-static uint64_t paging_tick(void) { return mon_idle_ms; }
-
 /* --- the thread ---------------------------------------------------------------------------------- */
 
 static void mon_tidy(void)
@@ -3649,9 +4647,19 @@ static void mon_tidy(void)
     pthread_rwlock_unlock(&gate);
 }
 
+/* Sleeps, unless somebody has work. */
+static void mon_sleep(uint64_t ms)
+{
+    static unsigned seen;
+    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    syscall(SYS_futex, &mon.wake, FUTEX_WAIT_PRIVATE, seen, &t, NULL, 0);
+    seen = atomic_load(&mon.wake);
+}
+
 static void *mon_main(void *unused)
 {
     (void)unused;
+    mon_self = true;
     atomic_store(&mon.alive, true);
     prctl(PR_SET_NAME, "bigmaac");
     stop.anonymous_floor = anonymous_bytes();
@@ -3659,7 +4667,7 @@ static void *mon_main(void *unused)
     for (;;) {
         bool frozen = atomic_load(&home.frozen_bytes) > room_bytes() / 4;
         uint64_t pause = frozen ? mon_frozen_ms : mon_idle_ms;
-        sleep_ms(min_size(pause, paging_tick()));
+        mon_sleep(min_size(pause, paging_tick()));
         home_tick();
         if (now_ms() - tidied < mon_idle_ms)
             continue;
@@ -3677,18 +4685,17 @@ static void *mon_main(void *unused)
     }
 }
 
-/* Starts the thread, with every signal blocked. Called without any lock: pthread_create may
+/* Starts the thread. Requires that every signal is blocked. Called without any lock: pthread_create may
  * allocate, and comes back here, where `running` is already set. */
 COLD static void mon_start(void)
 {
-    sigset_t all, saved;
     pthread_t thread;
     pthread_attr_t attr;
-    sigfillset(&all);
+    anonymous_bytes(); /* what the thread will read is opened here */
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, 256 * kib);
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    mon_starting = true;
     if (pthread_create(&thread, &attr, mon_main, NULL) != 0) {
         pthread_attr_setstacksize(&attr, 8 * mib); /* some programs have large TLS */
         if (pthread_create(&thread, &attr, mon_main, NULL) != 0) {
@@ -3698,7 +4705,7 @@ COLD static void mon_start(void)
                 report("the background thread can't be started; paging stays as the kernel does it");
         }
     }
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    mon_starting = false;
     pthread_attr_destroy(&attr);
 }
 
@@ -3708,12 +4715,26 @@ static void mon_consider(void)
     if (likely(atomic_load_explicit(&mon.running, memory_order_relaxed)) || mon.failed || !mon_needed())
         return;
     int err = errno;
+    sigset_t all, saved; /* a handler that forks would wait for the lock that it interrupted */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
     pthread_mutex_lock(&mon.lock);
     bool start = !atomic_exchange(&mon.running, true);
     pthread_mutex_unlock(&mon.lock);
     if (start)
         mon_start();
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
     errno = err;
+}
+
+/* The monitor may be needed after a fork; but the fork may be a signal handler's that interrupted
+ * malloc, where no thread can be made. So the next call of malloc looks. */
+COLD static void mon_start_wanted(void)
+{
+    atomic_store(&mon.wanted, false);
+    if (!atomic_load(&home.wanted))
+        route_set_limit();
+    mon_consider();
 }
 
 /* ============================================================================================
@@ -3748,6 +4769,8 @@ COLD static bool init_run(void)
         init.owner = pthread_self();
         config_load();
         next_find();
+        if (cfg.profile)
+            profile_open();
         if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
             cfg.off = true; /* without the handlers a fork would share memory */
         atomic_store(&init.state, INIT_DONE);
@@ -3772,6 +4795,8 @@ __attribute__((destructor)) static void on_exit_report(void)
 {
     if (cfg.stats && !cfg.off)
         stats_report();
+    if (cfg.profile)
+        profile_report();
 }
 
 /* ============================================================================================
@@ -3786,8 +4811,8 @@ __attribute__((destructor)) static void on_exit_report(void)
 static void *real_alloc(size_t size, size_t align, bool zero)
 {
     if (zero)
-        return next.calloc(1, size);
-    return align > 16 ? next.memalign(align, size) : next.malloc(size);
+        return profile_add(next.calloc(1, size));
+    return profile_add(align > 16 ? next.memalign(align, size) : next.malloc(size));
 }
 
 static void *no_memory(void)
@@ -3839,27 +4864,36 @@ static NOINLINE void *alloc_slow(size_t size, size_t align, bool zero)
         return boot_alloc(size, align);
     if (unlikely(atomic_load_explicit(&home.wanted, memory_order_relaxed)))
         home_now();
+    if (unlikely(atomic_load_explicit(&mon.wanted, memory_order_relaxed)))
+        mon_start_wanted();
     if (size > request_max)
         return no_memory();
-    enum kind kind = route_of(size);
+    enum kind kind = mon_starting ? KIND_REAL : route_of(size);
     if (kind != KIND_REAL)
         return alloc_own(kind, size, align, zero);
-    if (cfg.stats)
+    if (cfg.stats && !mon_starting)
         count_one(&count.passed);
     return real_alloc(size, align, zero);
 }
 
 /* Slab-sized fries once everything is open; the rest goes on to alloc_slow. */
+/* No block at hand: a thread without a heap, a class without one, or not a slab's size. */
+static NOINLINE void *alloc_routed_slow(struct heap *h, size_t size)
+{
+    enum reason why;
+    void *p = h && size - route.fry_low < route.fry_span ? fry_take_slow(h, class_of(size), &why) : NULL;
+    return p ? p : alloc_slow(size, 16, false);
+}
+
 static NOINLINE void *alloc_routed(size_t size)
 {
     struct heap *h = heap_self;
     if (likely(h && size - route.fry_low < route.fry_span)) {
-        enum reason why;
-        void *p = fry_take(h, class_of(size), &why);
-        if (likely(p))
-            return p;
+        struct slab *s = h->bin[class_of(size)];
+        if (likely(s->summary))
+            return slab_take(h, s);
     }
-    return alloc_slow(size, 16, false);
+    return alloc_routed_slow(h, size);
 }
 
 /* Why p can't be freed or resized: one line, and the end. */
@@ -3878,7 +4912,7 @@ COLD __attribute__((noreturn)) static void corrupt(const char *function, const v
         const struct extent *e = i ? extent_at(s, i) : NULL;
         size_t at = to_pages(offset - s->start);
         inside = e && (e->state == EXTENT_LIVE || e->state == EXTENT_BUSY);
-        freed = !inside && !(offset & (page_size - 1)) &&
+        freed = !inside && (is_fry || !(offset & (page_size - 1))) &&
                 (at + 1) * sizeof(uint32_t) <= s->map.committed &&
                 (*map_entry(s, (uint32_t)at) == map_freed || (e && e->state == EXTENT_WARM && e->page == at));
     }
@@ -3889,16 +4923,12 @@ COLD __attribute__((noreturn)) static void corrupt(const char *function, const v
 
 /* --- freeing ------------------------------------------------------------------------------------- */
 
-static NOINLINE void free_own(void *p, const char *function)
+/* Everything but blocks of slabs. */
+static NOINLINE void free_rest(void *p, size_t offset, const char *function)
 {
-    size_t offset = mem_offset(p);
-    if (likely(offset < mem.fry_end)) {
-        if (likely(offset >= fry.space.start)) {
-            if (unlikely(!fry_free(p, offset)))
-                corrupt(function, p);
-        } else if (!is_boot(p)) {
+    if (offset < mem.fry_end) {
+        if (offset < fry.space.start ? !is_boot(p) : !fry_free(p, offset))
             corrupt(function, p);
-        }
         return;
     }
     struct op op;
@@ -3908,6 +4938,25 @@ static NOINLINE void free_own(void *p, const char *function)
     if (!freed)
         corrupt(function, p);
     mon_consider();
+}
+
+static NOINLINE void free_own(void *p, const char *function)
+{
+    free_rest(p, mem_offset(p), function);
+}
+
+/* The fast path: a block of a slab. One compare covers boot memory and bigmaacs too. */
+static NOINLINE void free_fast(void *p)
+{
+    size_t offset = mem_offset(p);
+    struct slab *s = slab_containing(offset);
+    if (unlikely(!s)) {
+        free_rest(p, offset, "free");
+        return;
+    }
+    uint32_t i = slab_block(s, p);
+    if (unlikely(i == UINT32_MAX) || unlikely(!slab_free(s, i)))
+        corrupt("free", p);
 }
 
 /* Stands in next.free until the initialisation has found the real one. */
@@ -3922,21 +4971,15 @@ COLD static size_t early_usable(void *p)
     return p && init_done() ? next.usable(p) : 0;
 }
 
-static void free_any(void *p)
+static ALWAYS_INLINE void free_any(void *p)
 {
     if (unlikely(mem_owns(p)))
-        free_own(p, "free");
+        free_fast(p);
     else
         next.free(p);
 }
 
-EXPORT void API(free)(void *p)
-{
-    if (unlikely(mem_owns(p)))
-        free_own(p, "free");
-    else
-        next.free(p);
-}
+EXPORT void API(free)(void *p) { free_any(p); }
 
 /* C23's, which glibc does not declare yet. */
 void API(free_sized)(void *p, size_t size);
@@ -4062,13 +5105,18 @@ EXPORT size_t API(malloc_usable_size)(void *p)
 
 /* --- resizing ------------------------------------------------------------------------------------ */
 
-/* The general way: a new block, the content, the old block's end. p is unharmed on failure. */
+/* The general way: a new block, the content, the old block's end. p is unharmed on failure; where
+ * it is large enough, there is none. */
 static void *realloc_copy(void *p, size_t old, size_t size)
 {
+    int err = errno;
     void *to = alloc_slow(size, 16, false);
     if (to) {
         memcpy(to, p, min_size(old, size));
         free_any(p);
+    } else if (size <= old) {
+        errno = err;
+        to = p;
     }
     return to;
 }
@@ -4082,6 +5130,7 @@ static void *realloc_big(void *p, size_t size)
     op_begin(&op);
     struct big *r = big_claim(p);
     size_t old = r ? r->size : 0;
+    stays = stays && !(r && r->ordinary); /* what has opted out can't grow: it is copied */
     if (r && stays) {
         why = big_resize(r, size);
         if (!why)
@@ -4097,6 +5146,8 @@ static void *realloc_big(void *p, size_t size)
     mon_consider();
     if (!why)
         return p;
+    if (why == REASON_DESCRIPTORS || why == REASON_MAPPINGS) /* other memory needs neither */
+        return realloc_copy(p, old, size);
     count_fell(why, size);
     return no_memory();
 }
@@ -4129,7 +5180,7 @@ static NOINLINE void *realloc_slow(void *p, size_t size)
     if (route_of(size) == KIND_REAL) {
         if (cfg.stats)
             count_one(&count.passed);
-        return next.realloc(p, size);
+        return profile_realloc(p, size);
     }
     return realloc_copy(p, next.usable(p), size);
 }
@@ -4171,7 +5222,8 @@ static size_t zero_own(size_t offset, size_t bytes)
     pthread_mutex_t *lock = s == &fry.space ? &fry.lock : &big.lock;
     op_begin(&op);
     pthread_mutex_lock(lock);
-    uint32_t i = extent_containing(s, offset);
+    const struct slab *slab = s == &fry.space ? slab_containing(offset) : NULL;
+    uint32_t i = slab ? slab->extent : extent_containing(s, offset);
     struct extent *e = i ? extent_at(s, i) : NULL;
     size_t start = e ? extent_offset(s, e) : 0;
     struct big *r = e && s == &big.space && e->state == EXTENT_LIVE ? big_at(e->aux) : NULL;
@@ -4296,7 +5348,7 @@ static int big_opt_out(struct big *r)
 
 static int big_take_advice(struct big *r, int advice)
 {
-    static const int kernel[] = {MADV_NORMAL, MADV_HUGEPAGE, MADV_RANDOM, MADV_NORMAL};
+    static const enum policy policy[] = {POLICY_NORMAL, POLICY_HUGE, POLICY_RANDOM, POLICY_NORMAL};
     const void *at = mem_at(big_offset(r));
     if (advice == BIGMAAC_OPT_OUT)
         return big_opt_out(r);
@@ -4304,9 +5356,11 @@ static int big_take_advice(struct big *r, int advice)
         return errno;
     if (r->advice == BIGMAAC_KEEP && advice != BIGMAAC_KEEP)
         munlock(at, r->mapped);
-    if (!r->ordinary)
-        mem_advise(big_offset(r), r->mapped, kernel[advice]);
     r->advice = (uint8_t)advice;
+    if (r->ordinary)
+        return 0;
+    memset(r->policy, policy[advice], sizeof r->policy);
+    big_apply_policy(r, true);
     return 0;
 }
 

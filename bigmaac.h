@@ -45,7 +45,7 @@ struct bigmaac_stats {
     uint64_t bigmaac_peak;   /* the highest that bigmaac_bytes has been */
     uint64_t fries;          /* fries given out since the start (grows only) */
     uint64_t fry_bytes;      /* bytes (of their size class) in live fries now */
-    uint64_t fry_peak;       /* the highest that fry_bytes has been, sampled at each new slab */
+    uint64_t fry_peak;       /* the highest that fry_bytes has been, to within a sixteenth */
     uint64_t files;          /* swap files open now */
     uint64_t file_bytes;     /* bytes of those files now */
     uint64_t file_peak;      /* the highest that file_bytes has been */

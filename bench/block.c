@@ -1,0 +1,102 @@
+/* block.c - large blocks: what one costs to get, to fill, to grow.
+ * SPDX-License-Identifier: MIT
+ *
+ *     block cycle MIB COUNT     malloc + touch one page + free; prints the median microseconds
+ *     block fill MIB            malloc + first fill; prints seconds
+ *     block grow FROM TO WAY    WAY realloc, or copy: malloc + memcpy + free; from FROM to TO MiB
+ *                               in steps of 1.5; prints the seconds that the growing took. What
+ *                               each step adds is filled between the steps; at the end the
+ *                               first word of every page is checked.
+ */
+#include "bench.h"
+
+enum { PAGE = 4096 };
+
+static char *block_get(size_t bytes)
+{
+    char *p = malloc(bytes);
+    if (!p)
+        die("malloc");
+    return p;
+}
+
+static double cycle(size_t mib, size_t count)
+{
+    double *us = own_memory(count * sizeof *us);
+    size_t bytes = mib << 20;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t begin = now_ns();
+        volatile char *p = block_get(bytes);
+        p[bytes / 2] = 1;
+        free((void *)p);
+        us[i] = (double)(now_ns() - begin) / 1e3;
+    }
+    return median(us, count);
+}
+
+static double fill(size_t mib)
+{
+    uint64_t begin = now_ns();
+    char *p = block_get(mib << 20);
+    memset(p, 7, mib << 20);
+    double seconds = (double)(now_ns() - begin) / 1e9;
+    if (p[(mib << 20) - 1] != 7)
+        die("a wrong byte");
+    free(p);
+    return seconds;
+}
+
+static void fill_pages(char *p, size_t from, size_t to)
+{
+    for (size_t at = from; at < to; at += PAGE) {
+        memset(p + at, (int)(at >> 12), PAGE);
+        *(size_t *)(void *)(p + at) = at;
+    }
+}
+
+static char *copy(char *p, size_t from, size_t to)
+{
+    char *q = block_get(to);
+    memcpy(q, p, from);
+    free(p);
+    return q;
+}
+
+static double grow(size_t from, size_t last, int by_copy)
+{
+    uint64_t spent = 0;
+    char *p = block_get(from);
+    fill_pages(p, 0, from);
+    for (size_t to; from < last; from = to) {
+        to = from + from / 2 < last ? (from + from / 2) / PAGE * PAGE : last;
+        uint64_t begin = now_ns();
+        p = by_copy ? copy(p, from, to) : realloc(p, to);
+        spent += now_ns() - begin;
+        if (!p)
+            die("realloc");
+        fill_pages(p, from, to);
+    }
+    for (size_t at = 0; at < last; at += PAGE)
+        if (*(size_t *)(void *)(p + at) != at) {
+            fprintf(stderr, "block: a wrong word at %zu\n", at);
+            exit(1);
+        }
+    free(p);
+    return (double)spent / 1e9;
+}
+
+int main(int argc, char **argv)
+{
+    size_t mib = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
+    if (argc == 4 && strcmp(argv[1], "cycle") == 0)
+        printf("%.3f\n", cycle(mib, strtoul(argv[3], NULL, 10)));
+    else if (argc == 3 && strcmp(argv[1], "fill") == 0)
+        printf("%.4f\n", fill(mib));
+    else if (argc == 5 && strcmp(argv[1], "grow") == 0)
+        printf("%.4f\n", grow(mib << 20, strtoul(argv[3], NULL, 10) << 20, strcmp(argv[4], "copy") == 0));
+    else {
+        fprintf(stderr, "usage: block cycle MIB COUNT | fill MIB | grow FROM TO realloc|copy\n");
+        return 2;
+    }
+    return 0;
+}

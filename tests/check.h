@@ -1,0 +1,57 @@
+/* check.h - what every test program here uses. A failed check tells where, and the test goes on
+ * to its end, so that one run shows all that is wrong. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int checks_failed;
+
+#define CHECK(condition)                                                                      \
+    do {                                                                                      \
+        if (!(condition)) {                                                                   \
+            checks_failed++;                                                                  \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                   \
+        }                                                                                     \
+    } while (0)
+
+/* The last line of main(). */
+static inline int check_result(void) { return checks_failed ? 1 : 0; }
+
+/* A pointer that the compiler knows nothing about: it may not drop the calls around it. */
+static inline void *opaque(void *p)
+{
+    __asm__ volatile("" : "+r"(p) : : "memory");
+    return p;
+}
+
+/* Fills memory with words that depend on seed and position, and tells whether they are there. */
+static inline void fill(void *p, size_t bytes, uint64_t seed)
+{
+    unsigned char *at = p;
+    for (size_t i = 0; i < bytes; i++)
+        at[i] = (unsigned char)((seed + i * 0x9e3779b97f4a7c15u) >> 56);
+}
+
+static inline int is_filled(const void *p, size_t bytes, uint64_t seed)
+{
+    const unsigned char *at = p;
+    for (size_t i = 0; i < bytes; i++)
+        if (at[i] != (unsigned char)((seed + i * 0x9e3779b97f4a7c15u) >> 56))
+            return 0;
+    return 1;
+}
+
+static inline int is_zero(const void *p, size_t bytes)
+{
+    const unsigned char *at = p;
+    for (size_t i = 0; i < bytes; i++)
+        if (at[i])
+            return 0;
+    return 1;
+}
+
+#endif

@@ -1,0 +1,99 @@
+# A full disk: malloc says ENOMEM, what there is stays whole, and no store ever gets a SIGBUS.
+. "$TOP/tests/lib.sh"
+need_python numpy
+loop_mount ext4 256 -m 0
+FREE=16
+leave_free() { # MIB: fills the disk up to that much
+    rm -f "$MOUNT/ballast"
+    fallocate -l "$(($(df --output=avail -B1 "$MOUNT" | tail -n 1) - $1 * 1048576))" "$MOUNT/ballast" ||
+        fail "can't fill the disk"
+}
+leave_free $FREE
+export BIGMAAC_TEMPLATE=$MOUNT/bigmaac.XXXXXX BIGMAAC_STATS=1
+
+cat >"$TMP/full.c" <<'C'
+#include "sys_full.h"
+static struct block blocks[FULL_MAX];
+int main(void)
+{
+    size_t count = full_exhaust(blocks);
+    CHECK(count >= 8 && count <= 16); /* 16 MiB less what the file system takes for itself */
+    full_refuses(blocks, count);
+    full_again(blocks, count);
+    full_fries();
+    return check_result();
+}
+C
+compile_c "$TMP/full" "$TMP/full.c"
+with BIGMAAC_MIN_BIGMAAC_SIZE=512K BIGMAAC_MIN_FRY_SIZE=64 "$TMP/full" 2>"$TMP/err" ||
+    fail "exit status $? with: $(cat "$TMP/err")"
+grep -v ' stats ' "$TMP/err" && fail "printed what it should not"
+fell=$(sed -n 's/.*fell_through reason=disk-full count=\([0-9]*\) bytes=\([0-9]*\).*/\1 \2/p' "$TMP/err")
+read -r fell_count fell_bytes <<<"${fell:-0 0}"
+[ "$fell_count" -gt 100 ] && [ "$fell_bytes" -gt $((100 * 100)) ] ||
+    fail "the fries that fell through are not counted: $(cat "$TMP/err")"
+
+cat >"$TMP/full.py" <<'P'
+import numpy
+rng = numpy.random.default_rng(3)
+kept = [rng.standard_normal(1 << 17) for i in range(4)]     # 1 MiB each
+sums = [a.sum() for a in kept]
+for attempt in (lambda: numpy.ones(5_000_000), lambda: numpy.zeros(5_000_000),
+                lambda: numpy.concatenate(kept * 8), lambda: kept[0].copy().resize(9_000_000)):
+    try:
+        attempt()
+        raise SystemExit("no MemoryError")
+    except MemoryError:
+        pass
+assert sums == [a.sum() for a in kept]
+big = numpy.ones(1_000_000)
+del big
+big = numpy.ones(900_000)
+assert big.sum() == 900_000 and sums == [a.sum() for a in kept]
+print("went on")
+P
+[ "$(with BIGMAAC_MIN_BIGMAAC_SIZE=512K $PYTHON "$TMP/full.py" 2>"$TMP/err")" = "went on" ] ||
+    fail "numpy: $(cat "$TMP/err")"
+# Without the library the same program is not refused anything: it is the full disk that was felt.
+$PYTHON "$TMP/full.py" 2>&1 | grep -q 'no MemoryError' || fail "numpy without the library: no sanity"
+
+# Another writer fills the disk while the program runs, and makes room again.
+cat >"$TMP/writer.c" <<'C'
+#include "sys_blocks.h"
+enum { COUNT = 6 };
+int main(int argc, char **argv)
+{
+    struct block blocks[COUNT], big = {0};
+    if (argc < 3)
+        return 2;
+    for (size_t i = 0; i < COUNT; i++) { /* reserved, but most pages not written yet */
+        blocks[i] = (struct block){opaque(malloc(2 << 20)), 2 << 20, i};
+        CHECK(blocks[i].p != NULL);
+    }
+    CHECK(system(argv[1]) == 0);
+    for (size_t i = 0; i < COUNT; i++)
+        block_paint(&blocks[i], i);
+    CHECK(blocks_damaged(blocks, COUNT) == 0);
+    errno = 0;
+    CHECK(!block_new(&big, 2 << 20, 50) && errno == ENOMEM);
+    errno = 0;
+    CHECK(!block_resize(&blocks[0], 5 << 20) && errno == ENOMEM);
+    CHECK(blocks_damaged(blocks, COUNT) == 0);
+    CHECK(system(argv[2]) == 0);
+    CHECK(block_new(&big, 20 << 20, 51));
+    CHECK(block_resize(&blocks[0], 5 << 20));
+    CHECK(blocks_damaged(blocks, COUNT) == 0 && block_intact(&big));
+    return check_result();
+}
+C
+compile_c "$TMP/writer" "$TMP/writer.c"
+leave_free 48
+cat >"$TMP/fill" <<S
+unset LD_PRELOAD
+dd if=/dev/zero of=$MOUNT/more bs=64K 2>/dev/null
+dd if=/dev/zero of=$MOUNT/most bs=4K 2>/dev/null
+test "\$(df --output=avail -B1 $MOUNT | tail -n 1)" -lt 1048576
+S
+with BIGMAAC_MIN_BIGMAAC_SIZE=512K "$TMP/writer" "sh $TMP/fill" "rm $MOUNT/more $MOUNT/most" 2>"$TMP/err" ||
+    fail "another writer: exit status $? with: $(cat "$TMP/err")"
+[ -z "$(find "$MOUNT" -name 'bigmaac.*')" ] || fail "a file was left: $(ls "$MOUNT")"

@@ -1,0 +1,51 @@
+# lib.sh - sourced by the scripts here. TMP, LIB, TOP, BUILD come from run.sh.
+# shellcheck shell=bash disable=SC2034
+set -u
+: "${TMP:?}" "${LIB:?}" "${TOP:?}" "${BUILD:?}"
+PYTHON=/usr/bin/python3
+export BIGMAAC_TEMPLATE=$TMP/bigmaac.XXXXXXXX
+
+skip() { echo "$*"; exit 77; }
+fail() { echo "FAILED: $*"; exit 1; }
+need_root() { [ "$(id -u)" = 0 ] || skip "needs root"; }
+need() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || skip "needs $1"; }
+need_python() { for m in "$@"; do $PYTHON -c "import $m" 2>/dev/null || skip "needs $PYTHON with $m"; done; }
+with() { env LD_PRELOAD="$LIB" "$@"; } # with [VARIABLE=VALUE...] COMMAND...
+
+# limited BYTES COMMAND...: under a memory limit of its own, without swap. Leaves the peak in
+# $TMP/peak and "1" in $TMP/oom when the kernel killed it. Skips where no limit can be set.
+limited() {
+    local bytes=$1 group=/sys/fs/cgroup/memory/$TEST_ID-$RANDOM status
+    shift
+    mkdir "$group" 2>/dev/null || skip "this machine can't set a memory limit (cgroup v1, root)"
+    echo "$bytes" >"$group/memory.limit_in_bytes"
+    sh -c 'echo $$ >"$0/cgroup.procs"; exec "$@"' "$group" "$@"
+    status=$?
+    cat "$group/memory.max_usage_in_bytes" >"$TMP/peak"
+    sed -n 's/^oom_kill //p' "$group/memory.oom_control" >"$TMP/oom"
+    for _ in 1 2 3 4 5 6 7 8 9 10; do rmdir "$group" 2>/dev/null && break; sleep 0.2; done
+    return $status
+}
+
+# loop_mount TYPE MIB [MKFS OPTION...]: makes and mounts an image; sets $MOUNT. Unmounted at exit.
+MOUNTS=()
+loop_mount() {
+    local type=$1 mib=$2 image
+    shift 2
+    need_root; need "mkfs.$type"
+    image=$TMP/$type.$RANDOM.img MOUNT=$TMP/$type.mnt.$RANDOM
+    truncate -s "${mib}M" "$image"; mkdir "$MOUNT"
+    PATH=$PATH:/usr/sbin "mkfs.$type" "$@" "$image" >/dev/null 2>&1 || fail "mkfs.$type"
+    mount -o loop "$image" "$MOUNT" || skip "this machine can't mount $type"
+    MOUNTS+=("$MOUNT")
+    trap loop_unmount EXIT
+}
+loop_unmount() {
+    for mount in "${MOUNTS[@]}"; do
+        for _ in 1 2 3 4 5; do umount "$mount" 2>/dev/null && break; sleep 0.2; done
+    done
+}
+
+# The value of KEY in the statistics lines of file $2.
+stat_of() { sed -n "s/.* stats .*\b$1=\([0-9]*\).*/\1/p" "$2" | head -n 1; }
+compile_c() { "$CC" -std=gnu11 -O2 -g -Wall -Wextra -pthread -I"$TOP" -I"$TOP/tests" -o "$1" "$2" "${@:3}" || fail "compile $2"; }

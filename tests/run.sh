@@ -1,0 +1,147 @@
+#!/usr/bin/env bash
+# tests/run.sh quick|long [PATTERN] - runs the tests, or those whose name contains PATTERN.
+#
+# A test is one file here (long ones are in long/):
+#   api_*.c     program; runs without the library, and with it at several thresholds
+#   abort_*.c   program that must die of SIGABRT; its first line is the expected message, as
+#               a shell pattern:  /* free(): double free of 0x* */
+#   fork_*.c    program; runs with BIGMAAC_FORK=private and =copy
+#   unit_*.c    program that includes ../bigmaac.c; runs plain, under ASan + UBSan, under TSan
+#   *.sh        script; exit 0: passed, 77: skipped (the last line says why), else failed
+# Scripts find in the environment: TOP (the checkout), LIB (the library), BUILD (a folder for
+# what they make), TMP (an empty folder of their own on a disk), and lib.sh beside them.
+# Nobody keeps a list. After each test the runner looks for what it may have left behind.
+set -u
+suite=${1:-quick} only=${2:-}
+TOP=$(cd "$(dirname "$0")/.." && pwd)
+BUILD=$TOP/build/tests LIB=$TOP/bigmaac.so
+CC=${CC:-gcc}
+export TOP BUILD LIB CC
+mkdir -p "$BUILD"
+passed=0 failed=0 skipped=0 failures=""
+cores=$(nproc)
+
+finish() { # RESULT NAME SECONDS [WHY]
+    case $1 in
+    PASS) passed=$((passed + 1)) ;;
+    FAIL) failed=$((failed + 1)) failures="$failures $2" ;;
+    SKIP) skipped=$((skipped + 1)) ;;
+    esac
+    printf '%s  %-44s %5.1f s%s\n' "$1" "$2" "$3" "${4:+  $4}"
+}
+
+left_behind() { # prints what a test has left, nothing if it left nothing
+    find "$TMP" -mindepth 1 -maxdepth 1 -name 'bigmaac.????????' 2>/dev/null | head -3
+    [ -d /sys/fs/cgroup/memory ] && find /sys/fs/cgroup/memory -maxdepth 1 -name "bigmaac-test-$$-*"
+    for process in /proc/[0-9]*; do
+        tr '\0' '\n' 2>/dev/null <"$process/environ" | grep -qx "BIGMAAC_TEST=$$-$count" &&
+            echo "process ${process#/proc/}: $(tr '\0' ' ' 2>/dev/null <"$process/cmdline")"
+    done
+    losetup -n -O BACK-FILE 2>/dev/null | grep "^$TMP/"
+}
+
+count=0
+run() { # NAME LIMIT COMMAND...: one test
+    local name=$1 limit=$2 log begin end status why left
+    shift 2
+    count=$((count + 1))
+    log=$BUILD/$(tr -c 'A-Za-z0-9_=.\n-' _ <<<"$name").log
+    TMP=$(mktemp -d "${BIGMAAC_TEST_TMP:-/var/tmp}/bigmaac-test.XXXXXX")
+    export TMP TEST_ID=bigmaac-test-$$-$count
+    begin=$(date +%s%N)
+    BIGMAAC_TEST=$$-$count timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null
+    status=$?
+    end=$(date +%s%N)
+    seconds=$(awk "BEGIN { print ($end - $begin) / 1e9 }")
+    left=$(left_behind)
+    if [ "$status" = 77 ]; then
+        why=$(tail -n 1 "$log")
+        finish SKIP "$name" "$seconds" "$why"
+    elif [ "$status" != 0 ]; then
+        [ "$status" = 124 ] && why="took over $limit s" || why="exit status $status"
+        finish FAIL "$name" "$seconds" "$why; $log ends:"
+        tail -n 25 "$log" | sed 's/^/    | /'
+    elif [ -n "$left" ]; then
+        finish FAIL "$name" "$seconds" "left behind: $left"
+    else
+        finish PASS "$name" "$seconds"
+    fi
+    rm -rf "$TMP"
+}
+
+compile() { # OUT SOURCE FLAGS...; a test that does not compile fails
+    local out=$1 source=$2
+    shift 2
+    mkdir -p "$(dirname "$out")"
+    if [ "$out" -nt "$source" ] && [ "$out" -nt "$TOP/bigmaac.c" ] && [ "$out" -nt "$TOP/tests/check.h" ]; then
+        return 0
+    fi
+    "$CC" -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-result -fno-builtin -I"$TOP" -I"$TOP/tests" \
+        -pthread "$@" -o "$out" "$source" -lm -ldl 2>"$out.err" && return 0
+    finish FAIL "compile $(basename "$source")" 0 "$(head -n 5 "$out.err")"
+    return 1
+}
+
+
+run_api() { # NAME PROGRAM
+    run "$1 (without the library)" 120 "$2"
+    run "$1 (defaults)" 120 env LD_PRELOAD="$LIB" "$2"
+    run "$1 (bigmaacs above 4K)" 120 env LD_PRELOAD="$LIB" BIGMAAC_MIN_BIGMAAC_SIZE=4K "$2"
+    run "$1 (fries above 64)" 120 env LD_PRELOAD="$LIB" BIGMAAC_MIN_FRY_SIZE=64 BIGMAAC_MIN_BIGMAAC_SIZE=1M "$2"
+    run "$1 (all as fries)" 120 env LD_PRELOAD="$LIB" BIGMAAC_MIN_FRY_SIZE=1 BIGMAAC_MIN_BIGMAAC_SIZE=8G "$2"
+}
+
+expect_abort() { # PROGRAM SOURCE
+    local pattern out status
+    pattern=$(head -n 1 "$2" | sed 's,^/\* ,,; s, \*/$,,')
+    out=$(env LD_PRELOAD="$LIB" BIGMAAC_MIN_BIGMAAC_SIZE=64K BIGMAAC_MIN_FRY_SIZE=64 "$1" 2>&1 >/dev/null)
+    status=$?
+    # shellcheck disable=SC2053
+    if [ $status = 134 ] && [[ $out == bigmaac\[*\]:\ $pattern ]]; then
+        return 0
+    fi
+    printf 'expected a SIGABRT and: bigmaac[PID]: %s\ngot status %s and: %s\n' "$pattern" "$status" "$out"
+    return 1
+}
+export -f expect_abort
+
+run_file() {
+    local source=$1 name program
+    name=$(basename "$source")
+    program=$BUILD/${name%.*}
+    case $name in
+    lib.sh | run.sh | setup.sh) ;;
+    api_*.c) compile "$program" "$source" && run_api "$name" "$program" ;;
+    abort_*.c) compile "$program" "$source" && run "$name" 60 bash -c 'expect_abort "$@"' - "$program" "$source" ;;
+    fork_*.c)
+        compile "$program" "$source" || return
+        for mode in private copy; do
+            # Where a second thread runs, ours too, glibc itself hangs in fork when a handler has
+            # interrupted its malloc: this test is about processes without one.
+            recycle=auto
+            [ "$name" = fork_signal.c ] && recycle=0
+            run "$name ($mode)" 300 env LD_PRELOAD="$LIB" BIGMAAC_FORK=$mode BIGMAAC_RECYCLE=$recycle \
+                BIGMAAC_MIN_BIGMAAC_SIZE=64K BIGMAAC_MIN_FRY_SIZE=128 "$program"
+        done ;;
+    unit_*.c)
+        compile "$program" "$source" -DBIGMAAC_PREFIX && run "$name" 120 "$program"
+        compile "$program.asan" "$source" -DBIGMAAC_PREFIX -fsanitize=address,undefined -fno-sanitize-recover=undefined &&
+            run "$name (ASan, UBSan)" 300 env ASAN_OPTIONS=detect_leaks=0 "$program.asan"
+        compile "$program.tsan" "$source" -DBIGMAAC_PREFIX -fsanitize=thread &&
+            run "$name (TSan)" 300 setarch -R "$program.tsan" ;;
+    *.sh) run "$name" "$(sed -n 's/^# timeout: //p' "$source" | grep . || echo 300)" bash "$source" ;;
+    esac
+}
+
+cd "$TOP" || exit 1
+bash tests/setup.sh "$suite"
+echo "machine: $(uname -r), $cores cores, $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)"
+begin=$(date +%s)
+[ "$suite" = long ] && folder=tests/long || folder=tests
+[ "$suite" = quick ] && files="tests/same.sh $(ls tests/*.c tests/*.sh | grep -v '/same.sh$')" || files=$(ls $folder/*.c $folder/*.sh 2>/dev/null)
+for source in $files; do
+    case $source in *"$only"*) run_file "$TOP/$source" ;; esac
+done
+echo "took $(($(date +%s) - begin)) s${failures:+; failed:$failures}"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
