@@ -951,7 +951,8 @@ struct file {
 static struct folder {
     atomic_bool probed;       /* the fields below are right */
     bool memory;              /* tmpfs, ramfs: swapping there is no use */
-    bool no_copy_on_write;    /* btrfs: ask for it */
+    bool no_copy_on_write;    /* btrfs: ask for it, */
+    size_t margin;            /* and leave that much of it free (file_room) */
     atomic_bool no_tmpfile;   /* O_TMPFILE failed, or does harm (ZFS) */
     atomic_bool no_fallocate; /* reserve by looking at the free space */
     atomic_bool told_memory, told_unusable;
@@ -1009,6 +1010,8 @@ COLD static void folder_probe(void)
     folder.readahead = folder_readahead(path);
     folder.memory = is_memory_fs((long)fs.f_type);
     folder.no_copy_on_write = (long)fs.f_type == magic_btrfs;
+    if (folder.no_copy_on_write)
+        folder.margin = min_size(max_size((size_t)fs.f_blocks * (size_t)fs.f_bsize / 256, 4 * mib), 256 * mib);
     if ((long)fs.f_type == magic_zfs)
         folder.no_tmpfile = true; /* it never writes dirty mapped pages of unnamed files back */
     atomic_store(&folder.probed, true);
@@ -1167,7 +1170,10 @@ static void folder_count(size_t more, size_t less)
         ;
 }
 
-/* Is there room for that much and a margin? */
+/* Is there room for that much and a margin? On btrfs the first store into each page asks for room
+ * again, though the block is reserved. Where there is none it writes out every dirty page to find
+ * some (and a store across two pages then never gets both of them writable); older kernels raise
+ * SIGBUS. */
 static int file_room(const struct file *f, size_t bytes, size_t margin)
 {
     struct statfs fs;
@@ -1182,8 +1188,13 @@ static int file_allocate(const struct file *f, size_t offset, size_t bytes)
 {
     if (!cfg.reserve || folder.no_fallocate)
         return EOPNOTSUPP;
-    if (bytes > 8 * mib && file_room(f, bytes, 0) == ENOSPC)
-        return ENOSPC;
+    if ((bytes > 8 * mib || folder.margin) && file_room(f, bytes, folder.margin) == ENOSPC) {
+        if (!folder.margin)
+            return ENOSPC;
+        syscall(SYS_syncfs, f->fd); /* btrfs shows what was freed once that is on disk */
+        if (file_room(f, bytes, folder.margin) == ENOSPC)
+            return ENOSPC;
+    }
     while (syscall(SYS_fallocate, f->fd, 0, offset, bytes) != 0)
         if (errno != EINTR)
             return errno;
@@ -2151,6 +2162,9 @@ static struct {
     size_t backed_bytes;       /* of it, with blocks: for the statistics */
     uint32_t dirty_pages;      /* in free extents of KIND_DIRTY */
     uint64_t purged_ms;        /* when the last purge ran */
+    uint64_t full_ms;          /* when the disk was found full (fry_note_full); 0: never */
+    size_t full_bytes;         /* what all our files held then */
+    uint32_t full_pages;       /* what was asked for then */
     uint8_t policy[BIG_PARTS]; /* enum policy of each part of the file (PAGING) */
     size_t run_bytes;          /* in page runs now */
     size_t slab_bytes;         /* in slabs now */
@@ -2289,6 +2303,24 @@ static uint32_t fry_chunk(uint32_t pages)
     return (uint32_t)max_size(pages, to_pages(chunk));
 }
 
+/* A full disk is not asked again for every small block: that costs a millisecond on btrfs. */
+static const uint64_t full_retry_ms = 100;
+
+/* Requires fry.lock. The disk had no room for as much a moment ago, and we have freed nothing since. */
+static bool fry_is_full(uint32_t pages)
+{
+    return fry.full_ms && pages >= fry.full_pages && !big.warm_bytes &&
+           atomic_load(&folder.bytes) >= fry.full_bytes && now_ms() - fry.full_ms < full_retry_ms;
+}
+
+/* Requires fry.lock. */
+static void fry_note_full(uint32_t pages)
+{
+    fry.full_ms = now_ms();
+    fry.full_bytes = atomic_load(&folder.bytes);
+    fry.full_pages = pages;
+}
+
 /* Requires fry.lock. A BUSY extent with blocks behind it; *zeroed when it reads zero. */
 static uint32_t fry_pages(uint32_t pages, uint32_t align, bool *zeroed, enum reason *why)
 {
@@ -2299,6 +2331,10 @@ static uint32_t fry_pages(uint32_t pages, uint32_t align, bool *zeroed, enum rea
     if (e) {
         fry.dirty_pages -= pages;
         return e;
+    }
+    if (fry_is_full(pages)) {
+        *why = REASON_DISK_FULL;
+        return 0;
     }
     uint32_t take = align == 1 ? fry_chunk(pages) : pages;
     e = extent_alloc(s, KIND_CLEAN, take, align);
@@ -2316,6 +2352,8 @@ static uint32_t fry_pages(uint32_t pages, uint32_t align, bool *zeroed, enum rea
     if (*why && take > pages && extent_trim(s, e, pages, KIND_CLEAN))
         *why = fry_back(extent_at(s, e), take = pages);
     if (*why) {
+        if (*why == REASON_DISK_FULL)
+            fry_note_full(pages);
         extent_free(s, e, KIND_CLEAN);
         return 0;
     }
