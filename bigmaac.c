@@ -951,8 +951,7 @@ struct file {
 static struct folder {
     atomic_bool probed;       /* the fields below are right */
     bool memory;              /* tmpfs, ramfs: swapping there is no use */
-    bool no_copy_on_write;    /* btrfs: ask for it, */
-    size_t margin;            /* and leave that much of it free (file_room) */
+    bool no_copy_on_write;    /* btrfs: ask for it, and leave a margin free (file_allocate) */
     atomic_bool no_tmpfile;   /* O_TMPFILE failed, or does harm (ZFS) */
     atomic_bool no_fallocate; /* reserve by looking at the free space */
     atomic_bool told_memory, told_unusable;
@@ -1010,8 +1009,6 @@ COLD static void folder_probe(void)
     folder.readahead = folder_readahead(path);
     folder.memory = is_memory_fs((long)fs.f_type);
     folder.no_copy_on_write = (long)fs.f_type == magic_btrfs;
-    if (folder.no_copy_on_write)
-        folder.margin = min_size(max_size((size_t)fs.f_blocks * (size_t)fs.f_bsize / 256, 4 * mib), 256 * mib);
     if ((long)fs.f_type == magic_zfs)
         folder.no_tmpfile = true; /* it never writes dirty mapped pages of unnamed files back */
     atomic_store(&folder.probed, true);
@@ -1170,10 +1167,7 @@ static void folder_count(size_t more, size_t less)
         ;
 }
 
-/* Is there room for that much and a margin? On btrfs the first store into each page asks for room
- * again, though the block is reserved. Where there is none it writes out every dirty page to find
- * some (and a store across two pages then never gets both of them writable); older kernels raise
- * SIGBUS. */
+/* Is there room for that much and a margin? */
 static int file_room(const struct file *f, size_t bytes, size_t margin)
 {
     struct statfs fs;
@@ -1183,22 +1177,37 @@ static int file_room(const struct file *f, size_t bytes, size_t margin)
     return room < margin || room - margin < bytes ? ENOSPC : 0;
 }
 
-/* A request that can't be met must not fill the disk for others while it fails. */
-static int file_allocate(const struct file *f, size_t offset, size_t bytes)
+static int file_fallocate(const struct file *f, int mode, size_t offset, size_t bytes)
 {
-    if (!cfg.reserve || folder.no_fallocate)
-        return EOPNOTSUPP;
-    if ((bytes > 8 * mib || folder.margin) && file_room(f, bytes, folder.margin) == ENOSPC) {
-        if (!folder.margin)
-            return ENOSPC;
-        syscall(SYS_syncfs, f->fd); /* btrfs shows what was freed once that is on disk */
-        if (file_room(f, bytes, folder.margin) == ENOSPC)
-            return ENOSPC;
-    }
-    while (syscall(SYS_fallocate, f->fd, 0, offset, bytes) != 0)
+    while (syscall(SYS_fallocate, f->fd, mode, offset, bytes) != 0)
         if (errno != EINTR)
             return errno;
     return 0;
+}
+
+/* A request that can't be met must not fill the disk for others while it fails. On btrfs the first
+ * store into each page asks for room again, though its block is reserved. Where there is none it
+ * writes out every dirty page to find some, and a store across two pages never gets both of them
+ * writable; older kernels raise SIGBUS. So a margin stays free there: what is asked for must fit
+ * beside it (statfs lags behind too far to tell). */
+static int file_allocate(const struct file *f, size_t offset, size_t bytes)
+{
+    const size_t margin = 4 * mib;
+    struct stat st;
+    if (!cfg.reserve || folder.no_fallocate)
+        return EOPNOTSUPP;
+    if (bytes > 8 * mib && file_room(f, bytes, 0) == ENOSPC)
+        return ENOSPC;
+    if (!folder.no_copy_on_write || fstat(f->fd, &st) != 0)
+        return file_fallocate(f, 0, offset, bytes);
+    size_t end = max_size(round_up((size_t)st.st_size, page_size), offset + bytes);
+    if (end + margin > limit_of(RLIMIT_FSIZE))
+        return file_fallocate(f, 0, offset, bytes);
+    int err = file_fallocate(f, FALLOC_FL_KEEP_SIZE, end, margin);
+    if (!err)
+        err = file_fallocate(f, 0, offset, bytes);
+    file_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, end, margin);
+    return err;
 }
 
 /* Makes [offset, offset + bytes) part of the file, with its disk blocks reserved unless the
@@ -1226,14 +1235,14 @@ static enum reason file_extend(const struct file *f, size_t offset, size_t bytes
 /* Gives the blocks of a range back; the range reads zero afterwards. */
 static bool file_punch(const struct file *f, size_t offset, size_t bytes)
 {
-    return syscall(SYS_fallocate, f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes) == 0;
+    return file_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes) == 0;
 }
 
 /* Makes a range read zero and keeps its blocks reserved. */
 static bool file_zero(const struct file *f, size_t offset, size_t bytes)
 {
     return !folder.no_fallocate && cfg.reserve &&
-           syscall(SYS_fallocate, f->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, bytes) == 0;
+           file_fallocate(f, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, bytes) == 0;
 }
 
 /* Maps [offset, offset + bytes) of the file at `at` of the reservation. `sharing` is MAP_SHARED
@@ -1263,7 +1272,8 @@ static enum reason file_write(const struct file *f, const char *from, size_t byt
  * ========================================================================================= */
 static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 
-static atomic_uint op_waiting; /* threads before the gate: as good as stopped (MONITOR) */
+static atomic_uint op_waiting; /* threads that can't go on before a lock of the monitor's: as good as
+                                * stopped (MONITOR) */
 
 struct op {
     sigset_t signals;
@@ -3008,6 +3018,8 @@ static struct next {
     void (*free)(void *);
     size_t (*usable)(void *);
     void *(*memalign)(size_t, size_t);
+    pid_t (*fork)(void), (*fork_only)(void); /* fork and _Fork */
+    char *single_threaded; /* glibc's own: 1 until the first thread is made */
 } next = {.free = early_free, .usable = early_usable};
 
 enum kind { KIND_REAL, KIND_FRY, KIND_BIG };
@@ -3568,8 +3580,28 @@ static struct mon {
     atomic_bool alive;     /* it has begun: /proc counts it */
     atomic_bool failed;    /* it could not be made: not tried again */
     atomic_bool wanted;    /* the next malloc asks whether it is needed */
+    atomic_bool only_ours; /* glibc counts several threads because of ours */
+    atomic_uint awake;     /* futex, a lock: 0 free, 1 taken, 2 somebody waits. Held while the thread is
+                            * not asleep; a fork takes it to keep the thread where it is */
     atomic_uint wake;      /* futex: raised when there is work before the sleep is over */
 } mon = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Keeps the thread asleep, or waits until it is. Plain atomics and system calls: while a fork has
+ * it, glibc believes in one thread, and its mutexes would not be safe in a second. */
+static void mon_hold(void)
+{
+    unsigned now = 0;
+    if (atomic_compare_exchange_strong(&mon.awake, &now, 1))
+        return;
+    while (atomic_exchange(&mon.awake, 2) != 0)
+        syscall(SYS_futex, &mon.awake, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+}
+
+static void mon_release(void)
+{
+    if (atomic_exchange(&mon.awake, 0) == 2)
+        syscall(SYS_futex, &mon.awake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
 
 /* Threads of the program, without ours. */
 static size_t thread_count(void)
@@ -3889,7 +3921,9 @@ static void fork_prepare(void)
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &op.signals);
+    atomic_fetch_add(&op_waiting, 1);
     pthread_rwlock_wrlock(&gate);
+    atomic_fetch_sub(&op_waiting, 1);
     forking.op = op;
     pthread_mutex_lock(&fry.lock);
     pthread_mutex_lock(&big.lock);
@@ -3961,6 +3995,7 @@ static void fork_child(void)
     struct op op = forking.op;
     atomic_store(&mon.running, false);
     atomic_store(&mon.alive, false);
+    atomic_store(&mon.awake, 0);
     mon_self = false;
     kept_forget();
     if (atomic_load(&fry.open)) {
@@ -4690,13 +4725,16 @@ static void mon_sleep(uint64_t ms)
 {
     static unsigned seen;
     struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    mon_release();
     syscall(SYS_futex, &mon.wake, FUTEX_WAIT_PRIVATE, seen, &t, NULL, 0);
+    mon_hold();
     seen = atomic_load(&mon.wake);
 }
 
 static void *mon_main(void *unused)
 {
     (void)unused;
+    mon_hold();
     mon_self = true;
     atomic_store(&mon.alive, true);
     prctl(PR_SET_NAME, "bigmaac");
@@ -4718,6 +4756,7 @@ static void *mon_main(void *unused)
         pthread_mutex_unlock(&mon.lock);
         if (!needed) {
             atomic_store(&mon.alive, false);
+            mon_release();
             return NULL;
         }
     }
@@ -4734,6 +4773,7 @@ COLD static void mon_start(void)
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, 256 * kib);
     mon_starting = true;
+    bool single = next.single_threaded && *next.single_threaded;
     if (pthread_create(&thread, &attr, mon_main, NULL) != 0) {
         pthread_attr_setstacksize(&attr, 8 * mib); /* some programs have large TLS */
         if (pthread_create(&thread, &attr, mon_main, NULL) != 0) {
@@ -4744,6 +4784,8 @@ COLD static void mon_start(void)
         }
     }
     mon_starting = false;
+    if (single)
+        atomic_store(&mon.only_ours, true);
     pthread_attr_destroy(&attr);
 }
 
@@ -4792,6 +4834,9 @@ COLD static void next_find(void)
     next.realloc = (void *(*)(void *, size_t))dlsym(RTLD_NEXT, "realloc");
     next.memalign = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "memalign");
     next.usable = (size_t(*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
+    next.fork = (pid_t(*)(void))dlsym(RTLD_NEXT, "fork");
+    next.fork_only = (pid_t(*)(void))dlsym(RTLD_NEXT, "_Fork");
+    next.single_threaded = dlsym(RTLD_NEXT, "__libc_single_threaded");
     void (*found)(void *) = (void (*)(void *))dlsym(RTLD_NEXT, "free");
     if (!next.malloc || !next.calloc || !next.realloc || !next.memalign || !next.usable || !found)
         fatal("there is no next malloc to pass requests to");
@@ -5315,12 +5360,43 @@ EXPORT int madvise(void *p, size_t length, int advice)
     return (int)syscall(SYS_madvise, p, length, advice);
 }
 
+/* With several threads glibc's fork waits for the locks of its malloc, for ever if it is called
+ * from a signal handler that interrupted that malloc; with one it doesn't. So a program whose only
+ * other thread is ours forks as one with a single thread, our thread being kept asleep. */
+EXPORT pid_t fork(void)
+{
+    if (!init_done() || !next.fork)
+        return (pid_t)syscall(SYS_fork);
+    if (!atomic_load(&mon.only_ours))
+        return next.fork();
+    sigset_t all, saved;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    atomic_fetch_add(&op_waiting, 1);
+    mon_hold();
+    atomic_fetch_sub(&op_waiting, 1);
+    bool alone = thread_count() == 1;
+    if (alone)
+        *next.single_threaded = 1;
+    pid_t pid = next.fork();
+    int err = errno;
+    if (pid != 0 && alone)
+        *next.single_threaded = 0;
+    if (pid == 0 && alone)
+        atomic_store(&mon.only_ours, false);
+    mon_release();
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    errno = err;
+    return pid;
+}
+
 /* glibc's fork runs our handlers; its _Fork, for async-signal-safe use, runs none. */
 EXPORT pid_t _Fork(void)
 {
-    pid_t (*real)(void) = (pid_t(*)(void))dlsym(RTLD_NEXT, "_Fork");
+    if (!init_done())
+        return (pid_t)syscall(SYS_fork);
     fork_prepare();
-    pid_t pid = real ? real() : (pid_t)syscall(SYS_fork);
+    pid_t pid = next.fork_only ? next.fork_only() : (pid_t)syscall(SYS_fork);
     if (pid == 0)
         fork_child();
     else

@@ -20,7 +20,7 @@ int main(void)
     CHECK(count >= 8 && count <= 16); /* 16 MiB less what the file system takes for itself */
     full_refuses(blocks, count);
     full_again(blocks, count);
-    full_fries();
+    full_fries(6);
     return check_result();
 }
 C

@@ -116,11 +116,7 @@ run_file() {
     fork_*.c)
         compile "$program" "$source" || return
         for mode in private copy; do
-            # Where a second thread runs, ours too, glibc itself hangs in fork when a handler has
-            # interrupted its malloc: this test is about processes without one.
-            recycle=auto
-            [ "$name" = fork_signal.c ] && recycle=0
-            run "$name ($mode)" 300 env LD_PRELOAD="$LIB" BIGMAAC_FORK=$mode BIGMAAC_RECYCLE=$recycle \
+            run "$name ($mode)" 300 env LD_PRELOAD="$LIB" BIGMAAC_FORK=$mode \
                 BIGMAAC_MIN_BIGMAAC_SIZE=64K BIGMAAC_MIN_FRY_SIZE=128 "$program"
         done ;;
     unit_*.c)

@@ -60,8 +60,8 @@ static inline void full_again(struct block *blocks, size_t count)
 }
 
 /* Small blocks are always served: by us while there is room, then by the next malloc. Room that
- * dead bigmaacs hold is room, and so is the room of dead fries for bigmaacs. */
-static inline void full_fries(void)
+ * dead bigmaacs hold is room, and so is the room of dead fries for bigmaacs: `back_mib` of it. */
+static inline void full_fries(size_t back_mib)
 {
     struct block *fries = malloc(FULL_FRIES * sizeof *fries), big;
     size_t ours = 0;
@@ -79,7 +79,7 @@ static inline void full_fries(void)
     for (size_t i = 0; i < 100; i++)
         CHECK(block_new(&fries[i], 3000, i));
     CHECK(blocks_of_kind(fries, 100, BIGMAAC_KIND_FRY) == 100);
-    CHECK(block_new(&big, 6 * full_size, 9));
+    CHECK(block_new(&big, back_mib * full_size, 9));
     CHECK(blocks_damaged(fries, 100) == 0 && block_intact(&big));
     for (size_t i = 0; i < 100; i++)
         block_drop(&fries[i]);
