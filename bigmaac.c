@@ -942,6 +942,8 @@ static const char *const reason_names[REASON_COUNT] = {
     "descriptors", "mappings", "memory", "fork",
 };
 
+enum { KEPT_MAX = 24 }; /* files of the kernel's that are kept open (ROOM) */
+
 struct file {
     int fd; /* -1: none */
     dev_t dev;
@@ -1107,13 +1109,13 @@ static size_t limit_of(int resource)
     return limit.rlim_cur;
 }
 
-/* Makes an empty swap file. At most half of the descriptors are ours, the rest the program's;
- * `spare` of our half stay free. */
+/* Makes an empty swap file. At most half of the descriptors are ours, the rest the program's; of
+ * our half `spare` stay free, and some for what is kept open (ROOM). */
 static enum reason file_create(struct file *f, size_t spare)
 {
     f->fd = -1;
     size_t limit = limit_of(RLIMIT_NOFILE);
-    if (atomic_load(&folder.files) + spare >= limit / 2)
+    if (atomic_load(&folder.files) + spare + min_size(limit / 8, KEPT_MAX) >= limit / 2)
         return REASON_DESCRIPTORS;
     if (!atomic_load_explicit(&folder.probed, memory_order_acquire))
         folder_probe();
@@ -1352,8 +1354,6 @@ static const uint64_t room_fresh_ms = 200;
 
 /* The kernel's files that are read again and again stay open, on high descriptors: the monitor
  * must never take a low number, not for a moment, that the program counts on getting. */
-enum { KEPT_MAX = 24 };
-
 static struct kept {
     char path[224];
     struct file file;
@@ -1376,11 +1376,13 @@ static size_t read_kept(const char *path, char *text, size_t space)
             return 0;
         struct stat st;
         int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-        fd = fd < 0 ? -1 : file_raise(fd, limit_of(RLIMIT_NOFILE));
-        if (fd < 0 || fstat(fd, &st) != 0)
-            return 0;
+        int high = fd < 0 ? -1 : file_raise(fd, limit_of(RLIMIT_NOFILE));
+        if (high < 0 || high == fd || fstat(high, &st) != 0) {
+            syscall(SYS_close, high < 0 ? fd : high); /* a low number is the program's */
+            return read_text(path, text, space);
+        }
         snprintf(k->path, sizeof k->path, "%s", path);
-        k->file = (struct file){.fd = fd, .dev = st.st_dev, .ino = st.st_ino};
+        k->file = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino};
     }
     long n = syscall(SYS_pread64, k->file.fd, text, space - 1, 0);
     text[n > 0 ? n : 0] = 0;
@@ -2129,19 +2131,22 @@ enum {
 };
 
 struct slab {
+    /* A malloc or free reads this cache line, */
     char *start;
-    uint64_t reciprocal;          /* block index = (offset * reciprocal) >> 40 */
+    uint64_t reciprocal;          /* block index = (offset * reciprocal) >> 64 */
     uint64_t summary;             /* bit w: free[w] is not 0 */
     _Atomic(struct heap *) owner;
-    struct slab *next, *prev;     /* in the owner's list of its class, while listed */
     uint32_t size;                /* bytes of a block */
-    uint32_t used;                /* blocks given out and not yet counted as free */
-    atomic_uint remote;           /* frees by other threads, not yet collected */
+    uint32_t due;                 /* own frees until slab_settle has something to do */
     uint16_t blocks;
     uint16_t words;
     uint8_t class;
     bool listed;                  /* may have free blocks */
+    uint32_t rest;                /* blocks in use when nothing is due any more: slab_used */
+    atomic_uint remote;           /* frees by other threads, not yet collected */
+    /* and a word of the free bits. */
     uint32_t extent;
+    struct slab *next, *prev;     /* in the owner's list of its class, while listed */
     struct slab *visitor_next;    /* in the owner's stack; also chains unused descriptors */
     uint64_t free[];              /* free bits [words], then remote bits [words] */
 };
@@ -2164,8 +2169,9 @@ static struct class_info {
 
 static struct {
     pthread_mutex_t lock;
-    struct space space;
+    char *base;                /* where the space begins; NULL before that */
     struct pool meta;          /* descriptors of slabs and heaps, META_UNIT bytes each */
+    struct space space;
     uint32_t meta_units;       /* used */
     struct file file;          /* what new blocks are made in; fd -1: none yet */
     size_t file_bytes;         /* its size */
@@ -2189,10 +2195,11 @@ static struct slab slab_none;
 
 static __thread struct heap *heap_self __attribute__((tls_model("initial-exec")));
 
+/* For sizes from 1. */
 static inline unsigned class_of(size_t size)
 {
     if (size <= 16 * CLASS_LINEAR)
-        return size ? (unsigned)((size - 1) / 16) : 0;
+        return (unsigned)((size - 1) / 16);
     unsigned log = log2_floor(size - 1);
     return CLASS_LINEAR + (log - 7) * 8 + (unsigned)((size - 1) >> (log - 3) & 7);
 }
@@ -2226,6 +2233,13 @@ static inline _Atomic uint64_t *slab_remote(const struct slab *s)
 {
     return (_Atomic uint64_t *)(uintptr_t)(s->free + s->words);
 }
+
+/* Blocks given out and not yet counted as free. */
+static inline uint32_t slab_used(const struct slab *s) { return s->due + s->rest; }
+
+static inline uint64_t slab_reciprocal(uint32_t size) { return UINT64_MAX / size + 1; }
+
+static inline void slab_set_used(struct slab *s, uint32_t used) { s->due = used - s->rest; }
 
 static inline void *meta_at(uint32_t unit) { return fry.meta.start + (size_t)unit * META_UNIT; }
 static inline uint32_t meta_unit(const void *p)
@@ -2461,13 +2475,12 @@ static void slab_list(struct heap *h, struct slab *s)
         head->prev = s;
     h->bin[s->class] = s;
     s->listed = true;
+    s->due = slab_used(s);
+    s->rest = 0;
 }
 
 /* A full slab waits until a sixteenth of it is free: it would soon be full again. */
-static inline bool slab_is_worth_listing(const struct slab *s)
-{
-    return s->used == 0 || (uint32_t)(s->blocks - s->used) * 16 >= s->blocks;
-}
+static inline uint32_t slab_worth_listing(const struct slab *s) { return s->blocks - (s->blocks + 15u) / 16; }
 
 static void slab_unlist(struct heap *h, struct slab *s)
 {
@@ -2478,6 +2491,8 @@ static void slab_unlist(struct heap *h, struct slab *s)
     else
         h->bin[s->class] = s->next;
     s->listed = false;
+    s->rest = slab_worth_listing(s);
+    s->due -= s->rest;
 }
 
 /* Requires fry.lock. Bytes in live fries, by class. */
@@ -2490,7 +2505,8 @@ GUESSES static size_t fry_live_bytes(void)
             continue;
         const struct slab *s = meta_at(x->aux);
         uint32_t remote = atomic_load_explicit(&s->remote, memory_order_relaxed);
-        bytes += (size_t)(s->used > remote ? s->used - remote : 0) * s->size;
+        uint32_t used = guess_32(&s->due) + guess_32(&s->rest);
+        bytes += (size_t)(used > remote ? used - remote : 0) * s->size;
     }
     return bytes;
 }
@@ -2529,7 +2545,7 @@ static struct slab *slab_new(struct heap *h, unsigned c, enum reason *why)
     x->aux = meta_unit(s);
     memset(s, 0, k->units * META_UNIT);
     s->start = mem_at(extent_offset(&fry.space, x));
-    s->reciprocal = ((uint64_t)1 << 40) / k->size + 1;
+    s->reciprocal = slab_reciprocal(k->size);
     s->size = k->size;
     s->blocks = (uint16_t)k->blocks;
     s->words = (uint16_t)((k->blocks + 63) / 64);
@@ -2573,7 +2589,7 @@ static void slab_collect(struct slab *s)
         s->free[w] |= bits;
         s->summary |= (uint64_t)1 << w;
     }
-    s->used -= n;
+    slab_set_used(s, slab_used(s) - n);
 }
 
 static void heap_push_visitor(struct heap *h, struct slab *s)
@@ -2607,9 +2623,9 @@ static void heap_collect(struct heap *h)
             continue;
         }
         slab_collect(s);
-        if (!s->listed && slab_is_worth_listing(s))
+        if (!s->listed && slab_used(s) <= slab_worth_listing(s))
             slab_list(h, s);
-        if (s->used == 0)
+        if (slab_used(s) == 0)
             slab_retire(h, s);
     }
 }
@@ -2649,7 +2665,7 @@ static inline void *slab_take(struct heap *h, struct slab *s)
     bits &= bits - 1;
     s->free[w] = bits;
     s->summary = summary ^ ((uint64_t)(bits == 0) << w);
-    s->used++;
+    s->due++;
     h->taken++;
     return s->start + (size_t)(w * 64 + bit) * s->size;
 }
@@ -2683,31 +2699,43 @@ static ALWAYS_INLINE void *fry_take(struct heap *h, unsigned c, enum reason *why
 
 /* --- freeing --------------------------------------------------------------------------------- */
 
-/* The block of the slab that p starts; UINT32_MAX: p is inside one, or behind the last. */
-static ALWAYS_INLINE uint32_t slab_block(const struct slab *s, const void *p)
+static const uint64_t no_block = UINT64_MAX;
+
+/* The block of the slab that p starts; no_block: p is inside one, or behind the last. What is
+ * below the point of offset / size is less than 1 / size only when nothing is left over. */
+static ALWAYS_INLINE uint64_t slab_block(const struct slab *s, const void *p)
 {
-    uint64_t offset = (uint64_t)((const char *)p - s->start);
-    uint32_t i = (uint32_t)(offset * s->reciprocal >> 40);
-    return likely((uint64_t)i * s->size == offset && i < s->blocks) ? i : UINT32_MAX;
+    unsigned __int128 quotient = (unsigned __int128)(uint64_t)((const char *)p - s->start) * s->reciprocal;
+    uint64_t i = (uint64_t)(quotient >> 64);
+    return likely((uint64_t)quotient < s->reciprocal && i < s->blocks) ? i : no_block;
+}
+
+static const uint32_t no_slab = UINT32_MAX;
+
+/* The unit of the slab that p is in, for meta_at. */
+static ALWAYS_INLINE uint32_t slab_unit(const void *p)
+{
+    size_t at = to_pages((size_t)((const char *)p - fry.base)) * sizeof(uint32_t);
+    if (unlikely(at >= fry.space.map.committed))
+        return no_slab;
+    uint32_t unit = *(uint32_t *)(void *)(fry.space.map.start + at) - map_slab;
+    return likely(unit < map_freed - map_slab) ? unit : no_slab;
 }
 
 /* The slab that contains the offset; NULL: none does. */
 static ALWAYS_INLINE struct slab *slab_containing(size_t offset)
 {
-    size_t at = to_pages(offset - fry.space.start) * sizeof(uint32_t);
-    if (unlikely(at >= fry.space.map.committed))
-        return NULL;
-    uint32_t entry = *(uint32_t *)(void *)(fry.space.map.start + at);
-    if (unlikely(!(entry & map_slab) || entry == map_freed))
-        return NULL;
-    return meta_at(entry & ~map_slab);
+    uint32_t unit = slab_unit(mem_at(offset));
+    return unit != no_slab ? meta_at(unit) : NULL;
 }
 
+static ALWAYS_INLINE uint64_t slab_bit(uint64_t i) { return (uint64_t)1 << (i % 64); }
+
 /* True while block i of the slab is the program's, as far as one look can tell. */
-static ALWAYS_INLINE bool slab_is_taken(const struct slab *s, uint32_t i)
+static bool slab_is_taken(const struct slab *s, uint64_t i)
 {
     uint64_t remote = atomic_load_explicit(&slab_remote(s)[i / 64], memory_order_relaxed);
-    return !((s->free[i / 64] | remote) >> (i % 64) & 1);
+    return !((s->free[i / 64] | remote) & slab_bit(i));
 }
 
 static void mon_consider(void);
@@ -2715,9 +2743,9 @@ static void mon_consider(void);
 /* After an own free: the slab gets listed again, or it is empty. */
 static NOINLINE void slab_settle(struct heap *h, struct slab *s)
 {
-    if (!s->listed && slab_is_worth_listing(s))
+    if (!s->listed && slab_used(s) <= slab_worth_listing(s))
         slab_list(h, s);
-    if (s->used || (h->bin[s->class] == s && s->next == &slab_none))
+    if (slab_used(s) || (h->bin[s->class] == s && s->next == &slab_none))
         return;
     struct op op;
     op_begin(&op);
@@ -2743,14 +2771,14 @@ static NOINLINE void heap_collect_idle(struct heap *h)
 }
 
 /* Frees a block of a slab of another thread's. False: it was free already. */
-static NOINLINE bool slab_free_remote(struct slab *s, uint32_t i)
+static NOINLINE bool slab_free_remote(struct slab *s, uint64_t i)
 {
-    uint64_t bit = (uint64_t)1 << (i % 64);
+    uint64_t bit = slab_bit(i);
     if (guess_64(&s->free[i / 64]) & bit)
         return false;
     if (atomic_fetch_or_explicit(&slab_remote(s)[i / 64], bit, memory_order_release) & bit)
         return false;
-    uint32_t used = guess_32(&s->used);
+    uint32_t used = guess_32(&s->due) + guess_32(&s->rest);
     uint32_t before = atomic_fetch_add_explicit(&s->remote, 1, memory_order_acq_rel);
     if (before && before + 1 != used)
         return true; /* whoever raised it from 0 has told the owner; don't touch s any more */
@@ -2762,20 +2790,24 @@ static NOINLINE bool slab_free_remote(struct slab *s, uint32_t i)
     return true;
 }
 
-/* Frees block i. False: it was free already. */
-static ALWAYS_INLINE bool slab_free(struct slab *s, uint32_t i)
+/* Frees block i of a slab of the calling thread's. False: it was free already. */
+static ALWAYS_INLINE bool slab_free_own(struct slab *s, uint64_t i)
 {
-    struct heap *h = heap_self;
-    if (unlikely(atomic_load_explicit(&s->owner, memory_order_relaxed) != h))
-        return slab_free_remote(s, i);
-    if (unlikely(!slab_is_taken(s, i)))
+    uint64_t bit = slab_bit(i), free = s->free[i / 64];
+    if (unlikely(free & bit))
         return false;
-    unsigned w = i / 64;
-    s->free[w] |= (uint64_t)1 << (i % 64);
-    s->summary |= (uint64_t)1 << w;
-    if (unlikely(--s->used == 0 || !s->listed))
-        slab_settle(h, s);
+    if (unlikely(atomic_load_explicit(&s->remote, memory_order_relaxed)) && !slab_is_taken(s, i))
+        return false;
+    s->free[i / 64] = free | bit;
+    s->summary |= slab_bit(i / 64);
+    if (unlikely(--s->due == 0))
+        slab_settle(heap_self, s);
     return true;
+}
+
+static inline bool slab_is_own(const struct slab *s)
+{
+    return atomic_load_explicit(&s->owner, memory_order_relaxed) == heap_self;
 }
 
 /* --- heaps ------------------------------------------------------------------------------------ */
@@ -2825,7 +2857,7 @@ static void heap_retire(struct heap *h)
     for (unsigned c = 0; c < CLASS_COUNT; c++)
         for (struct slab *s = h->bin[c], *next; s != &slab_none; s = next) {
             next = s->next;
-            if (s->used == 0)
+            if (slab_used(s) == 0)
                 slab_retire(h, s);
         }
     h->next_idle = fry.idle;
@@ -2940,7 +2972,7 @@ static void run_shrink(size_t offset, size_t size)
 static unsigned class_for(size_t size, size_t align)
 {
     if (likely(align <= 16 && size <= SLAB_MAX))
-        return class_of(size);
+        return class_of(max_size(size, 1));
     if (size > SLAB_MAX || align > page_size)
         return CLASS_COUNT;
     unsigned c = class_of(max_size(size, align));
@@ -2969,8 +3001,8 @@ static ALWAYS_INLINE bool fry_free(void *p, size_t offset)
     struct slab *s = slab_containing(offset);
     if (unlikely(!s))
         return run_free(offset);
-    uint32_t i = slab_block(s, p);
-    return likely(i != UINT32_MAX) && slab_free(s, i);
+    uint64_t i = slab_block(s, p);
+    return i != no_block && (slab_is_own(s) ? slab_free_own(s, i) : slab_free_remote(s, i));
 }
 
 /* Bytes usable at p; 0: p starts no fry. Reads nothing of the block itself. */
@@ -2979,15 +3011,15 @@ static size_t fry_usable(const void *p, size_t offset)
     struct slab *s = slab_containing(offset);
     if (!s)
         return run_bytes(offset);
-    uint32_t i = slab_block(s, p);
-    return i != UINT32_MAX && slab_is_taken(s, i) ? s->size : 0;
+    uint64_t i = slab_block(s, p);
+    return i != no_block && slab_is_taken(s, i) ? s->size : 0;
 }
 
 /* True if the fry at p, with `usable` bytes, can stay where it is for `size`. */
 static bool fry_resize(size_t offset, size_t usable, size_t size)
 {
     if (size <= SLAB_MAX)
-        return usable <= SLAB_MAX && class_size(class_of(size)) == usable;
+        return usable <= SLAB_MAX && size && class_size(class_of(size)) == usable;
     if (usable <= SLAB_MAX || round_up(size, page_size) > usable)
         return false;
     if (round_up(size, page_size) < usable)
@@ -3115,6 +3147,7 @@ COLD static bool mem_reserve(void)
     pool_place(&fry.meta, &at, l.meta);
     pool_place(&big.records, &at, l.records);
     fry.space.start = l.align;
+    fry.base = (char *)base + l.align;
     fry.space.pages = (uint32_t)to_pages(l.fries);
     big.space.start = l.align + round_up(l.fries, l.align);
     big.space.pages = (uint32_t)to_pages(l.bigs);
@@ -3876,7 +3909,8 @@ static void slab_rebuild(struct slab *s)
         free_blocks += (uint32_t)__builtin_popcountl(s->free[w]);
     }
     atomic_store(&s->remote, 0);
-    s->used = s->blocks - free_blocks;
+    s->rest = 0;
+    s->due = s->blocks - free_blocks;
 }
 
 /* In the child: heaps of threads that it does not have become idle. The own heap's fields are
@@ -4959,7 +4993,6 @@ static NOINLINE void *alloc_slow(size_t size, size_t align, bool zero)
     return real_alloc(size, align, zero);
 }
 
-/* Slab-sized fries once everything is open; the rest goes on to alloc_slow. */
 /* No block at hand: a thread without a heap, a class without one, or not a slab's size. */
 static NOINLINE void *alloc_routed_slow(struct heap *h, size_t size)
 {
@@ -4968,7 +5001,8 @@ static NOINLINE void *alloc_routed_slow(struct heap *h, size_t size)
     return p ? p : alloc_slow(size, 16, false);
 }
 
-static NOINLINE void *alloc_routed(size_t size)
+/* Slab-sized fries once everything is open; the rest goes on to alloc_slow. */
+static ALWAYS_INLINE void *alloc_routed(size_t size)
 {
     struct heap *h = heap_self;
     if (likely(h && size - route.fry_low < route.fry_span)) {
@@ -4988,7 +5022,7 @@ COLD __attribute__((noreturn)) static void corrupt(const char *function, const v
     const struct slab *slab = is_fry && offset >= s->start ? slab_containing(offset) : NULL;
     bool inside = false, freed = false;
     if (slab) {
-        freed = slab_block(slab, p) != UINT32_MAX;
+        freed = slab_block(slab, p) != no_block;
         inside = !freed;
     } else if (offset >= s->start && offset - s->start < to_bytes(s->pages)) {
         uint32_t i = extent_containing(s, offset);
@@ -5028,17 +5062,27 @@ static NOINLINE void free_own(void *p, const char *function)
     free_rest(p, mem_offset(p), function);
 }
 
-/* The fast path: a block of a slab. One compare covers boot memory and bigmaacs too. */
-static NOINLINE void free_fast(void *p)
+static NOINLINE void free_remote(void *p, struct slab *s, uint64_t i)
 {
-    size_t offset = mem_offset(p);
-    struct slab *s = slab_containing(offset);
-    if (unlikely(!s)) {
-        free_rest(p, offset, "free");
+    if (!slab_free_remote(s, i))
+        corrupt("free", p);
+}
+
+/* The fast path: a block of a slab. One compare covers boot memory and bigmaacs too. */
+static ALWAYS_INLINE void free_fast(void *p)
+{
+    uint32_t unit = slab_unit(p);
+    if (unlikely(unit == no_slab)) {
+        free_rest(p, mem_offset(p), "free");
         return;
     }
-    uint32_t i = slab_block(s, p);
-    if (unlikely(i == UINT32_MAX) || unlikely(!slab_free(s, i)))
+    struct slab *s = meta_at(unit);
+    uint64_t i = slab_block(s, p);
+    if (unlikely(i == no_block))
+        corrupt("free", p);
+    if (unlikely(!slab_is_own(s)))
+        free_remote(p, s, i);
+    else if (unlikely(!slab_free_own(s, i)))
         corrupt("free", p);
 }
 
@@ -5054,15 +5098,16 @@ COLD static size_t early_usable(void *p)
     return p && init_done() ? next.usable(p) : 0;
 }
 
-static ALWAYS_INLINE void free_any(void *p)
+static ALWAYS_INLINE void free_inline(void *p)
 {
     if (unlikely(mem_owns(p)))
         free_fast(p);
     else
         next.free(p);
 }
+static NOINLINE void free_any(void *p) { free_inline(p); }
 
-EXPORT void API(free)(void *p) { free_any(p); }
+EXPORT void API(free)(void *p) { free_inline(p); }
 
 /* C23's, which glibc does not declare yet. */
 void API(free_sized)(void *p, size_t size);

@@ -107,12 +107,13 @@ cat >"$TMP/nofile.c" <<'C'
 int main(void)
 {
     static struct block blocks[1000];
-    int opened = 0, status = -1;
+    int opened = 0, status = -1, low = open("/dev/null", O_RDONLY);
+    close(low);
     for (size_t i = 0; i < 1000; i++)
         CHECK(block_new(&blocks[i], 300000 + 100 * i, i));
     CHECK(blocks_of_kind(blocks, 1000, BIGMAAC_KIND_NONE) == 0);
     CHECK(blocks_of_kind(blocks, 1000, BIGMAAC_KIND_BIGMAAC) > 5);
-    CHECK(open("/dev/null", O_RDONLY) == 3); /* low numbers are the program's */
+    CHECK(open("/dev/null", O_RDONLY) == low); /* low numbers are the program's */
     while (open("/dev/null", O_RDONLY) >= 0)
         opened++;
     CHECK(opened >= 20);

@@ -134,7 +134,7 @@ for name in $family madvise bigmaac_kind bigmaac_stats bigmaac_advise; do
     grep -qx "$name" <<<"$exported" || fail "$name is not exported"
 done
 for name in $exported; do
-    grep -qwE "madvise|_Fork|bigmaac_[a-z]+|$(tr -s ' \n' '|' <<<"$family" | sed 's/|$//')" <<<"$name" || fail "$name is exported"
+    grep -qwE "madvise|_?[Ff]ork|bigmaac_[a-z]+|$(tr -s ' \n' '|' <<<"$family" | sed 's/|$//')" <<<"$name" || fail "$name is exported"
 done
 needed=$(readelf -d "$LIB" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | tr '\n' ' ')
 [ "$needed" = "libc.so.6 " ] || fail "needs $needed"

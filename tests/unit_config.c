@@ -57,13 +57,13 @@ static void test_blocks(void)
     for (unsigned c = 0; c < CLASS_COUNT; c++) {
         struct slab s = {.start = memory, .size = (uint32_t)class_size(c),
                          .blocks = (uint16_t)classes[c].blocks};
-        s.reciprocal = ((uint64_t)1 << 40) / s.size + 1;
+        s.reciprocal = slab_reciprocal(s.size);
         for (uint32_t i = 0; i < s.blocks; i++) {
             CHECK(slab_block(&s, memory + (size_t)i * s.size) == i);
-            CHECK(slab_block(&s, memory + (size_t)i * s.size + 1) == UINT32_MAX);
-            CHECK(slab_block(&s, memory + (size_t)i * s.size + s.size - 1) == UINT32_MAX);
+            CHECK(slab_block(&s, memory + (size_t)i * s.size + 1) == no_block);
+            CHECK(slab_block(&s, memory + (size_t)i * s.size + s.size - 1) == no_block);
         }
-        CHECK(slab_block(&s, memory + (size_t)s.blocks * s.size) == UINT32_MAX);
+        CHECK(slab_block(&s, memory + (size_t)s.blocks * s.size) == no_block);
     }
 }
 
