@@ -515,7 +515,9 @@ static bool mem_unmap(size_t offset, size_t bytes)
  * neighbours by address. Free ones also hang in a bin of their size: one bin per page count
  * below 64, above that 16 bins per doubling; a bitmap tells the bins that hold something, so a
  * fit is found by scanning eight words. Free neighbours of the same kind and slot are merged at
- * once. map[page] is the extent that starts at that page, 0 if none that is in use does.
+ * once, while there are few extents. Among many, neighbours are not in the processor's cache, but
+ * what was just freed is: then up to QUICK_MAX small ones of each size wait in a quick list for
+ * the next request of that size, and are merged when space is short. map[page] is the extent that starts at that page, 0 if none that is in use does.
  *
  * Everything here needs the lock of the space that it works on. Nothing makes system calls but
  * pool_commit, once per several thousand extents.
@@ -526,6 +528,7 @@ enum extent_state {
     EXTENT_BUSY,   /* one thread works on it outside the lock */
     EXTENT_LIVE,   /* the program's */
     EXTENT_WARM,   /* freed, mapping and file kept for reuse */
+    EXTENT_QUICK,  /* freed, in a quick list of its size, merged later */
 };
 
 enum extent_kind {
@@ -552,6 +555,8 @@ _Static_assert(sizeof(struct extent) == 32, "two extents share a cache line");
 enum { BIN_EXACT = 64, BIN_SUB = 16, BIN_COUNT = BIN_EXACT + (32 - 6) * BIN_SUB };
 enum { BIN_WORDS = (BIN_COUNT + 63) / 64, BIN_PROBES = 8 };
 
+enum { QUICK_MAX = 32, QUICK_FROM = 16384 }; /* extents in each list; how many extents are many */
+
 struct bins {
     uint64_t filled[BIN_WORDS]; /* bit b: head[b] is not 0 */
     uint32_t head[BIN_COUNT];   /* extents, last in first out */
@@ -564,6 +569,9 @@ struct space {
     uint32_t extent_unused;   /* chain of descriptors to use again */
     struct pool map;          /* uint32_t per page */
     struct pool extents;      /* struct extent */
+    uint32_t quick_from;                  /* extents from which on it has quick lists; 0: never */
+    uint8_t quick_count[BIN_EXACT];       /* by pages */
+    uint32_t quick_head[BIN_EXACT];       /* last in first out, by link_next */
     struct bins free[KIND_COUNT];
 };
 
@@ -782,19 +790,60 @@ static uint32_t extent_take(struct space *s, uint32_t i, uint32_t pages, uint32_
     return i;
 }
 
+static uint32_t quick_pop(struct space *s, uint32_t pages)
+{
+    uint32_t i = s->quick_head[pages];
+    struct extent *e = extent_at(s, i);
+    s->quick_head[pages] = e->link_next;
+    s->quick_count[pages]--;
+    e->state = EXTENT_BUSY;
+    return i;
+}
+
+static void quick_push(struct space *s, uint32_t i)
+{
+    struct extent *e = extent_at(s, i);
+    e->state = EXTENT_QUICK;
+    e->link_next = s->quick_head[e->pages];
+    s->quick_head[e->pages] = i;
+    s->quick_count[e->pages]++;
+}
+
+/* Merges what waits in the quick lists: sizes from `from` below `to` pages. */
+static void quick_flush(struct space *s, uint32_t from, uint32_t to)
+{
+    for (uint32_t pages = from; pages < to; pages++)
+        while (s->quick_head[pages])
+            extent_release(s, quick_pop(s, pages), KIND_CLEAN);
+}
+
 /* Allocates pages in the space, from free extents of that kind. Returns a BUSY extent in the
  * map, 0: none fits, or no memory for descriptors. */
 static uint32_t extent_alloc(struct space *s, enum extent_kind kind, uint32_t pages, uint32_t align)
 {
+    if (kind == KIND_CLEAN && align == 1 && pages < BIN_EXACT && s->quick_head[pages]) {
+        uint32_t quick = quick_pop(s, pages);
+        *map_entry(s, extent_at(s, quick)->page) = quick;
+        return quick;
+    }
     uint32_t i = bins_find(s, &s->free[kind], pages, align);
+    if (!i && s->quick_from) {
+        quick_flush(s, 1, BIN_EXACT);
+        i = bins_find(s, &s->free[kind], pages, align);
+    }
     return i ? extent_take(s, i, pages, align) : 0;
 }
 
-/* Gives an extent in use back. */
+/* Gives an extent in use back. Returns the free extent that it is part of now. */
 static uint32_t extent_free(struct space *s, uint32_t i, enum extent_kind kind)
 {
-    *map_entry(s, extent_at(s, i)->page) = map_freed;
-    return extent_release(s, i, kind);
+    struct extent *e = extent_at(s, i);
+    *map_entry(s, e->page) = map_freed;
+    bool many = s->quick_from && s->extent_count >= s->quick_from;
+    if (!many || kind != KIND_CLEAN || e->pages >= BIN_EXACT || s->quick_count[e->pages] == QUICK_MAX)
+        return extent_release(s, i, kind);
+    quick_push(s, i);
+    return i;
 }
 
 /* | e | free ... | => | e: pages | free |    False: the neighbour is in use or too small. */
@@ -802,6 +851,10 @@ static bool extent_grow(struct space *s, uint32_t i, uint32_t pages)
 {
     struct extent *e = extent_at(s, i);
     uint32_t n = e->next, more = pages - e->pages;
+    if (n && extent_at(s, n)->state == EXTENT_QUICK) {
+        quick_flush(s, extent_at(s, n)->pages, extent_at(s, n)->pages + 1);
+        n = e->next;
+    }
     struct extent *next = extent_at(s, n);
     if (!n || next->state != EXTENT_FREE || next->pages < more || next->slot != e->slot)
         return false;
@@ -882,7 +935,7 @@ static bool space_open(struct space *s, size_t start, size_t bytes)
 /* Walks every structure of the space; returns what is wrong with it, NULL if nothing is. */
 static const char *extent_check(const struct space *s)
 {
-    uint32_t seen = 0, free_seen = 0, unused = 0;
+    uint32_t seen = 0, free_seen = 0, unused = 0, quick_seen = 0;
     uint64_t page = 0;
     for (uint32_t i = extent_first(s), prev = 0; i; prev = i, i = extent_at(s, i)->next, seen++) {
         const struct extent *e = extent_at(s, i);
@@ -892,6 +945,10 @@ static const char *extent_check(const struct space *s)
             free_seen++;
             if (prev && extent_mergeable(s, prev, e))
                 return "free neighbours were not merged";
+        } else if (e->state == EXTENT_QUICK) {
+            quick_seen++;
+            if (e->pages >= BIN_EXACT || *map_entry(s, e->page) != map_freed)
+                return "an extent that can't be is in a quick list";
         } else if (*map_entry(s, e->page) != i) {
             return "the map misses an extent in use";
         }
@@ -913,7 +970,10 @@ static const char *extent_check(const struct space *s)
                 free_seen--;
             }
         }
-    return free_seen ? "a free extent hangs in no bin" : NULL;
+    for (uint32_t pages = 0; pages < BIN_EXACT; pages++)
+        for (uint32_t i = s->quick_head[pages]; i; i = extent_at(s, i)->link_next)
+            quick_seen -= extent_at(s, i)->pages == pages;
+    return free_seen || quick_seen ? "a free extent hangs in no bin" : NULL;
 }
 #endif
 
@@ -1576,7 +1636,7 @@ static struct {
     uint32_t map_checked;     /* records in use when that was found */
     uint64_t map_checked_ms;  /* and when */
     struct bins warm;         /* WARM extents by their pages */
-} big = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} big = {.space.quick_from = QUICK_FROM, .lock = PTHREAD_MUTEX_INITIALIZER};
 
 static inline struct big *big_at(uint32_t i)
 {

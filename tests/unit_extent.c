@@ -62,11 +62,9 @@ static void step_free(uint32_t *slot)
     *slot = 0;
 }
 
-int main(int argc, char **argv)
+static void run(uint32_t quick_from)
 {
-    state = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64_t)time(NULL) * 2654435761u + 1;
-    printf("seed %llu\n", (unsigned long long)state);
-    CHECK(mem_reserve() && space_open(space, big.space.start, to_bytes(PAGES)));
+    space->quick_from = quick_from;
     for (int i = 0; i < STEPS && !checks_failed; i++) {
         uint32_t *slot = &live[dice(LIVE)];
         if (!*slot)
@@ -87,5 +85,15 @@ int main(int argc, char **argv)
     uint32_t all = extent_alloc(space, KIND_CLEAN, PAGES, 1); /* everything was merged again */
     CHECK(all && extent_at(space, all)->page == 0);
     CHECK(!extent_alloc(space, KIND_CLEAN, 1, 1));
+    extent_free(space, all, KIND_CLEAN);
+}
+
+int main(int argc, char **argv)
+{
+    state = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64_t)time(NULL) * 2654435761u + 1;
+    printf("seed %llu\n", (unsigned long long)state);
+    CHECK(mem_reserve() && space_open(space, big.space.start, to_bytes(PAGES)));
+    run(QUICK_FROM); /* merged at once */
+    run(1);          /* with quick lists */
     return check_result();
 }
