@@ -1250,7 +1250,7 @@ static int file_fallocate(const struct file *f, int mode, size_t offset, size_t 
 /* A request that can't be met must not fill the disk for others while it fails. On btrfs the first
  * store into each page asks for room again, though its block is reserved. Where there is none it
  * writes out every dirty page to find some, and a store across two pages never gets both of them
- * writable; older kernels raise SIGBUS. So a margin stays free there: what is asked for must fit
+ * writable; older kernels may raise SIGBUS. So a margin stays free there: what is asked for must fit
  * beside it (statfs lags behind too far to tell). */
 static int file_allocate(const struct file *f, size_t offset, size_t bytes)
 {
