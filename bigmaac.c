@@ -3631,21 +3631,33 @@ static void home_all(void)
         report("after a fork: changed memory was brought back to disk, %zu bytes stay frozen", frozen);
 }
 
-/* Anonymous memory of the process, bytes. */
-static size_t anonymous_bytes(void)
+/* Reads one of /proc/self's files; returns its length, 0 if that can't be done now. */
+static size_t read_self(const char *path, char *text, size_t space)
 {
-    char text[128];
     for (int tries = 0; atomic_exchange(&room.busy, true); tries++, sched_yield())
         if (tries == 1000)
             return 0; /* a handler that interrupted the reader itself */
-    size_t got = read_kept("/proc/self/statm", text, sizeof text);
+    size_t got = read_kept(path, text, space);
     atomic_store(&room.busy, false);
-    if (!got)
+    return got;
+}
+
+/* Anonymous memory of the process, bytes. */
+static size_t anonymous_bytes(void)
+{
+    char text[128], *at = text;
+    if (!read_self("/proc/self/statm", text, sizeof text))
         return 0;
-    char *at = text;
     strtoul(at, &at, 10);
     size_t resident = strtoul(at, &at, 10), shared = strtoul(at, &at, 10);
     return (resident > shared ? resident - shared : 0) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Bytes of page tables; 0: not known. */
+static size_t tables_bytes(void)
+{
+    char text[4096];
+    return read_self("/proc/self/status", text, sizeof text) ? text_value(text, "VmPTE:", 0) * kib : 0;
 }
 
 /* ============================================================================================
@@ -4590,10 +4602,30 @@ static bool usage_since(struct usage *since)
     return true;
 }
 
+/* The page tables of what was paged out stay, 2 MiB for a GiB that was touched anywhere, and the
+ * program is charged for them: with enough data they are what gets it killed. So when they are
+ * large they are dropped, all at once: what is in memory is mapped again by cheap faults. */
+static void tables_trim(void)
+{
+    if (live_bytes() < 512 * 16 * mib)
+        return;
+    size_t bytes = tables_bytes();
+    if (bytes < 16 * mib || bytes < room_bytes() / 16)
+        return;
+    for (uint32_t i = 1; i <= big.record_count; i++) {
+        pthread_mutex_lock(&big.lock);
+        struct big *r = big_at(i);
+        if (r->in_use && big_extent(r)->state == EXTENT_LIVE && !r->ordinary && !r->frozen)
+            mem_advise(big_offset(r), r->mapped, MADV_DONTNEED);
+        pthread_mutex_unlock(&big.lock);
+    }
+}
+
 /* Looks at the paging; returns the milliseconds until it wants to look again. */
 static uint64_t paging_tick(void)
 {
     struct usage since;
+    tables_trim();
     if (cfg.paging != PAGING_ADAPTIVE || live_bytes() < room_bytes() / 2)
         return mon_idle_ms;
     if (!usage_since(&since)) {
@@ -4863,6 +4895,7 @@ COLD static void mon_start(void)
     pthread_t thread;
     pthread_attr_t attr;
     anonymous_bytes(); /* what the thread will read is opened here */
+    tables_bytes();
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, 256 * kib);
