@@ -2213,6 +2213,7 @@ struct slab {
 
 struct heap {
     struct slab *bin[CLASS_COUNT];    /* slabs that may have free blocks; &slab_none at the end */
+    struct slab *spare[CLASS_COUNT];  /* the one that may stay though empty; NULL: none was yet */
     _Atomic(struct slab *) visitors;  /* slabs with remote frees */
     size_t taken;                     /* fries given out, for the statistics */
     struct heap *next_idle, *next_all;
@@ -2661,11 +2662,24 @@ static void heap_push_visitor(struct heap *h, struct slab *s)
                                                   memory_order_relaxed));
 }
 
-/* Requires fry.lock. One empty slab of a class stays where it is the only one of a live heap. */
+/* May the empty slab stay? One of each class may: where few blocks are live, slabs become empty all
+ * the time, and a new one costs a lock and two system calls. */
+static bool slab_is_spare(struct heap *h, struct slab *s)
+{
+    struct slab **spare = &h->spare[s->class];
+    if (*spare && *spare != s && slab_used(*spare) == 0)
+        return false;
+    *spare = s;
+    return true;
+}
+
+/* Requires fry.lock. The slab is empty. */
 static void slab_retire(struct heap *h, struct slab *s)
 {
-    if (h->bin[s->class] == s && s->next == &slab_none && !atomic_load(&h->idle))
+    if (!atomic_load(&h->idle) && slab_is_spare(h, s))
         return;
+    if (h->spare[s->class] == s)
+        h->spare[s->class] = NULL;
     slab_unlist(h, s);
     slab_destroy(s);
 }
@@ -2805,7 +2819,7 @@ static NOINLINE void slab_settle(struct heap *h, struct slab *s)
 {
     if (!s->listed && slab_used(s) <= slab_worth_listing(s))
         slab_list(h, s);
-    if (slab_used(s) || (h->bin[s->class] == s && s->next == &slab_none))
+    if (slab_used(s) || slab_is_spare(h, s))
         return;
     struct op op;
     op_begin(&op);
@@ -2913,6 +2927,7 @@ static NOINLINE struct heap *heap_get(void)
 static void heap_retire(struct heap *h)
 {
     atomic_store(&h->idle, true);
+    memset(h->spare, 0, sizeof h->spare);
     heap_collect(h);
     for (unsigned c = 0; c < CLASS_COUNT; c++)
         for (struct slab *s = h->bin[c], *next; s != &slab_none; s = next) {
@@ -3996,6 +4011,7 @@ static void heaps_inherit(void)
             continue;
         for (unsigned c = 0; c < CLASS_COUNT; c++)
             h->bin[c] = &slab_none;
+        memset(h->spare, 0, sizeof h->spare);
         atomic_store(&h->idle, true);
         h->next_idle = fry.idle;
         fry.idle = h;

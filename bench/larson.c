@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-enum { ROUNDS = 20, MOST = 64 };
+enum { ROUNDS = 100, MOST = 64 };
 
 struct line {
     void **blocks;
