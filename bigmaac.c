@@ -1816,7 +1816,7 @@ static enum policy policy_initial(size_t bytes)
     static const enum policy fixed[] = {POLICY_NORMAL, POLICY_HUGE, POLICY_NORMAL, POLICY_RANDOM};
     if (cfg.paging != PAGING_ADAPTIVE)
         return fixed[cfg.paging];
-    return bytes >= 64 * mib && folder.readahead < to_pages(512 * kib) ? POLICY_HUGE : POLICY_NORMAL;
+    return bytes >= 64 * mib ? POLICY_HUGE : POLICY_NORMAL;
 }
 
 static const size_t files_for_fries = 2; /* where large requests go when descriptors run out */
@@ -4172,7 +4172,7 @@ static const size_t probe_misses = 96;   /* faults that make a probe end early *
 static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
 
 /* What faults cost, in microseconds; only the ratios matter. */
-static const double cost_fault = 70, cost_page = 3, cost_page_stream = 2.9, cost_page_far = 0.85;
+static const double cost_fault = 70, cost_page = 3, cost_page_stream = 2.9, cost_page_far = 1.25;
 static const double cost_huge = 580;
 
 struct range {
@@ -4207,6 +4207,7 @@ static struct {
     uint32_t first_record;   /* where the next enumeration begins, when there are too many */
     uint64_t random;         /* state of a generator */
     bool writing;            /* a quarter of what is read, or more, is changed */
+    bool dirtying;           /* pages become dirty, if only by being filled for the first time */
     bool all_random;         /* every subject is at RANDOM */
     unsigned quiet;          /* ticks without paging */
     unsigned amplified;      /* ticks in which single pages were read and large ones written */
@@ -4583,6 +4584,170 @@ static void large_pages_drop(void)
     }
 }
 
+/* --- scans that come round ------------------------------------------------------------------------ */
+
+/* A stream through more than the memory holds, over and over, finds nothing that it left: what the
+ * kernel drops is what the stream needs next. So once a whole pass went by in order, the end of the
+ * mapping stays, as much as there is room for, and the rest is dropped right behind the stream. */
+enum { SCAN_MAX = 8, SCAN_UNITS = 4096 };
+
+static const uint64_t scan_ms = 20, scan_rest_ms = 1000; /* between two looks; after a disorder */
+static const size_t scan_lag = 16 * mib, scan_slack = 96 * mib;
+
+static struct scan {
+    uint32_t record, generation;
+    size_t unit;             /* bytes that are looked at as one: 2 MiB, or a multiple in large mappings */
+    size_t units;            /* in the mapping */
+    size_t front;            /* the unit that the stream reached last, units: not known */
+    size_t covered;          /* units passed in order */
+    size_t kept;             /* units at the end that stay; 0: nothing is dropped */
+    size_t written, dropped; /* of this pass: writeback was begun, and pages dropped, before these units */
+    uint64_t rest_until;     /* ms: no look before that */
+    uint64_t seen[SCAN_UNITS / 64];
+} scans[SCAN_MAX];
+
+static void scan_begin(struct scan *s, const struct range *g)
+{
+    memset(s, 0, sizeof *s);
+    s->record = g->record;
+    s->generation = g->generation;
+    s->unit = huge_size;
+    while (g->bytes / s->unit >= SCAN_UNITS)
+        s->unit *= 2;
+    s->front = s->units = (g->bytes + s->unit - 1) / s->unit;
+}
+
+/* The scan of that mapping; a new one in place of a mapping's that is gone. NULL: all are taken. */
+static struct scan *scan_of(const struct range *g)
+{
+    struct scan *spare = NULL;
+    for (struct scan *s = scans; s < scans + SCAN_MAX; s++) {
+        if (s->record == g->record && s->generation == g->generation && s->unit * s->units >= g->bytes &&
+            s->unit * (s->units - 1) < g->bytes)
+            return s;
+        if (!s->record || big_at(s->record)->generation != s->generation)
+            spare = s;
+    }
+    if (spare)
+        scan_begin(spare, g);
+    return spare;
+}
+
+static void scan_forget(struct scan *s)
+{
+    s->front = s->units;
+    s->covered = s->kept = 0;
+    s->rest_until = now_ms() + scan_rest_ms;
+}
+
+/* Which units have become resident since the last look, on from the front? A stream's follow it
+ * without gaps, but for what was resident all along. */
+static void scan_look(struct scan *s, const struct range *g)
+{
+    size_t fresh = 0, absent = 0, old = 0, gaps = 0, olds = 0, first = 0, last = 0, n = s->units;
+    for (size_t k = 0; k < n; k++) {
+        size_t unit = (s->front + 1 + k) % n, at = unit * s->unit;
+        uint64_t bit = (uint64_t)1 << (unit % 64);
+        bool before = s->seen[unit / 64] & bit;
+        bool now = is_resident(g->offset + at, min_size(8, (g->bytes - at) / page_size));
+        s->seen[unit / 64] = now ? s->seen[unit / 64] | bit : s->seen[unit / 64] & ~bit;
+        absent += !now;
+        old += now && before;
+        if (!now || before)
+            continue;
+        if (!fresh++) {
+            first = k;
+            absent = s->front < n ? absent : 0;
+            old = s->front < n ? old : 0;
+        }
+        last = k, gaps = absent, olds = old;
+    }
+    if (!fresh)
+        return;
+    bool order = gaps + (olds > s->kept ? olds - s->kept : 0) <= fresh / 2 + 4;
+    size_t from = s->front < n ? 0 : first;
+    if (!order) {
+        scan_forget(s);
+        return;
+    }
+    s->covered += last - from + 1;
+    s->front = (s->front + 1 + last) % n;
+}
+
+/* How many of the mapping's units may stay: its part of the memory that is left for all scans. */
+static size_t scan_share(const struct scan *s)
+{
+    size_t streamed = 0, live = live_bytes(), fits = room_bytes();
+    for (const struct scan *other = scans; other < scans + SCAN_MAX; other++)
+        if (other->record && other->front < other->units)
+            streamed += other->unit * other->units;
+    size_t others = live > streamed ? live - streamed : 0;
+    size_t usable = min_size(fits / 4 * 3, fits > scan_slack ? fits - scan_slack : 0);
+    if (live <= fits || others >= usable)
+        return 0;
+    size_t share = (size_t)((double)(usable - others) / (double)streamed * (double)s->units);
+    return share >= s->units / 10 ? min_size(share, s->units) : 0;
+}
+
+/* Drops the units from `from` on and before `to`. What it does not own any more it may drop as
+ * well: nothing is lost by that, and so no lock is needed. */
+static void scan_drop(const struct scan *s, const struct range *g, size_t from, size_t to)
+{
+    for (; from < to; from++)
+        mem_advise(g->offset + from * s->unit, min_size(s->unit, g->bytes - from * s->unit), MADV_PAGEOUT);
+}
+
+/* Begins to write them, so that they can be dropped at the next look. */
+static void scan_write(const struct scan *s, const struct range *g, size_t from, size_t to)
+{
+    const struct file *f = &big_at(s->record)->file;
+    if (from < to && file_valid(f))
+        syscall(SYS_sync_file_range, f->fd, from * s->unit, min_size(to * s->unit, g->bytes) - from * s->unit,
+                SYNC_FILE_RANGE_WRITE);
+}
+
+/* Follows the stream: what is behind it goes, up to the part that stays. */
+static void scan_follow(struct scan *s, const struct range *g)
+{
+    size_t end = s->units - s->kept, lag = scan_lag / s->unit + 1;
+    size_t to = min_size(s->front > lag ? s->front - lag : 0, end);
+    if (s->front < s->dropped) { /* round it came */
+        scan_drop(s, g, s->dropped, end);
+        s->written = s->dropped = 0;
+        s->kept = scan_share(s);
+        return;
+    }
+    if (pager.writing) {
+        scan_drop(s, g, s->dropped, s->written);
+        s->dropped = max_size(s->dropped, s->written);
+        scan_write(s, g, s->written, to);
+        s->written = max_size(s->written, to);
+    } else if (to > s->dropped) {
+        scan_drop(s, g, s->dropped, to);
+        s->written = s->dropped = to;
+    }
+}
+
+/* Looks at every large mapping's stream. True: it wants to look again soon. */
+static bool scans_look(void)
+{
+    bool following = false;
+    ranges_find();
+    for (unsigned i = 0; i < pager.ranges; i++) {
+        const struct range *g = &pager.range[i];
+        struct scan *s = g->subject >= SUBJECT_LARGE && !big_at(g->record)->frozen ? scan_of(g) : NULL;
+        if (!s || now_ms() < s->rest_until)
+            continue;
+        scan_look(s, g);
+        if (!s->kept && s->covered >= s->units - s->units / 16 && (s->kept = scan_share(s)))
+            s->written = s->dropped = s->front < s->units - s->kept ? s->front : 0;
+        if (s->kept)
+            scan_follow(s, g);
+        following |= s->kept != 0;
+    }
+    return following;
+}
+
 /* --- when to look -------------------------------------------------------------------------------- */
 
 /* Has what comes with a fault changed? Then the program does something else now. Speeds say
@@ -4609,6 +4774,7 @@ static bool usage_since(struct usage *since)
     size_t minor = now.minflt - pager.last.minflt, written = now.written - pager.last.written;
     size_t cpu = now.cpu_us - pager.last.cpu_us;
     pager.last = now;
+    pager.dirtying = written * 1000 / ms >= 2000;
     if (blocks < 4 * faults || blocks * 1000 / ms < 1000)
         return false;
     faults = max_size(faults, 1); /* readahead that stays ahead of a stream leaves none */
@@ -4641,12 +4807,17 @@ static void tables_trim(void)
 static uint64_t paging_tick(void)
 {
     struct usage since;
+    bool following = false;
     tables_trim();
     if (cfg.paging != PAGING_ADAPTIVE || live_bytes() < room_bytes() / 2)
         return mon_idle_ms;
+    if (pager.quiet == 0 || pager.dirtying)
+        following = scans_look();
+    if (following && now_ms() - pager.last.ms < paging_ms)
+        return scan_ms;
     if (!usage_since(&since)) {
         pager.quiet = pager.quiet < 20 ? pager.quiet + 1 : 20;
-        return pager.quiet < 10 ? paging_ms : mon_idle_ms;
+        return pager.quiet < 10 || pager.dirtying ? paging_ms : mon_idle_ms;
     }
     pager.quiet = 0;
     bool other = usage_differs(&since, &pager.calm);
@@ -4658,7 +4829,7 @@ static uint64_t paging_tick(void)
     if (pager.amplified == 3 && pager.ranges)
         large_pages_drop();
     if (pager.last.ms < due || !pager_open())
-        return paging_ms;
+        return following ? scan_ms : paging_ms;
     bool changed = probe() != 0;
     uint64_t most = pager.all_random ? probe_gap_random_ms : probe_gap_max_ms;
     pager.probe_gap = changed ? probe_gap_ms : min_size(pager.probe_gap * 2, most);
