@@ -148,6 +148,8 @@ static void report_v(const char *text, va_list args)
     int n = snprintf(line, sizeof line, "bigmaac[%d]: ", (int)getpid());
     int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, text, args);
     size_t used = min_size((size_t)n + (size_t)(m > 0 ? m : 0), sizeof line - 2);
+    for (size_t i = 0; i < used; i++) /* values come from whoever set them */
+        line[i] = iscntrl((unsigned char)line[i]) ? '?' : line[i];
     line[used++] = '\n';
     syscall(SYS_write, STDERR_FILENO, line, used); /* nothing to do if nobody reads it */
     errno = err;
@@ -245,12 +247,7 @@ COLD static void config_reject(const char *name, const char *value, const char *
     if (cfg.off)
         return;
     cfg.off = true;
-    char shown[128];
-    size_t n = 0;
-    for (; value[n] && n < sizeof shown - 4; n++)
-        shown[n] = iscntrl((unsigned char)value[n]) ? '?' : value[n];
-    snprintf(shown + n, sizeof shown - n, "%s", value[n] ? "..." : "");
-    report("%s=\"%s\": %s; %s", name, shown, why,
+    report("%s=\"%.124s%s\": %s; %s", name, value, strlen(value) > 124 ? "..." : "", why,
            cfg.strict ? "exiting" : "passing all requests through");
     if (cfg.strict)
         _exit(2);
