@@ -350,9 +350,11 @@ static const char *parse_template(const char *text)
     char cwd[sizeof cfg.template] = "";
     if (text[0] != '/' && syscall(SYS_getcwd, cwd, sizeof cwd) < 0)
         return "relative, and the current folder can't be read";
-    if (strlen(cwd) + 1 + n + 1 > sizeof cfg.template)
+    char path[sizeof cfg.template];
+    int used = snprintf(path, sizeof path, "%s%s%s", cwd, cwd[0] ? "/" : "", text);
+    if (used < 0 || (size_t)used >= sizeof path)
         return "too long (at most 511 characters)";
-    snprintf(cfg.template, sizeof cfg.template, "%s%s%s", cwd, cwd[0] ? "/" : "", text);
+    memcpy(cfg.template, path, (size_t)used + 1);
     cfg.template_set = true;
     return NULL;
 }
