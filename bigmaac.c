@@ -2470,7 +2470,10 @@ static void fry_pages_free(uint32_t e)
 static bool fry_punch(uint32_t e)
 {
     struct extent *x = extent_at(&fry.space, e);
-    if (x->slot != slot_current || !file_valid(&fry.file)) {
+    if (x->slot == 0) { /* frozen by a fork: what is in the file may be the child's */
+        if (!mem_unmap(extent_offset(&fry.space, x), to_bytes(x->pages)))
+            return false;
+    } else if (x->slot != slot_current || !file_valid(&fry.file)) {
         if (!mem_advise(extent_offset(&fry.space, x), to_bytes(x->pages), MADV_REMOVE))
             return false;
     } else if (!file_punch(&fry.file, to_bytes(x->page), to_bytes(x->pages))) {
