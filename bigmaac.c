@@ -3846,6 +3846,8 @@ static void fry_change_file(const struct file *to, uint8_t slot)
         x->slot = slot;
         if (x->state != EXTENT_FREE)
             continue;
+        if (x->kind == KIND_DIRTY)
+            fry.dirty_pages -= x->pages;
         bins_remove(s, &s->free[x->kind], i);
         extent_release(s, i, KIND_CLEAN);
     }
@@ -3853,7 +3855,6 @@ static void fry_change_file(const struct file *to, uint8_t slot)
     folder_count(backed, fry.backed_bytes);
     fry.backed_bytes = backed;
     fry.file_bytes = 0; /* at least; fallocate alone extends files safely */
-    fry.dirty_pages = 0;
     file_close(&fry.file);
     fry.file = *to;
 }
