@@ -2792,7 +2792,7 @@ static const uint32_t no_slab = UINT32_MAX;
 static ALWAYS_INLINE uint32_t slab_unit(const void *p)
 {
     size_t at = to_pages((size_t)((const char *)p - fry.base)) * sizeof(uint32_t);
-    if (unlikely(at >= fry.space.map.committed))
+    if (unlikely(at >= guess_64(&fry.space.map.committed))) /* it only grows */
         return no_slab;
     uint32_t unit = *(uint32_t *)(void *)(fry.space.map.start + at) - map_slab;
     return likely(unit < map_freed - map_slab) ? unit : no_slab;
@@ -2811,7 +2811,7 @@ static ALWAYS_INLINE uint64_t slab_bit(uint64_t i) { return (uint64_t)1 << (i % 
 static bool slab_is_taken(const struct slab *s, uint64_t i)
 {
     uint64_t remote = atomic_load_explicit(&slab_remote(s)[i / 64], memory_order_relaxed);
-    return !((s->free[i / 64] | remote) & slab_bit(i));
+    return !((guess_64(&s->free[i / 64]) | remote) & slab_bit(i)); /* the owner may change other bits */
 }
 
 static void mon_consider(void);
