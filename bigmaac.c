@@ -948,10 +948,16 @@ static const char *extent_check(const struct space *s)
             quick_seen++;
             if (e->pages >= BIN_EXACT || *map_entry(s, e->page) != map_freed)
                 return "an extent that can't be is in a quick list";
-        } else if (*map_entry(s, e->page) != i) {
+        } else if (*map_entry(s, e->page) != i && *map_entry(s, e->page) != (map_slab | e->aux)) {
             return "the map misses an extent in use";
         }
         page += e->pages;
+    }
+    for (size_t at = 0; at < s->map.committed / sizeof(uint32_t); at++) {
+        uint32_t i = *map_entry(s, (uint32_t)at);
+        const struct extent *e = extent_at(s, i);
+        if (i && i < map_slab && (e->page != at || e->state == EXTENT_UNUSED || e->state == EXTENT_FREE))
+            return "the map names an extent that is not in use";
     }
     for (uint32_t i = s->extent_unused; i; i = extent_at(s, i)->next)
         unused++;
@@ -2162,6 +2168,47 @@ static enum reason big_resize(struct big *r, size_t size)
     return why;
 }
 
+#ifdef BIGMAAC_PREFIX
+/* Requires big.lock, and that nobody is in the middle of an operation. What is wrong with the
+ * records and the warm list; NULL if nothing is. */
+static const char *big_check(void)
+{
+    uint32_t in_use = 0, unused = 0, warm = 0;
+    size_t live_bytes = 0, warm_bytes = 0, asked_bytes = 0;
+    for (uint32_t i = 1; i <= big.record_count; i++) {
+        const struct big *r = big_at(i);
+        if (!r->in_use)
+            continue;
+        const struct extent *e = big_extent(r);
+        in_use++;
+        if ((e->state != EXTENT_LIVE && e->state != EXTENT_WARM) || e->aux != i)
+            return "a record and its extent don't belong together";
+        if (r->size > r->mapped || r->mapped > big_capacity(r) || r->mapped % page_size)
+            return "a bigmaac is larger than its mapping, or that than its extent";
+        if (r->home && (!r->frozen || r->own.fd < 0))
+            return "a bigmaac that is not frozen has parts at home";
+        warm += e->state == EXTENT_WARM;
+        *(e->state == EXTENT_WARM ? &warm_bytes : &live_bytes) += r->mapped;
+        asked_bytes += e->state == EXTENT_LIVE ? r->size : 0;
+    }
+    for (uint32_t i = big.record_unused; i; i = big_at(i)->next)
+        unused++;
+    if (in_use != big.records_in_use || in_use + unused != big.record_count)
+        return "records were lost";
+    if (live_bytes != big.live_bytes || warm_bytes != big.warm_bytes || asked_bytes != count.bigmaac_bytes)
+        return "bytes of bigmaacs are miscounted";
+    for (uint32_t i = big.warm_oldest, older = 0; i; older = i, i = big_at(i)->warm_newer, warm--)
+        if (big_extent(big_at(i))->state != EXTENT_WARM || big_at(i)->warm_older != older ||
+            (!big_at(i)->warm_newer && big.warm_newest != i))
+            return "the warm list is broken";
+    for (unsigned bin = 0; bin < BIN_COUNT; bin++)
+        for (uint32_t i = big.warm.head[bin]; i; i = extent_at(&big.space, i)->link_next)
+            if (extent_at(&big.space, i)->state != EXTENT_WARM)
+                return "what hangs among the warm ones isn't";
+    return warm ? "a warm bigmaac is not in the list" : NULL;
+}
+#endif
+
 /* ============================================================================================
  * === FRY  small blocks: slabs and page runs in one shared file
  *
@@ -3103,6 +3150,95 @@ static bool fry_resize(size_t offset, size_t usable, size_t size)
         run_shrink(offset, size);
     return true;
 }
+
+#ifdef BIGMAAC_PREFIX
+/* What is wrong with the bits, counts and pages of one slab. */
+static const char *slab_check(const struct slab *s, uint32_t extent)
+{
+    const struct extent *x = extent_at(&fry.space, extent);
+    const struct class_info *k = &classes[s->class];
+    uint32_t free_blocks = 0, remote = 0;
+    if (s->extent != extent || s->start != mem_at(extent_offset(&fry.space, x)) || x->pages != k->pages ||
+        s->size != k->size || s->blocks != k->blocks || s->words != (k->blocks + 63) / 64)
+        return "a slab is not what its class and extent say";
+    for (uint32_t p = 0; p < x->pages; p++)
+        if (*map_entry(&fry.space, x->page + p) != (map_slab | x->aux))
+            return "the map misses a page of a slab";
+    for (unsigned w = 0; w < s->words; w++) {
+        uint64_t away = slab_remote(s)[w];
+        bool last = w == s->words - 1u && s->blocks % 64;
+        if ((s->free[w] & away) || (last && (s->free[w] | away) >> (s->blocks % 64)))
+            return "a block is free twice, or behind the end of its slab";
+        if ((s->summary >> w & 1) != (s->free[w] != 0))
+            return "the summary of a slab is wrong";
+        free_blocks += (uint32_t)__builtin_popcountl(s->free[w]);
+        remote += (uint32_t)__builtin_popcountl(away);
+    }
+    if (slab_used(s) != s->blocks - free_blocks || s->remote != remote)
+        return "a slab miscounts its blocks";
+    if (s->listed ? s->rest != 0 : slab_used(s) <= slab_worth_listing(s))
+        return "a slab with free blocks is not listed";
+    return NULL;
+}
+
+/* What is wrong with the lists of one heap. Counts the slabs that are listed and those that visit,
+ * which must be those with remote frees. */
+static const char *heap_check(const struct heap *h, uint32_t *listed, uint32_t *visiting)
+{
+    for (unsigned c = 0; c < CLASS_COUNT; c++)
+        for (struct slab *s = h->bin[c], *prev = NULL; s != &slab_none; prev = s, s = s->next, ++*listed)
+            if (!s->listed || s->class != c || s->owner != h || s->prev != prev)
+                return "a heap's list of slabs is broken";
+    for (struct slab *s = h->visitors; s; s = s->visitor_next, ++*visiting)
+        if (!s->remote)
+            return "a slab without remote frees visits";
+    return NULL;
+}
+
+/* Requires fry.lock, and that no thread is in the middle of an operation, the short ways without
+ * locks included. What is wrong with the fries; NULL if nothing is. */
+static const char *fry_check(void)
+{
+    uint32_t listed = 0, visiting = 0, units = 1, dirty = 0;
+    size_t runs = 0, slabs = 0;
+    const char *wrong = NULL;
+    for (uint32_t i = 1; i <= fry.space.extent_count && !wrong; i++) {
+        const struct extent *x = extent_at(&fry.space, i);
+        dirty += x->state == EXTENT_FREE && x->kind == KIND_DIRTY ? x->pages : 0;
+        if (x->state != EXTENT_LIVE)
+            continue;
+        *(x->flags & flag_slab ? &slabs : &runs) += to_bytes(x->pages);
+        if (!(x->flags & flag_slab))
+            continue;
+        const struct slab *s = meta_at(x->aux);
+        wrong = slab_check(s, i);
+        listed -= s->listed;
+        visiting -= s->remote != 0;
+        units += classes[s->class].units;
+    }
+    for (struct heap *h = fry.all; h && !wrong; h = h->next_all) {
+        wrong = heap_check(h, &listed, &visiting);
+        units += (uint32_t)(round_up(sizeof *h, META_UNIT) / META_UNIT);
+    }
+    for (unsigned c = 0; c < CLASS_COUNT; c++)
+        for (const struct slab *s = classes[c].unused; s; s = s->visitor_next)
+            units += classes[c].units;
+    for (size_t at = 0; at < fry.space.map.committed / sizeof(uint32_t) && !wrong; at++) {
+        uint32_t unit = *map_entry(&fry.space, (uint32_t)at);
+        const struct slab *s = unit > map_slab && unit != map_freed ? meta_at(unit - map_slab) : NULL;
+        if (s && at - extent_at(&fry.space, s->extent)->page >= classes[s->class].pages)
+            wrong = "the map names a slab that is not there";
+    }
+    if (wrong)
+        return wrong;
+    if (listed || visiting)
+        return "a slab is in no list, or in two";
+    if (units != fry.meta_units && fry.open)
+        return "descriptors of slabs were lost";
+    return runs != fry.run_bytes || slabs != fry.slab_bytes || dirty != fry.dirty_pages
+               ? "pages of fries are miscounted" : NULL;
+}
+#endif
 
 /* ============================================================================================
  * === ROUTE  the next malloc in line, the thresholds, and the opening of the regions
