@@ -1,13 +1,25 @@
-# The model stress for longer: random calls of all kinds by several threads, contents known, with
-# paging under a memory limit, and under each sanitizer. Every run prints its seed.
-# timeout: 1800
+# The model stress (tests/unit_stress.c): one billion random operations in all, by several threads, with
+# many settings, contents and structures checked, zero differences. A part runs with more data than its
+# memory limit allows, so that it is paged, and a part under each sanitizer. Every run prints its seed.
+# STRESS_OPERATIONS=... for fewer.
+# timeout: 2400
 . "$TOP/tests/lib.sh"
-build() { "$CC" -std=gnu11 -O1 -g -fno-builtin -I"$TOP" -I"$TOP/tests" -pthread -DBIGMAAC_PREFIX "${@:2}" \
-    -o "$TMP/$1" "$TOP/tests/unit_stress.c" -ldl || fail "compile"; }
+total=${STRESS_OPERATIONS:-1000000000} done=0 number=0
+build() { "$CC" -std=gnu11 -g -fno-builtin -I"$TOP" -I"$TOP/tests" -pthread -DBIGMAAC_PREFIX "${@:2}" \
+    -o "$TMP/$1" "$TOP/tests/unit_stress.c" -lm -ldl || fail "compile"; }
 build plain -O2
-build asan -fsanitize=address,undefined -fno-sanitize-recover=undefined
-build tsan -fsanitize=thread
-limited $((192 << 20)) "$TMP/plain" $RANDOM$RANDOM 60000 || fail "under a memory limit: status $?"
-"$TMP/plain" $RANDOM$RANDOM 200000 || fail "plain: status $?"
-ASAN_OPTIONS=detect_leaks=0 "$TMP/asan" $RANDOM$RANDOM 15000 || fail "ASan, UBSan: status $?"
-setarch -R "$TMP/tsan" $RANDOM$RANDOM 15000 || fail "TSan: status $?"
+build asan -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+build tsan -O1 -fsanitize=thread
+first=$(date +%s)000
+run() { # OPERATIONS THREADS COMMAND...
+    local operations=$1 threads=$2
+    shift 2
+    "$@" $((first + number)) "$operations" "$threads" || fail "status $?"
+    done=$((done + operations)) number=$((number + 1))
+}
+for threads in 1 2 3; do run $((total / 500)) $threads env ASAN_OPTIONS=detect_leaks=0 "$TMP/asan"; done
+for threads in 2 3; do run $((total / 1000)) $threads setarch -R "$TMP/tsan"; done
+while [ $done -lt $((total - total / 250 * 4)) ]; do run $((total / 20)) $((2 + number % 3)) "$TMP/plain"; done
+for threads in 3 3 3 3; do run $((total / 250)) $threads limited $((160 << 20)) "$TMP/plain"; done
+[ "$(cat "$TMP/peak")" -gt $((150 << 20)) ] || fail "nothing was paged: a peak of $(cat "$TMP/peak") bytes"
+echo "$done operations, no difference"
