@@ -2388,8 +2388,13 @@ static void fry_lose_file(void)
 {
     for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
         struct extent *x = extent_at(&fry.space, i);
-        if (x->state != EXTENT_UNUSED && x->slot == slot_current)
-            x->slot = slot_lost;
+        if (x->state == EXTENT_UNUSED || x->slot != slot_current)
+            continue;
+        x->slot = slot_lost;
+        if (x->state != EXTENT_FREE)
+            continue;
+        bins_remove(&fry.space, &fry.space.free[x->kind], i); /* may merge with what was lost before */
+        extent_release(&fry.space, i, x->kind);
     }
     file_close(&fry.file);
     folder_count(0, fry.backed_bytes);
