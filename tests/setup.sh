@@ -4,7 +4,7 @@
 set -u
 quick="python3 python3-numpy python3-pandas python3-torch redis-server libjemalloc2 libmimalloc2.0 xfsprogs
     btrfs-progs e2fsprogs strace valgrind stress-ng libcap2-bin util-linux
-    python3-yaml groff-base g++ procps make dpkg binutils"
+    python3-yaml groff-base g++ procps make dpkg binutils clang libclang-rt-14-dev"
 long="sqlite3 xz-utils r-base-core perl git libc6-dbg"
 wanted=$quick
 [ "${1:-quick}" = long ] && wanted="$quick $long"
