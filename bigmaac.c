@@ -2193,6 +2193,12 @@ static const char *big_check(void)
     }
     for (uint32_t i = big.record_unused; i; i = big_at(i)->next)
         unused++;
+    for (uint32_t i = 1; i <= big.space.extent_count; i++) {
+        const struct extent *e = extent_at(&big.space, i);
+        bool taken = e->state == EXTENT_BUSY || e->state == EXTENT_LIVE || e->state == EXTENT_WARM;
+        if (taken && (!big_at(e->aux)->in_use || big_at(e->aux)->extent != i))
+            return "an extent in use is no bigmaac's";
+    }
     if (in_use != big.records_in_use || in_use + unused != big.record_count)
         return "records were lost";
     if (live_bytes != big.live_bytes || warm_bytes != big.warm_bytes || asked_bytes != count.bigmaac_bytes)

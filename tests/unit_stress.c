@@ -328,6 +328,7 @@ static int run(void)
         check_structures();
         check_blocks();
         check_fork();
+        check_blocks();
     }
     free_all();
     printf("    %zu bigmaacs, %zu recycled, %zu grown, %zu moved, %zu page runs; %llu checks, %llu forks\n",
