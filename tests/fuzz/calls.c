@@ -293,12 +293,13 @@ static void do_impossible(struct slot *s, size_t size, unsigned how)
     static void *const untouched = &slot;
     void *p = untouched;
     size_t huge = how & 1 ? SIZE_MAX - size : how & 2 ? (size_t)PTRDIFF_MAX + 1 + size : real_max + size;
+    size_t wraps = ((size_t)1 << 60) + how / 64; /* times 16 or more it is small, modulo 2^64 */
     int want = ENOMEM;
     switch (how / 4 % 8) {
     case 0: p = bigmaac_malloc(huge); break;
-    case 1: p = bigmaac_calloc(huge / 16 + 1, 16 + size); break;
+    case 1: p = bigmaac_calloc(wraps, 16 + 16 * (size % 4096)); break;
     case 2: p = bigmaac_realloc(s->p, huge); break;
-    case 3: p = bigmaac_reallocarray(s->p, SIZE_MAX / 8, 9 + size % 4096); break;
+    case 3: p = bigmaac_reallocarray(s->p, wraps, 16 + 16 * (size % 4096)); break;
     case 4: p = bigmaac_memalign(SIZE_MAX - size % 4096, size), want = EINVAL; break;
     case 5: p = bigmaac_aligned_alloc(48 + size % 8, size), want = EINVAL; break;
     case 6: MUST(bigmaac_posix_memalign(&p, 4 + size % 4, size) == EINVAL); break;
