@@ -302,7 +302,7 @@ static void free_all(void)
     for (unsigned i = 0; i < MAIL; i++)
         bigmaac_free(mail[i].block.p);
     check_structures();
-    CHECK(count.bigmaacs > 0 && count.bigmaac_bytes == 0 && fry_live_bytes() == 0);
+    CHECK(count.bigmaacs + count.fries > 0 && count.bigmaac_bytes == 0 && fry_live_bytes() == 0);
 }
 
 static int run(void)
