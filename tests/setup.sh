@@ -5,7 +5,8 @@ set -u
 quick="python3 python3-numpy python3-pandas python3-torch redis-server libjemalloc2 libmimalloc2.0 xfsprogs
     btrfs-progs e2fsprogs strace valgrind stress-ng libcap2-bin util-linux
     python3-yaml groff-base g++ procps make dpkg binutils clang libclang-rt-14-dev"
-long="sqlite3 xz-utils r-base-core perl git libc6-dbg"
+long="sqlite3 xz-utils r-base-core perl git libc6-dbg qemu-system-x86 busybox-static cpio qemu-user
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 wanted=$quick
 [ "${1:-quick}" = long ] && wanted="$quick $long"
 command -v dpkg-query >/dev/null || { echo "not Debian or Ubuntu: install $wanted by hand"; exit 0; }
