@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# pandas' own groupby and merge tests (Debian's package) without the library, with everything above
+# 4 KiB as bigmaacs and above 64 B as fries, Python's objects included, and with the defaults: the
+# same outcomes.
+# timeout: 900
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+need_python pandas pytest hypothesis
+folder=$($PYTHON -c 'import os, pandas; print(os.path.dirname(pandas.__file__))')
+[ -d "$folder/tests/groupby" ] || skip "this pandas comes without its tests"
+cd "$TMP" || exit 1
+$PYTHON "$TOP/tests/suite.py" "$TMP" --skip-slow --skip-network --skip-db "$folder/tests/groupby" \
+    "$folder/tests/reshape/merge" || fail "the outcomes differ"
