@@ -5,8 +5,8 @@ set -u
 quick="python3 python3-numpy python3-pandas python3-torch redis-server libjemalloc2 libmimalloc2.0 xfsprogs
     btrfs-progs e2fsprogs strace valgrind stress-ng libcap2-bin util-linux
     python3-yaml groff-base g++ procps make dpkg binutils clang libclang-rt-14-dev"
-long="sqlite3 xz-utils r-base-core perl git libc6-dbg qemu-system-x86 busybox-static cpio qemu-user
-    gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+long="sqlite3 xz-utils r-base-core nodejs perl git libc6-dbg python3-pytest python3-hypothesis redis-tools
+    postgresql qemu-system-x86 busybox-static cpio qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 wanted=$quick
 [ "${1:-quick}" = long ] && wanted="$quick $long"
 command -v dpkg-query >/dev/null || { echo "not Debian or Ubuntu: install $wanted by hand"; exit 0; }
@@ -21,6 +21,10 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "installing:$missing"
 export DEBIAN_FRONTEND=noninteractive
+case $missing in *postgresql*) # without a server of its own
+    mkdir -p /etc/postgresql-common/createcluster.d
+    echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/bigmaac-tests.conf ;;
+esac
 apt-get update -qq >/dev/null 2>&1
 # shellcheck disable=SC2086
 apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 ||
