@@ -24,7 +24,7 @@ preloaded() {
 }
 for unit in unit_config unit_extent unit_stress; do # at -O1: where GCC 12 needs help, see quick_flush
     build $unit.c -DBIGMAAC_PREFIX
-    native $unit 1 2000
+    native $unit 1 100000 1
 done
 for program in api_early api_family api_realloc api_threads fork_madvise; do build $program.c; done
 for program in api_family api_realloc; do
