@@ -39,8 +39,8 @@
  *   7. Other threads write to a block while fork runs: only the kernel's copy-on-write keeps a
  *      snapshot, so mappings turn MAP_PRIVATE before the fork.
  *
- * SECTIONS (search for "=== TAG"): PLATFORM REPORT CONFIG MEMORY EXTENT FILE LOCKS ROOM BIG FRY
- * ROUTE STATS PROFILE HOME FORK PAGING MONITOR INIT API
+ * SECTIONS (search for "=== TAG"): PLATFORM REPORT CONFIG MEMORY EXTENT FILE BUS LOCKS ROOM BIG
+ * FRY ROUTE STATS PROFILE HOME FORK PAGING MONITOR INIT API
  */
 
 /* ============================================================================================
@@ -1346,6 +1346,42 @@ static enum reason file_write(const struct file *f, const char *from, size_t byt
 }
 
 /* ============================================================================================
+ * === BUS  the last words of a program whose swapped memory can't be read or written
+ *
+ * The kernel raises SIGBUS for a page that the disk doesn't give back, or that a sparse file has no
+ * block for. The user is told why; then the default action ends the program, as it would without
+ * us. Only where nobody else handles SIGBUS when the regions are opened; a program that sets a
+ * handler of its own later replaces ours.
+ * ========================================================================================= */
+static atomic_bool bus_handled; /* our handler was set: slow operations leave SIGBUS to it */
+
+/* Only async-signal-safe calls: report formats into its stack, without memory or locks. */
+COLD static void bus_handler(int sig, siginfo_t *info, void *context)
+{
+    (void)context;
+    struct sigaction die = {.sa_handler = SIG_DFL};
+    if (info->si_code > 0 && mem_owns(info->si_addr)) {
+        char path[sizeof cfg.template];
+        bool sparse = !cfg.reserve || folder.no_fallocate || folder.no_copy_on_write;
+        template_folder(path, sizeof path);
+        report("can't read or write memory at %p that is swapped to %s (I/O error%s); ending the "
+               "program with SIGBUS", info->si_addr, path, sparse ? " or disk full" : "");
+    }
+    sigaction(sig, &die, NULL);
+    /* Again, with all that the kernel told: it comes when we return, where it came before. */
+    if (syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), sig, info) != 0)
+        raise(sig);
+}
+
+COLD static void bus_open(void)
+{
+    struct sigaction tell = {.sa_sigaction = bus_handler, .sa_flags = SA_SIGINFO | SA_ONSTACK}, now;
+    sigfillset(&tell.sa_mask);
+    if (sigaction(SIGBUS, NULL, &now) == 0 && now.sa_handler == SIG_DFL && !(now.sa_flags & SA_SIGINFO))
+        atomic_store(&bus_handled, sigaction(SIGBUS, &tell, NULL) == 0);
+}
+
+/* ============================================================================================
  * === LOCKS  the gate, and what every slow operation does first and last
  * ========================================================================================= */
 static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
@@ -1359,12 +1395,14 @@ struct op {
 };
 
 /* Starts a slow operation: no signal handler of this thread runs until it ends (it could call
- * malloc or fork while we hold a lock), and no fork happens meanwhile. Not recursive. */
+ * malloc or fork while we hold a lock), but BUS's; and no fork happens meanwhile. Not recursive. */
 static void op_begin(struct op *op)
 {
     sigset_t all;
     op->err = errno;
     sigfillset(&all);
+    if (atomic_load_explicit(&bus_handled, memory_order_relaxed))
+        sigdelset(&all, SIGBUS);
     pthread_sigmask(SIG_SETMASK, &all, &op->signals);
     atomic_fetch_add(&op_waiting, 1);
     pthread_rwlock_rdlock(&gate);
@@ -3401,6 +3439,7 @@ COLD static bool regions_open_locked(void)
         !space_open(&big.space, big.space.start, to_bytes(big.space.pages)) ||
         pthread_key_create(&fry.key, heap_leave) != 0)
         return false;
+    bus_open();
     memset(fry.policy, policy_initial(0), sizeof fry.policy);
     fry.meta_units = 1; /* unit 0 is nobody */
     for (unsigned c = 0; c < CLASS_COUNT; c++)

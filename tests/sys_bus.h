@@ -1,0 +1,56 @@
+/* sys_bus.h - memory whose disk fails under it, for io_error.sh and io_error_dm.sh. */
+#ifndef SYS_BUS_H
+#define SYS_BUS_H
+
+#include "sys_blocks.h"
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* Writes a block to its disk and lets go of every page; past our own madvise. */
+static inline void bus_evict(const struct block *b)
+{
+    char *from = (char *)((uintptr_t)b->p & ~(uintptr_t)4095), *to = from + ((b->size + 4095 + (uintptr_t)b->p % 4096) & ~(uintptr_t)4095);
+    unsigned char in[8192];
+    size_t bytes = (size_t)(to - from), left = 0;
+    CHECK(msync(from, bytes, MS_SYNC) == 0);
+    for (int tries = 0; tries < 50; tries++) {
+        syscall(SYS_madvise, from, bytes, MADV_PAGEOUT);
+        CHECK(bytes / 4096 <= sizeof in && mincore(from, bytes, in) == 0);
+        left = 0;
+        for (size_t i = 0; i < bytes / 4096; i++)
+            left += in[i] & 1;
+        if (left == 0)
+            return;
+        usleep(20000);
+    }
+    fprintf(stderr, "%zu pages stay in memory\n", left);
+    CHECK(left == 0);
+}
+
+static struct sigaction bus_before;
+static inline void bus_own(int sig)
+{
+    (void)sig;
+    syscall(SYS_write, 1, "own handler\n", 12);
+    _exit(7);
+}
+static inline void bus_chain(int sig, siginfo_t *info, void *context)
+{
+    syscall(SYS_write, 1, "chained\n", 8);
+    if (bus_before.sa_flags & SA_SIGINFO)
+        bus_before.sa_sigaction(sig, info, context);
+}
+
+static inline void bus_handle(void (*simple)(int), void (*full)(int, siginfo_t *, void *))
+{
+    struct sigaction act = {.sa_flags = full ? SA_SIGINFO : 0};
+    if (full)
+        act.sa_sigaction = full;
+    else
+        act.sa_handler = simple;
+    CHECK(sigaction(SIGBUS, &act, &bus_before) == 0);
+}
+
+#endif
