@@ -1136,29 +1136,56 @@ static int file_open_unnamed(void)
     return (int)syscall(SYS_openat, AT_FDCWD, path, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
 }
 
-/* mkostemp and unlink, without glibc's cancellation point. */
-static int file_open_named(void)
+/* One name for each user, file system and run of the kernel; 0: not known. */
+static uint64_t file_name_seed(void)
+{
+    char text[sizeof cfg.template];
+    struct stat st;
+    uint64_t hash = 14695981039346656037u;
+    template_folder(text, sizeof text);
+    if (stat(text, &st) != 0 || !read_text("/proc/sys/kernel/random/boot_id", text, sizeof text))
+        return 0;
+    for (const char *at = text; *at; at++)
+        hash = (hash ^ (unsigned char)*at) * 1099511628211u;
+    hash = (hash ^ (uint64_t)st.st_dev << 32 ^ geteuid()) * 1099511628211u;
+    return hash ? hash : 1;
+}
+
+static void file_name_fill(char *xs, uint64_t seed)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
+    for (; *xs; xs++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        *xs = letters[(seed >> 33) % (sizeof letters - 1)];
+    }
+}
+
+/* mkostemp and unlink, without glibc's cancellation point. A process that is killed in between
+ * leaves an empty file, so all of a user's go by the same name while they can: the next one finds
+ * what is left and takes it away. Taking away what is not left, but another's that lives, does no
+ * harm: it is the same file system of the same kernel, where he would do it at once. */
+static int file_open_named(void)
+{
     char path[sizeof cfg.template];
     size_t n = strlen(cfg.template), xs = n;
     memcpy(path, cfg.template, n + 1);
     while (xs && path[xs - 1] == 'X')
         xs--;
+    uint64_t own = file_name_seed();
     for (int attempt = 0; attempt < 100; attempt++) {
-        unsigned char bytes[64] = {0};
-        size_t count = min_size(n - xs, sizeof bytes);
-        if (syscall(SYS_getrandom, bytes, count, 0) != (long)count)
+        uint64_t seed = own;
+        bool shared = own && attempt < 16;
+        struct stat st;
+        if (!shared && syscall(SYS_getrandom, &seed, sizeof seed, 0) != (long)sizeof seed)
             return -1;
-        for (size_t i = 0; i < count; i++)
-            path[xs + i] = letters[bytes[i] % (sizeof letters - 1)];
+        file_name_fill(path + xs, seed);
         int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-        if (fd >= 0) {
+        if (fd >= 0)
             syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+        if (fd >= 0 || (errno != EEXIST && errno != ENOENT))
             return fd;
-        }
-        if (errno != EEXIST)
-            return -1;
+        if (shared && lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 && st.st_uid == geteuid())
+            syscall(SYS_unlinkat, AT_FDCWD, path, 0);
     }
     return -1;
 }
