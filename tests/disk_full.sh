@@ -60,7 +60,23 @@ $PYTHON "$TMP/full.py" 2>&1 | grep -q 'no MemoryError' || fail "numpy without th
 # Another writer fills the disk while the program runs, and makes room again.
 cat >"$TMP/writer.c" <<'C'
 #include "sys_blocks.h"
-enum { COUNT = 6 };
+#include <sys/wait.h>
+enum { COUNT = 6, FRIES = 2000 };
+static struct block fries[FRIES];
+/* A child of the full time has all that is its own, and the parent keeps his. */
+static void fork_full(struct block *blocks)
+{
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK(blocks_damaged(blocks, COUNT) == 0 && blocks_damaged(fries, FRIES) == 0);
+        for (size_t i = 0; i < COUNT; i++)
+            block_paint(&blocks[i], i + 100);
+        CHECK(blocks_damaged(blocks, COUNT) == 0);
+        _exit(check_result());
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
 int main(int argc, char **argv)
 {
     struct block blocks[COUNT], big = {0};
@@ -78,11 +94,15 @@ int main(int argc, char **argv)
     CHECK(!block_new(&big, 2 << 20, 50) && errno == ENOMEM);
     errno = 0;
     CHECK(!block_resize(&blocks[0], 5 << 20) && errno == ENOMEM);
+    for (size_t i = 0; i < FRIES; i++) /* small ones are always served, by the next malloc then */
+        CHECK(block_new(&fries[i], 3000, i));
+    CHECK(blocks_of_kind(fries, FRIES, BIGMAAC_KIND_NONE) > FRIES / 10);
+    fork_full(blocks);
     CHECK(blocks_damaged(blocks, COUNT) == 0);
     CHECK(system(argv[2]) == 0);
     CHECK(block_new(&big, 20 << 20, 51));
     CHECK(block_resize(&blocks[0], 5 << 20));
-    CHECK(blocks_damaged(blocks, COUNT) == 0 && block_intact(&big));
+    CHECK(blocks_damaged(blocks, COUNT) == 0 && block_intact(&big) && blocks_damaged(fries, FRIES) == 0);
     return check_result();
 }
 C
@@ -94,6 +114,6 @@ dd if=/dev/zero of=$MOUNT/more bs=64K 2>/dev/null
 dd if=/dev/zero of=$MOUNT/most bs=4K 2>/dev/null
 test "\$(df --output=avail -B1 $MOUNT | tail -n 1)" -lt 1048576
 S
-with BIGMAAC_MIN_BIGMAAC_SIZE=512K "$TMP/writer" "sh $TMP/fill" "rm $MOUNT/more $MOUNT/most" 2>"$TMP/err" ||
+with BIGMAAC_MIN_BIGMAAC_SIZE=512K BIGMAAC_MIN_FRY_SIZE=64 "$TMP/writer" "sh $TMP/fill" "rm $MOUNT/more $MOUNT/most" 2>"$TMP/err" ||
     fail "another writer: exit status $? with: $(cat "$TMP/err")"
 [ -z "$(find "$MOUNT" -name 'bigmaac.*')" ] || fail "a file was left: $(ls "$MOUNT")"
