@@ -1,16 +1,16 @@
-# lib.sh - sourced by the scripts here. TMP, LIB, TOP, BUILD come from run.sh.
+# lib.sh - sourced by the scripts here. TMP, LIB, TOP, BUILD, PRELOAD come from run.sh.
 # shellcheck shell=bash disable=SC2034
 set -u
-: "${TMP:?}" "${LIB:?}" "${TOP:?}" "${BUILD:?}"
+: "${TMP:?}" "${LIB:?}" "${TOP:?}" "${BUILD:?}" "${PRELOAD:=$LIB}"
 PYTHON=/usr/bin/python3
 export BIGMAAC_TEMPLATE=$TMP/bigmaac.XXXXXXXX
 
-skip() { echo "$*"; exit 77; }
+skip() { echo "$*" | tee "$TMP/skipped"; exit 77; } # the file: whoever called it may keep the output
 fail() { echo "FAILED: $*"; exit 1; }
 need_root() { [ "$(id -u)" = 0 ] || skip "needs root"; }
 need() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || skip "needs $1"; }
 need_python() { for m in "$@"; do $PYTHON -c "import $m" 2>/dev/null || skip "needs $PYTHON with $m"; done; }
-with() { env LD_PRELOAD="$LIB" "$@"; } # with [VARIABLE=VALUE...] COMMAND...
+with() { env LD_PRELOAD="$PRELOAD" "$@"; } # with [VARIABLE=VALUE...] COMMAND...
 
 # limited BYTES COMMAND...: under a memory limit of its own, without swap. Leaves the peak in
 # $TMP/peak and "1" in $TMP/oom when the kernel killed it. Skips where no limit can be set.

@@ -10,15 +10,19 @@
 #   *.sh        script; exit 0: passed, 77: skipped (the last line says why), else failed
 # Scripts find in the environment: TOP (the checkout), LIB (the library), BUILD (a folder for
 # what they make), TMP (an empty folder of their own on a disk), and lib.sh beside them.
-# Nobody keeps a list. After each test the runner looks for what it may have left behind.
+# Nobody keeps a list. After each test the runner looks for what it may have left behind: files,
+# mounts, loop devices, control groups, processes, and open files in its folder, whoever has them.
+# The programs that run under the library through PRELOAD have leakcheck.c with them, which looks
+# for leaks inside each process when it ends.
 set -u
 suite=${1:-quick} only=${2:-}
 TOP=$(cd "$(dirname "$0")/.." && pwd)
 BUILD=$TOP/build/tests LIB=$TOP/bigmaac.so
 CC=${CC:-gcc}
-export TOP BUILD LIB CC
+LEAKCHECK_SO=$BUILD/leakcheck.so PRELOAD=$LIB
+export TOP BUILD LIB CC PRELOAD
 mkdir -p "$BUILD"
-passed=0 failed=0 skipped=0 failures=""
+passed=0 failed=0 skipped=0 exits=0 failures=""
 cores=$(nproc)
 
 finish() { # RESULT NAME SECONDS [WHY]
@@ -38,6 +42,9 @@ left_behind() { # prints what a test has left, nothing if it left nothing
             echo "process ${process#/proc/}: $(tr '\0' ' ' 2>/dev/null <"$process/cmdline")"
     done
     losetup -n -O BACK-FILE 2>/dev/null | grep "^$TMP/"
+    grep -o " $TMP/[^ ]*" /proc/self/mounts | sed 's/^/mounted:/'
+    find /proc/[0-9]*/fd -lname "$TMP/*" -printf '%p -> %l\n' 2>/dev/null | head -n 3
+    grep '^LEAK' "$LEAKCHECK" | head -n 3
 }
 
 count=0
@@ -47,15 +54,17 @@ run() { # NAME LIMIT COMMAND...: one test
     count=$((count + 1))
     log=$BUILD/$(tr -c 'A-Za-z0-9_=.\n-' _ <<<"$name").log
     TMP=$(mktemp -d "${BIGMAAC_TEST_TMP:-/var/tmp}/bigmaac-test.XXXXXX")
-    export TMP TEST_ID=bigmaac-test-$$-$count
+    export TMP TEST_ID=bigmaac-test-$$-$count LEAKCHECK=$BUILD/leaks.$$
+    : >"$LEAKCHECK" && chmod 666 "$LEAKCHECK"
     begin=$(date +%s%N)
     BIGMAAC_TEST=$$-$count timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null
     status=$?
     end=$(date +%s%N)
     seconds=$(awk "BEGIN { print ($end - $begin) / 1e9 }")
     left=$(left_behind)
+    exits=$((exits + $(grep -c '^ok' "$LEAKCHECK")))
     if [ "$status" = 77 ]; then
-        why=$(tail -n 1 "$log")
+        why=$(cat "$TMP/skipped" 2>/dev/null || tail -n 1 "$log")
         finish SKIP "$name" "$seconds" "$why"
     elif [ "$status" != 0 ]; then
         [ "$status" = 124 ] && why="took over $limit s" || why="exit status $status"
@@ -66,7 +75,7 @@ run() { # NAME LIMIT COMMAND...: one test
     else
         finish PASS "$name" "$seconds"
     fi
-    rm -rf "$TMP"
+    rm -rf "$TMP" "$LEAKCHECK"
 }
 
 compile() { # OUT SOURCE FLAGS...; a test that does not compile fails
@@ -85,10 +94,10 @@ compile() { # OUT SOURCE FLAGS...; a test that does not compile fails
 
 run_api() { # NAME PROGRAM
     run "$1 (without the library)" 120 "$2"
-    run "$1 (defaults)" 120 env LD_PRELOAD="$LIB" "$2"
-    run "$1 (bigmaacs above 4K)" 120 env LD_PRELOAD="$LIB" BIGMAAC_MIN_BIGMAAC_SIZE=4K "$2"
-    run "$1 (fries above 64)" 120 env LD_PRELOAD="$LIB" BIGMAAC_MIN_FRY_SIZE=64 BIGMAAC_MIN_BIGMAAC_SIZE=1M "$2"
-    run "$1 (all as fries)" 120 env LD_PRELOAD="$LIB" BIGMAAC_MIN_FRY_SIZE=1 BIGMAAC_MIN_BIGMAAC_SIZE=8G "$2"
+    run "$1 (defaults)" 120 env LD_PRELOAD="$PRELOAD" "$2"
+    run "$1 (bigmaacs above 4K)" 120 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_BIGMAAC_SIZE=4K "$2"
+    run "$1 (fries above 64)" 120 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=64 BIGMAAC_MIN_BIGMAAC_SIZE=1M "$2"
+    run "$1 (all as fries)" 120 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=1 BIGMAAC_MIN_BIGMAAC_SIZE=8G "$2"
 }
 
 expect_abort() { # PROGRAM SOURCE
@@ -105,6 +114,12 @@ expect_abort() { # PROGRAM SOURCE
 }
 export -f expect_abort
 
+tsan() { # PROGRAM: its shadow memory has fixed addresses
+    setarch -R true 2>/dev/null || { echo "this machine can't switch off address randomisation"; exit 77; }
+    exec setarch -R "$1"
+}
+export -f tsan
+
 run_file() {
     local source=$1 name program
     name=$(basename "$source")
@@ -116,7 +131,7 @@ run_file() {
     fork_*.c)
         compile "$program" "$source" || return
         for mode in private copy; do
-            run "$name ($mode)" 300 env LD_PRELOAD="$LIB" BIGMAAC_FORK=$mode \
+            run "$name ($mode)" 300 env LD_PRELOAD="$PRELOAD" BIGMAAC_FORK=$mode \
                 BIGMAAC_MIN_BIGMAAC_SIZE=64K BIGMAAC_MIN_FRY_SIZE=128 "$program"
         done ;;
     unit_*.c)
@@ -124,13 +139,14 @@ run_file() {
         compile "$program.asan" "$source" -DBIGMAAC_PREFIX -fsanitize=address,undefined -fno-sanitize-recover=undefined &&
             run "$name (ASan, UBSan)" 300 env ASAN_OPTIONS=detect_leaks=0 "$program.asan"
         compile "$program.tsan" "$source" -DBIGMAAC_PREFIX -fsanitize=thread &&
-            run "$name (TSan)" 300 setarch -R "$program.tsan" ;;
+            run "$name (TSan)" 300 bash -c 'tsan "$@"' - "$program.tsan" ;;
     *.sh) run "$name" "$(sed -n 's/^# timeout: //p' "$source" | grep . || echo 300)" bash "$source" ;;
     esac
 }
 
 cd "$TOP" || exit 1
 bash tests/setup.sh "$suite"
+compile "$LEAKCHECK_SO" tests/leakcheck.c -shared -fPIC && PRELOAD=$LIB:$LEAKCHECK_SO
 echo "machine: $(uname -r), $cores cores, $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)"
 begin=$(date +%s)
 [ "$suite" = long ] && folder=tests/long || folder=tests
@@ -139,5 +155,6 @@ for source in $files; do
     case $source in *"$only"*) run_file "$TOP/$source" ;; esac
 done
 echo "took $(($(date +%s) - begin)) s${failures:+; failed:$failures}"
+echo "$exits ends of programs checked for leaks"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
