@@ -1,6 +1,6 @@
 /* seccomp.c - seccomp RULES COMMAND...: runs a command under a system call filter and no_new_privs.
  *   container  refuses what a container runtime's default profile refuses to an unprivileged
- *              container (and what newer ones allow again: ptrace and its like)
+ *              container
  *   no-tmpfile openat refuses O_TMPFILE, as file systems without it do
  * Not a test: scripts compile it. */
 #define _GNU_SOURCE
@@ -27,7 +27,7 @@ static const int refused[] = {
     SYS_userfaultfd, SYS_perf_event_open, SYS_bpf, SYS_io_uring_setup, SYS_io_uring_enter,
     SYS_io_uring_register, SYS_mount, SYS_umount2, SYS_move_mount, SYS_open_tree, SYS_fsopen,
     SYS_fsconfig, SYS_fsmount, SYS_fspick, SYS_pivot_root, SYS_chroot, SYS_unshare, SYS_setns,
-    SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, SYS_pidfd_getfd,
+    SYS_kcmp, SYS_pidfd_getfd,
     SYS_keyctl, SYS_add_key, SYS_request_key, SYS_open_by_handle_at, SYS_fanotify_init,
     SYS_lookup_dcookie, SYS_mbind, SYS_set_mempolicy, SYS_get_mempolicy, SYS_move_pages,
     SYS_migrate_pages, SYS_kexec_load, SYS_init_module, SYS_finit_module, SYS_delete_module,
