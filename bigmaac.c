@@ -1184,7 +1184,8 @@ static int file_open_named(void)
             syscall(SYS_unlinkat, AT_FDCWD, path, 0);
         if (fd >= 0 || (errno != EEXIST && errno != ENOENT))
             return fd;
-        if (shared && lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 && st.st_uid == geteuid())
+        if (shared && lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
+            st.st_uid == geteuid())
             syscall(SYS_unlinkat, AT_FDCWD, path, 0);
     }
     return -1;

@@ -1,6 +1,7 @@
-# A disk that doesn't give pages back (a loop device whose image was cut off), and a full one under
-# sparse files: one line names library, folder and address, then the program dies of SIGBUS as it
-# would without us (io_error_dm.sh: the same by device-mapper). A program's own handler has its say; other SIGBUSes are told nothing about.
+# A disk that doesn't give pages back (a loop device whose image was cut off; io_error_dm.sh does it by
+# device-mapper), and a full one under sparse files: one line names library, folder and address, then
+# the program dies of SIGBUS as without us. A program's own handler has its say, and of a SIGBUS that
+# is not ours nothing is told.
 . "$TOP/tests/lib.sh"
 need_root; need mkfs.ext4; need losetup
 cat >"$TMP/bus.c" <<'C'
@@ -88,7 +89,8 @@ died() { # STATUS WHAT: of a SIGBUS after exactly one line with folder and addre
     [ "$1" = 135 ] || fail "$2: exit status $1: $(cat "$TMP/out" "$TMP/err")"
     at=$(grep -o '^0x[0-9a-f]*' "$TMP/out") || fail "$2: $(cat "$TMP/out" "$TMP/err")"
     page=${at%???}
-    grep -q "^bigmaac\[[0-9]*\]: can't read or write memory at $page[0-9a-f]* that is swapped to $MOUNT (I/O error$3); ending the program with SIGBUS$" "$TMP/err" &&
+    line="can't read or write memory at ${page}[0-9a-f]* that is swapped to $MOUNT (I/O error$3)"
+    grep -q "^bigmaac\[[0-9]*\]: $line; ending the program with SIGBUS$" "$TMP/err" &&
         [ "$(wc -l <"$TMP/err")" = 1 ] || fail "$2: at $at: $(cat "$TMP/err")"
 }
 run_bus() { (ulimit -c 0; exec env LD_PRELOAD="$LIB" "$@" 2>"$TMP/err" >"$TMP/out"); }
@@ -107,7 +109,8 @@ fresh
 run_bus BIGMAAC_MIN_BIGMAAC_SIZE=16M BIGMAAC_MIN_FRY_SIZE=128 "$TMP/bus" "$(cut)" 400000 inside
 died $? "inside the library" ""
 fresh
-run_bus BIGMAAC_RESERVE=0 BIGMAAC_MIN_BIGMAAC_SIZE=512K "$TMP/bus" "dd if=/dev/zero of=$MOUNT/full bs=64K 2>/dev/null; true" 0 sparse
+fill="dd if=/dev/zero of=$MOUNT/full bs=64K 2>/dev/null; true"
+run_bus BIGMAAC_RESERVE=0 BIGMAAC_MIN_BIGMAAC_SIZE=512K "$TMP/bus" "$fill" 0 sparse
 died $? "sparse files on a full disk" " or disk full"
 for how in before after; do
     fresh

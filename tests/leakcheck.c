@@ -98,11 +98,11 @@ static void look_at_fd(const char *name)
     int fd = atoi(name);
     rlim_t high = limit_first > 4096 ? 2048 : limit_first / 2;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(path, target, sizeof target);
+    ssize_t length = readlink(path, target, sizeof target - 1);
     if ((rlim_t)fd < high || length <= 0 || (fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0)
         return;
-    if (memmem(target, (size_t)length, "/proc/", 6) == target || memmem(target, (size_t)length, "/sys/", 5) == target)
-        kept++;
+    target[length] = 0;
+    kept += strncmp(target, "/proc/", 6) == 0 || strncmp(target, "/sys/", 5) == 0;
     if (!is_swap_name(target, (size_t)length) || fstat(fd, &st) != 0)
         return;
     blocks += (size_t)st.st_blocks * 512;
@@ -175,6 +175,7 @@ static int look(void)
     if (limit_now() != limit_first)
         return 0; /* the program has moved what is a high descriptor */
     int nothing = s.bigmaac_bytes == 0 && s.warm_bytes == 0;
+    size_t disk = s.file_bytes + s.file_bytes / 16 + (1 << 20);
     return wrong("swap files open that are not counted", opened.count, s.files) ||
            wrong("kernel's files kept open", kept, KEPT_MAX) ||
            wrong("swap files open and not mapped", files_without(&opened, &mapped), 2) ||
@@ -182,7 +183,7 @@ static int look(void)
             wrong("swap files mapped and not open", files_without(&mapped, &opened), 0)) ||
            (nothing && !forked && wrong("swap files mapped with nothing live", mapped.count, 1)) ||
            (nothing && wrong("swap files open with nothing live", opened.count, forked ? 2 : 1)) ||
-           (!forked && wrong("bytes of disk beyond what is counted", blocks, s.file_bytes + s.file_bytes / 16 + (1 << 20)));
+           (!forked && wrong("bytes of disk", blocks, disk));
 }
 
 static void check(void)

@@ -11,9 +11,9 @@
 /* Writes a block to its disk and lets go of every page; past our own madvise. */
 static inline void bus_evict(const struct block *b)
 {
-    char *from = (char *)((uintptr_t)b->p & ~(uintptr_t)4095), *to = from + ((b->size + 4095 + (uintptr_t)b->p % 4096) & ~(uintptr_t)4095);
+    char *from = (char *)((uintptr_t)b->p & ~(uintptr_t)4095);
+    size_t bytes = (b->size + (uintptr_t)b->p % 4096 + 4095) & ~(size_t)4095, left = 0;
     unsigned char in[8192];
-    size_t bytes = (size_t)(to - from), left = 0;
     CHECK(msync(from, bytes, MS_SYNC) == 0);
     for (int tries = 0; tries < 50; tries++) {
         syscall(SYS_madvise, from, bytes, MADV_PAGEOUT);
