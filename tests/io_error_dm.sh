@@ -8,13 +8,14 @@ dmsetup version >/dev/null 2>&1 || skip "this machine can't make device-mapper d
 name=$TEST_ID sectors=$((512 << 11)) loop=
 clean_up() {
     loop_unmount
-    dmsetup remove --retry "$name" 2>/dev/null
+    dmsetup remove --noudevsync --retry "$name" 2>/dev/null
     [ -z "$loop" ] || losetup -d "$loop"
 }
 trap clean_up EXIT
 truncate -s 512M "$TMP/disk.img"
 loop=$(losetup -f --show "$TMP/disk.img") || skip "this machine can't make loop devices"
-dmsetup create "$name" --table "0 $sectors linear $loop 0" || skip "this machine can't make device-mapper devices"
+dmsetup create --noudevsync "$name" --table "0 $sectors linear $loop 0" && dmsetup mknodes "$name" ||
+    skip "this machine can't make device-mapper devices"
 mkfs.ext4 -q -O ^has_journal "/dev/mapper/$name" || fail "mkfs.ext4"
 MOUNT=$TMP/mnt
 mkdir "$MOUNT"
@@ -42,7 +43,7 @@ C
 compile_c "$TMP/read" "$TMP/read.c" -fno-builtin
 cat >"$TMP/break" <<S
 unset LD_PRELOAD
-dmsetup suspend --nolockfs --noflush $name && dmsetup load $name --table "0 $sectors error" && dmsetup resume $name
+dmsetup suspend --nolockfs --noflush $name && dmsetup load $name --table "0 $sectors error" && dmsetup resume --noudevsync $name
 S
 (ulimit -c 0; limited $((64 << 20)) env LD_PRELOAD="$LIB" "$TMP/read" "sh $TMP/break" 2>"$TMP/err" >"$TMP/out")
 status=$?
