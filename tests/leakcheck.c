@@ -22,7 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { FILES_MAX = 16384, KEPT_MAX = 24 };
+enum { SLOTS = 1 << 15, FILES_MAX = SLOTS / 2, KEPT_MAX = 24 };
 
 static char folder[512], report_to[512];
 static rlim_t limit_first;
@@ -30,12 +30,12 @@ static pid_t process;      /* that of this memory: a child of vfork has another 
 static int forked;         /* an ancestor's or an own fork may have frozen files */
 static char what[256];     /* is wrong */
 
-struct files {
+struct files { /* a set: each number in the first free slot from where it belongs */
     size_t count;
-    ino_t ino[FILES_MAX];
+    ino_t slot[SLOTS];
 };
 static struct files opened, mapped;
-static size_t kept, blocks;
+static size_t descriptors, kept, blocks;
 
 static rlim_t limit_now(void)
 {
@@ -43,24 +43,28 @@ static rlim_t limit_now(void)
     return getrlimit(RLIMIT_NOFILE, &l) == 0 ? l.rlim_cur : 0;
 }
 
-static void files_add(struct files *f, ino_t ino)
+static ino_t *files_slot(struct files *f, ino_t ino)
 {
-    for (size_t i = 0; i < f->count; i++)
-        if (f->ino[i] == ino)
-            return;
-    if (f->count < FILES_MAX)
-        f->ino[f->count++] = ino;
+    size_t at = ino * 0x9e3779b97f4a7c15u >> 49;
+    while (f->slot[at] && f->slot[at] != ino)
+        at = (at + 1) % SLOTS;
+    return &f->slot[at];
 }
 
-static size_t files_without(const struct files *f, const struct files *other)
+static void files_add(struct files *f, ino_t ino)
+{
+    ino_t *slot = files_slot(f, ino);
+    if (*slot == 0 && f->count < FILES_MAX) {
+        *slot = ino;
+        f->count++;
+    }
+}
+
+static size_t files_without(struct files *f, struct files *other)
 {
     size_t missing = 0;
-    for (size_t i = 0; i < f->count; i++) {
-        size_t at = 0;
-        while (at < other->count && other->ino[at] != f->ino[i])
-            at++;
-        missing += at == other->count;
-    }
+    for (size_t i = 0; i < SLOTS; i++)
+        missing += f->slot[i] && !*files_slot(other, f->slot[i]);
     return missing;
 }
 
@@ -106,7 +110,8 @@ static void look_at_fd(const char *name)
     if (!is_swap_name(target, (size_t)length) || fstat(fd, &st) != 0)
         return;
     blocks += (size_t)st.st_blocks * 512;
-    opened.ino[opened.count < FILES_MAX ? opened.count++ : 0] = st.st_ino;
+    descriptors++;
+    files_add(&opened, st.st_ino);
 }
 
 static size_t threads;
@@ -162,7 +167,9 @@ static int wrong(const char *text, size_t is, size_t at_most)
 static int look(void)
 {
     struct bigmaac_stats s = {.size = sizeof s};
-    opened.count = mapped.count = kept = blocks = threads = 0;
+    memset(&opened, 0, sizeof opened);
+    memset(&mapped, 0, sizeof mapped);
+    descriptors = kept = blocks = threads = 0;
     if (bigmaac_stats(&s) != 0)
         return 0;
     each_entry("/proc/self/fd", look_at_fd);
@@ -176,13 +183,13 @@ static int look(void)
         return 0; /* the program has moved what is a high descriptor */
     int nothing = s.bigmaac_bytes == 0 && s.warm_bytes == 0;
     size_t disk = s.file_bytes + s.file_bytes / 16 + (1 << 20);
-    return wrong("swap files open that are not counted", opened.count, s.files) ||
+    return wrong("swap files open that are not counted", descriptors, s.files) ||
            wrong("kernel's files kept open", kept, KEPT_MAX) ||
            wrong("swap files open and not mapped", files_without(&opened, &mapped), 2) ||
-           (!forked && opened.count == s.files &&
+           (!forked && descriptors == s.files &&
             wrong("swap files mapped and not open", files_without(&mapped, &opened), 0)) ||
            (nothing && !forked && wrong("swap files mapped with nothing live", mapped.count, 1)) ||
-           (nothing && wrong("swap files open with nothing live", opened.count, forked ? 2 : 1)) ||
+           (nothing && wrong("swap files open with nothing live", descriptors, forked ? 2 : 1)) ||
            (!forked && wrong("bytes of disk", blocks, disk));
 }
 
