@@ -2601,12 +2601,30 @@ static void fry_pages_free(uint32_t e)
     extent_at(&fry.space, e)->flags = aged ? flag_aged : 0;
 }
 
+static bool extent_is_clean(uint32_t i)
+{
+    const struct extent *x = extent_at(&fry.space, i);
+    return i && x->state == EXTENT_FREE && x->kind == KIND_CLEAN && x->slot == 0;
+}
+
+/* Requires fry.lock. What a fork has frozen can't be punched, the file is another process's too: it
+ * is unmapped, and so are free neighbours, or they would keep the file. */
+static bool fry_unmap(const struct extent *x)
+{
+    size_t from = x->page, end = from + x->pages;
+    if (extent_is_clean(x->prev))
+        from = extent_at(&fry.space, x->prev)->page;
+    if (extent_is_clean(x->next))
+        end += extent_at(&fry.space, x->next)->pages;
+    return mem_unmap(fry.space.start + to_bytes(from), to_bytes(end - from));
+}
+
 /* Requires fry.lock. Gives the blocks of one free extent back. */
 static bool fry_punch(uint32_t e)
 {
     struct extent *x = extent_at(&fry.space, e);
-    if (x->slot == 0) { /* frozen by a fork: what is in the file may be the child's */
-        if (!mem_unmap(extent_offset(&fry.space, x), to_bytes(x->pages)))
+    if (x->slot == 0) {
+        if (!fry_unmap(x))
             return false;
     } else if (x->slot != slot_current || !file_valid(&fry.file)) {
         if (!mem_advise(extent_offset(&fry.space, x), to_bytes(x->pages), MADV_REMOVE))
@@ -4073,6 +4091,8 @@ static void fry_change_file(const struct file *to, uint8_t slot)
             continue;
         if (x->kind == KIND_DIRTY)
             fry.dirty_pages -= x->pages;
+        if (slot == 0 && (!x->next || x->pages >= to_pages(huge_size)))
+            mem_unmap(extent_offset(s, x), to_bytes(x->pages)); /* it would keep the file for long */
         bins_remove(s, &s->free[x->kind], i);
         extent_release(s, i, KIND_CLEAN);
     }
