@@ -3847,10 +3847,13 @@ static bool home_big(struct big *r, int pagemap)
 static bool fry_take_home(struct extent *x)
 {
     size_t offset = extent_offset(&fry.space, x), bytes = to_bytes(x->pages), at = to_bytes(x->page);
-    if (fry_ready_file() || file_extend(&fry.file, at, bytes) ||
-        file_write(&fry.file, mem_at(offset), bytes, at) ||
-        file_map(&fry.file, offset, bytes, at, MAP_SHARED))
+    if (fry_ready_file())
         return false;
+    if (file_extend(&fry.file, at, bytes) || file_write(&fry.file, mem_at(offset), bytes, at) ||
+        file_map(&fry.file, offset, bytes, at, MAP_SHARED)) {
+        file_punch(&fry.file, at, bytes); /* these pages are zero when they are used next */
+        return false;
+    }
     fry_backed(at, bytes);
     x->slot = slot_current;
     return true;
