@@ -2776,7 +2776,7 @@ static struct slab *slab_new(struct heap *h, unsigned c, enum reason *why)
     for (uint32_t p = 0; p < k->pages; p++)
         *map_entry(&fry.space, x->page + p) = map_slab | x->aux;
     fry_sample(); /* before this one, all are about full */
-    fry.slab_bytes += to_bytes(k->pages);
+    fry.slab_bytes += to_bytes(x->pages);
     slab_list(h, s);
     return s;
 }
@@ -3127,7 +3127,7 @@ static void *run_alloc(size_t size, size_t align, bool zero, enum reason *why)
         struct extent *x = extent_at(&fry.space, e);
         x->state = EXTENT_LIVE;
         x->flags = 0;
-        fry.run_bytes += to_bytes(pages);
+        fry.run_bytes += to_bytes(x->pages); /* more than asked for, if it could not be trimmed */
         fry_sample();
         p = mem_at(extent_offset(&fry.space, x));
     }
