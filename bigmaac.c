@@ -1697,6 +1697,7 @@ struct big {
     bool ordinary;       /* opted out: private anonymous memory at the same address */
     bool frozen;         /* a fork has shared `file` with another process: never write to it */
     bool own_frozen;     /* and `own` as well */
+    bool stray;          /* `file` is still mapped where the block was before it moved */
     uint8_t advice;      /* enum bigmaac_advice of the program */
     uint8_t policy[BIG_PARTS];  /* enum policy of each part (PAGING); big.lock */
     uint16_t policy_changes;    /* how often the monitor changed its mind */
@@ -1861,11 +1862,22 @@ static void big_close_files(struct big *r)
     r->frozen = r->own_frozen = false;
 }
 
+/* The kernel is out of mappings: the range stays mapped until it is used again. Memory and disk
+ * blocks go back all the same, where no other process has a share in them. */
+COLD static void big_empty(struct big *r)
+{
+    mem_advise(big_offset(r), r->mapped, MADV_DONTNEED);
+    const struct file *f = r->frozen ? &r->own : &r->file;
+    if (!(r->frozen && r->own_frozen) && file_valid(f) && ftruncate(f->fd, 0) != 0)
+        file_failed("giving disk space back", errno);
+}
+
 /* Gives a BUSY bigmaac's address space, memory, file and disk blocks back. Deleting a large
  * file takes long: no lock is held. */
 static void big_destroy(struct big *r)
 {
-    mem_unmap(big_offset(r), r->mapped);
+    if (!mem_unmap(big_offset(r), r->mapped) || r->stray)
+        big_empty(r);
     big_close_files(r);
     big_unreserve(r);
 }
@@ -2155,8 +2167,8 @@ static enum reason big_move(struct big *r, size_t bytes)
         why = file_map(&r->file, to, r->mapped, 0, MAP_SHARED);
     if (why)
         mem_unmap(to, bytes);
-    else
-        mem_unmap(from, r->mapped);
+    else if (!mem_unmap(from, r->mapped))
+        r->stray = true;
     pthread_mutex_lock(&big.lock);
     r->extent = why ? old : roomy;
     extent_free(&big.space, why ? roomy : old, KIND_CLEAN);
