@@ -5877,9 +5877,8 @@ EXPORT void *API(reallocarray)(void *p, size_t count_of, size_t size)
 static void big_zero_range(struct big *r, size_t from, size_t bytes)
 {
     char *at = mem_at(big_offset(r) + from);
-    if (r->ordinary)
-        syscall(SYS_madvise, at, bytes, MADV_DONTNEED);
-    else if (r->frozen || !file_valid(&r->file) || !file_zero(&r->file, from, bytes))
+    if (r->ordinary ? syscall(SYS_madvise, at, bytes, MADV_DONTNEED) != 0
+                    : r->frozen || !file_valid(&r->file) || !file_zero(&r->file, from, bytes))
         memset(at, 0, bytes);
 }
 
