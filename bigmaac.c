@@ -3958,7 +3958,7 @@ static struct mon {
     pthread_mutex_t lock;
     atomic_bool running;   /* the thread exists, or is about to */
     atomic_bool alive;     /* it has begun: /proc counts it */
-    atomic_bool failed;    /* it could not be made: not tried again */
+    atomic_uint_fast64_t failed_ms; /* when it could not be made; 0: never */
     atomic_bool wanted;    /* the next malloc asks whether it is needed */
     atomic_bool only_ours; /* glibc counts several threads because of ours */
     atomic_uint awake;     /* futex, a lock: 0 free, 1 taken, 2 somebody waits. Held while the thread is
@@ -4414,7 +4414,7 @@ static void fork_child(void)
  * Nothing here holds a lock while it looks or sleeps; advice is given under big.lock, after
  * checking that the bigmaac is still the one that was looked at.
  * ========================================================================================= */
-static const uint64_t mon_idle_ms = 1000, mon_frozen_ms = 20;
+static const uint64_t mon_idle_ms = 1000, mon_frozen_ms = 20, mon_retry_ms = 10000;
 GUESSES static size_t live_bytes(void) { return big.live_bytes + fry.run_bytes + fry.slab_bytes; }
 
 static void sleep_ms(uint64_t ms)
@@ -5354,9 +5354,10 @@ COLD static void mon_start(void)
     if (pthread_create(&thread, &attr, mon_main, NULL) != 0) {
         pthread_attr_setstacksize(&attr, 8 * mib); /* some programs have large TLS */
         if (pthread_create(&thread, &attr, mon_main, NULL) != 0) {
-            atomic_store(&mon.failed, true);
+            static atomic_bool told;
+            atomic_store(&mon.failed_ms, now_ms());
             atomic_store(&mon.running, false);
-            if (cfg.verbose)
+            if (cfg.verbose && first_time(&told))
                 report("the background thread can't be started; paging stays as the kernel does it");
         }
     }
@@ -5369,7 +5370,8 @@ COLD static void mon_start(void)
 /* Called after operations that may have made work for the thread. */
 static void mon_consider(void)
 {
-    if (likely(atomic_load_explicit(&mon.running, memory_order_relaxed)) || mon.failed || !mon_needed())
+    if (likely(atomic_load_explicit(&mon.running, memory_order_relaxed)) ||
+        (mon.failed_ms && now_ms() - mon.failed_ms < mon_retry_ms) || !mon_needed())
         return;
     int err = errno;
     sigset_t all, saved; /* a handler that forks would wait for the lock that it interrupted */
