@@ -1160,6 +1160,15 @@ static void file_name_fill(char *xs, uint64_t seed)
     }
 }
 
+/* Takes a name away, in two tries. Somebody else may have done it. */
+static bool file_unname(const char *path)
+{
+    for (int tries = 0; tries < 2; tries++)
+        if (syscall(SYS_unlinkat, AT_FDCWD, path, 0) == 0 || errno == ENOENT)
+            return true;
+    return false;
+}
+
 /* mkostemp and unlink, without glibc's cancellation point. A process that is killed in between
  * leaves an empty file, so all of a user's go by the same name while they can: the next one finds
  * what is left and takes it away. Taking away what is not left, but another's that lives, does no
@@ -1180,13 +1189,19 @@ static int file_open_named(void)
             return -1;
         file_name_fill(path + xs, seed);
         int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-        if (fd >= 0)
-            syscall(SYS_unlinkat, AT_FDCWD, path, 0);
-        if (fd >= 0 || (errno != EEXIST && errno != ENOENT))
+        if (fd >= 0 && file_unname(path))
             return fd;
+        if (fd >= 0) { /* an empty file stays, not one with the program's data */
+            int err = errno;
+            syscall(SYS_close, fd);
+            errno = err;
+            return -1;
+        }
+        if (errno != EEXIST && errno != ENOENT)
+            return -1;
         if (shared && lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
             st.st_uid == geteuid())
-            syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+            file_unname(path);
     }
     return -1;
 }
