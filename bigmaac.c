@@ -1581,7 +1581,8 @@ static bool file_exists(const char *folder_path, const char *name)
 COLD static void room_find_cgroup(void)
 {
     char text[4096];
-    read_text("/proc/self/cgroup", text, sizeof text);
+    if (!read_text("/proc/self/cgroup", text, sizeof text))
+        return; /* no descriptor at the moment, perhaps */
     for (char *line = text, *next; line && *line; line = next) {
         if ((next = strchr(line, '\n')))
             *next++ = 0;
@@ -1650,7 +1651,7 @@ static bool room_is_kept(const char *path)
 static size_t room_read(void)
 {
     char text[4096];
-    if (!atomic_load(&room.found))
+    if (!atomic_load(&room.found) && !mon_self)
         room_find_cgroup();
     if (!read_kept("/proc/meminfo", text, sizeof text))
         return atomic_load(&room.bytes); /* as before */
