@@ -4101,7 +4101,10 @@ static void fry_remap(const struct file *f, int sharing)
         for (; i && extent_at(s, i)->slot == slot_current; i = extent_at(s, i)->next)
             pages += extent_at(s, i)->pages;
         size_t offset = s->start + to_bytes(from);
-        if (pages && file_map(f, offset, to_bytes(pages), to_bytes(from), sharing))
+        bool failed = pages && file_map(f, offset, to_bytes(pages), to_bytes(from), sharing);
+        if (failed && sharing == MAP_SHARED) /* in the child: it must not share its parent's */
+            fatal("fork: can't map the child's copy of %zu bytes", to_bytes(pages));
+        if (failed)
             fork_withhold(offset, to_bytes(pages));
         if (!pages)
             i = extent_at(s, i)->next;
