@@ -1,0 +1,284 @@
+/* fault.h - includes the library with every system call that it makes going through here: each is
+ * counted by kind, and number `at` of one kind fails with the wanted errno (with `sticky`: that one
+ * and all later ones). Time stands still but for sleeps, and no thread is made, so runs repeat. */
+#ifndef FAULT_H
+#define FAULT_H
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum call {
+    CALL_OPEN, CALL_OPEN_READ, CALL_FALLOCATE, CALL_FTRUNCATE, CALL_MMAP, CALL_MMAP_ANON, CALL_MREMAP,
+    CALL_MUNMAP, CALL_MPROTECT, CALL_MADVISE, CALL_THREAD, CALL_PWRITE, CALL_READ, CALL_STAT,
+    CALL_STATFS, CALL_FCNTL, CALL_CLOSE, CALL_RANDOM, CALL_UNLINK, CALL_IOCTL, CALL_LSEEK, CALL_MLOCK,
+    CALL_MINCORE, CALL_MSYNC, CALL_ACCESS, CALL_RLIMIT, CALL_KEY, CALL_ATFORK, CALL_COUNT
+};
+
+enum { SHORT = 1000 }; /* in place of an errno: half of what was asked for is done */
+
+static const struct call_info {
+    const char *name;
+    int errors[8]; /* to 0 */
+} calls[CALL_COUNT] = {
+    [CALL_OPEN] = {"open (swap file)", {ENOSPC, EMFILE, ENFILE, EACCES, EIO, ENOMEM, EOPNOTSUPP}},
+    [CALL_OPEN_READ] = {"open (to read)", {EMFILE, EACCES, ENOMEM}},
+    [CALL_FALLOCATE] = {"fallocate", {ENOSPC, EDQUOT, EIO, EFBIG, EOPNOTSUPP, EINTR, ENODEV}},
+    [CALL_FTRUNCATE] = {"ftruncate", {EIO, EFBIG}},
+    [CALL_MMAP] = {"mmap (file)", {ENOMEM, EAGAIN, ENODEV}},
+    [CALL_MMAP_ANON] = {"mmap (no file)", {ENOMEM}},
+    [CALL_MREMAP] = {"mremap", {ENOMEM, EFAULT}},
+    [CALL_MUNMAP] = {"munmap", {ENOMEM}},
+    [CALL_MPROTECT] = {"mprotect", {ENOMEM}},
+    [CALL_MADVISE] = {"madvise", {EINVAL, ENOMEM, EAGAIN, EIO}},
+    [CALL_THREAD] = {"pthread_create", {EAGAIN}},
+    [CALL_PWRITE] = {"pwrite", {EIO, ENOSPC, EINTR, SHORT}},
+    [CALL_READ] = {"read, pread", {EIO, SHORT}},
+    [CALL_STAT] = {"stat, fstat", {EIO}},
+    [CALL_STATFS] = {"statfs, fstatfs", {EIO}},
+    [CALL_FCNTL] = {"fcntl", {EMFILE}},
+    [CALL_CLOSE] = {"close", {EIO, EINTR}},
+    [CALL_RANDOM] = {"getrandom", {ENOSYS}},
+    [CALL_UNLINK] = {"unlink", {EIO}},
+    [CALL_IOCTL] = {"ioctl", {ENOTTY}},
+    [CALL_LSEEK] = {"lseek", {EINVAL}},
+    [CALL_MLOCK] = {"mlock", {ENOMEM, EAGAIN}},
+    [CALL_MINCORE] = {"mincore", {EAGAIN, ENOMEM}},
+    [CALL_MSYNC] = {"msync", {EIO}},
+    [CALL_ACCESS] = {"access", {EIO}},
+    [CALL_RLIMIT] = {"getrlimit", {EINVAL}},
+    [CALL_KEY] = {"pthread_key_create, pthread_setspecific", {EAGAIN}},
+    [CALL_ATFORK] = {"pthread_atfork", {ENOMEM}},
+};
+
+struct fault_shared { /* by all processes of a run */
+    unsigned most[CALL_COUNT]; /* what `seen` got to */
+    char last[256];            /* the library's last message */
+};
+
+static struct fault {
+    enum call call;
+    unsigned at; /* counted from 1; 0: nothing fails */
+    int err;
+    bool sticky;
+    bool armed;             /* false: as if this file weren't there */
+    unsigned seen[CALL_COUNT];
+    unsigned fired;
+    struct fault_shared *shared;
+    uint64_t ms;            /* the time */
+    unsigned messages;
+    char said[4096];        /* the library's messages */
+} fault;
+
+/* Counts a call. Tells whether it is to fail; errno says how. */
+static bool fails(enum call call)
+{
+    if (!fault.armed)
+        return false;
+    unsigned n = ++fault.seen[call];
+    if (fault.shared && n > fault.shared->most[call])
+        fault.shared->most[call] = n;
+    if (!fault.at || call != fault.call || n < fault.at || (n > fault.at && !fault.sticky))
+        return false;
+    fault.fired++;
+    errno = fault.err;
+    return true;
+}
+
+static int fault_ftruncate(int fd, off_t n) { return fails(CALL_FTRUNCATE) ? -1 : ftruncate(fd, n); }
+static int fault_munmap(void *p, size_t n) { return fails(CALL_MUNMAP) ? -1 : munmap(p, n); }
+static int fault_mprotect(void *p, size_t n, int to) { return fails(CALL_MPROTECT) ? -1 : mprotect(p, n, to); }
+static int fault_stat(const char *path, struct stat *st) { return fails(CALL_STAT) ? -1 : stat(path, st); }
+static int fault_fstat(int fd, struct stat *st) { return fails(CALL_STAT) ? -1 : fstat(fd, st); }
+static int fault_statfs(const char *path, struct statfs *fs) { return fails(CALL_STATFS) ? -1 : statfs(path, fs); }
+static int fault_fstatfs(int fd, struct statfs *fs) { return fails(CALL_STATFS) ? -1 : fstatfs(fd, fs); }
+static off_t fault_lseek(int fd, off_t n, int from) { return fails(CALL_LSEEK) ? -1 : lseek(fd, n, from); }
+static int fault_mlock(const void *p, size_t n) { return fails(CALL_MLOCK) ? -1 : mlock(p, n); }
+static int fault_access(const char *path, int how) { return fails(CALL_ACCESS) ? -1 : access(path, how); }
+
+static int fault_mincore(void *p, size_t n, unsigned char *to)
+{
+    return fails(CALL_MINCORE) ? -1 : mincore(p, n, to);
+}
+
+static int fault_getrlimit(__rlimit_resource_t what, struct rlimit *to)
+{
+    return fails(CALL_RLIMIT) ? -1 : getrlimit(what, to);
+}
+
+static int fault_ioctl(int fd, unsigned long what, ...)
+{
+    va_list args;
+    va_start(args, what);
+    void *arg = va_arg(args, void *); /* the library's are all one word */
+    va_end(args);
+    return fails(CALL_IOCTL) ? -1 : ioctl(fd, what, arg);
+}
+
+static void *fault_mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset)
+{
+    return fails(fd < 0 ? CALL_MMAP_ANON : CALL_MMAP) ? MAP_FAILED : mmap(at, n, prot, flags, fd, offset);
+}
+
+static void *fault_mremap(void *from, size_t old, size_t n, int flags, void *to)
+{
+    return fails(CALL_MREMAP) ? MAP_FAILED : mremap(from, old, n, flags, to);
+}
+
+/* The thread seems to be there, and does nothing. */
+static int fault_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
+{
+    if (!fault.armed)
+        return pthread_create(thread, attr, run, arg);
+    return fails(CALL_THREAD) ? fault.err : 0;
+}
+
+static int fault_pthread_key_create(pthread_key_t *key, void (*end)(void *))
+{
+    return fails(CALL_KEY) ? fault.err : pthread_key_create(key, end);
+}
+
+static int fault_pthread_setspecific(pthread_key_t key, const void *value)
+{
+    return fails(CALL_KEY) ? fault.err : pthread_setspecific(key, value);
+}
+
+/* Once they are registered, they stay so: a second initialisation must not do it again. */
+static int fault_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+    if (!fault.armed)
+        return pthread_atfork(prepare, parent, child);
+    return fails(CALL_ATFORK) ? fault.err : 0;
+}
+
+static int fault_clock_gettime(clockid_t clock, struct timespec *t)
+{
+    (void)clock;
+    *t = (struct timespec){.tv_sec = (time_t)(fault.ms / 1000), .tv_nsec = (long)(fault.ms % 1000) * 1000000};
+    return 0;
+}
+
+static void fault_note(const char *text, size_t n)
+{
+    size_t used = strlen(fault.said);
+    n = n < sizeof fault.said - 1 - used ? n : sizeof fault.said - 1 - used;
+    memcpy(fault.said + used, text, n);
+    if (fault.shared)
+        snprintf(fault.shared->last, sizeof fault.shared->last, "%s", fault.said + used);
+    fault.messages++;
+}
+
+static enum call fault_kind(long number, const long *arg)
+{
+    switch (number) {
+    case SYS_openat:
+        return (arg[2] & O_CREAT) || (arg[2] & O_TMPFILE) == O_TMPFILE ? CALL_OPEN : CALL_OPEN_READ;
+    case SYS_fallocate:
+        return CALL_FALLOCATE;
+    case SYS_madvise:
+        return CALL_MADVISE;
+    case SYS_pwrite64:
+        return CALL_PWRITE;
+    case SYS_read:
+    case SYS_pread64:
+    case SYS_getdents64:
+        return CALL_READ;
+    case SYS_fcntl:
+        return CALL_FCNTL;
+    case SYS_close:
+        return CALL_CLOSE;
+    case SYS_getrandom:
+        return CALL_RANDOM;
+    case SYS_unlinkat:
+        return CALL_UNLINK;
+    case SYS_msync:
+        return CALL_MSYNC;
+    default:
+        return CALL_COUNT;
+    }
+}
+
+/* Reads six arguments, however many there are. */
+__attribute__((no_sanitize("address"))) static long fault_syscall(long number, ...)
+{
+    long arg[6];
+    va_list args;
+    va_start(args, number);
+    for (int i = 0; i < 6; i++)
+        arg[i] = va_arg(args, long);
+    va_end(args);
+    if (number == SYS_write) {
+        fault_note((const char *)arg[1], (size_t)arg[2]);
+        return arg[2];
+    }
+    if (number == SYS_nanosleep) {
+        const struct timespec *t = (const struct timespec *)arg[0];
+        fault.ms += (uint64_t)t->tv_sec * 1000 + (uint64_t)t->tv_nsec / 1000000;
+        return 0;
+    }
+    enum call kind = fault_kind(number, arg);
+    if (kind != CALL_COUNT && fails(kind)) {
+        if (fault.err == SHORT && number != SYS_getdents64)
+            return syscall(number, arg[0], arg[1], (arg[2] + 1) / 2, arg[3]);
+        if (number == SYS_close)
+            syscall(number, arg[0]); /* on Linux the descriptor is gone all the same */
+        errno = fault.err == SHORT ? EIO : fault.err;
+        return -1;
+    }
+    if (number == SYS_fallocate && arg[1] & FALLOC_FL_ZERO_RANGE) { /* tmpfs has none */
+        arg[1] = FALLOC_FL_KEEP_SIZE;
+        syscall(number, arg[0], FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, arg[2], arg[3]);
+    }
+    if (number == SYS_msync || (number == SYS_madvise && arg[2] == MADV_PAGEOUT))
+        return 0; /* waits for the disk, and changes nothing */
+    return syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+}
+
+static char *fault_getenv(const char *name);
+
+#define ftruncate(...) fault_ftruncate(__VA_ARGS__)
+#define munmap(...) fault_munmap(__VA_ARGS__)
+#define mprotect(...) fault_mprotect(__VA_ARGS__)
+#define stat(...) fault_stat(__VA_ARGS__)
+#define fstat(...) fault_fstat(__VA_ARGS__)
+#define statfs(...) fault_statfs(__VA_ARGS__)
+#define fstatfs(...) fault_fstatfs(__VA_ARGS__)
+#define lseek(...) fault_lseek(__VA_ARGS__)
+#define mlock(...) fault_mlock(__VA_ARGS__)
+#define access(...) fault_access(__VA_ARGS__)
+#define mincore(...) fault_mincore(__VA_ARGS__)
+#define getrlimit(...) fault_getrlimit(__VA_ARGS__)
+#define ioctl(...) fault_ioctl(__VA_ARGS__)
+#define mmap(...) fault_mmap(__VA_ARGS__)
+#define mremap(...) fault_mremap(__VA_ARGS__)
+#define pthread_create(...) fault_pthread_create(__VA_ARGS__)
+#define pthread_key_create(...) fault_pthread_key_create(__VA_ARGS__)
+#define pthread_setspecific(...) fault_pthread_setspecific(__VA_ARGS__)
+#define pthread_atfork(...) fault_pthread_atfork(__VA_ARGS__)
+#define clock_gettime(...) fault_clock_gettime(__VA_ARGS__)
+#define syscall(...) fault_syscall(__VA_ARGS__)
+#define secure_getenv(...) fault_getenv(__VA_ARGS__)
+#include "../bigmaac.c"
+#undef stat
+#undef mmap
+#undef munmap
+#undef access
+#undef secure_getenv
+
+#endif

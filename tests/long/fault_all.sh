@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# timeout: 900
+# Fault injection at every point: tests/unit_fault.c with each errno of each system call at every
+# place where the library makes it, on the disk, one setup after the other.
+# shellcheck source=tests/lib.sh
+. "$TOP/tests/lib.sh"
+program=$BUILD/unit_fault_all
+"$CC" -std=gnu11 -O1 -g -fno-builtin -I"$TOP" -I"$TOP/tests" -pthread -DBIGMAAC_PREFIX -Wno-unused-result \
+    -o "$program" "$TOP/tests/unit_fault.c" -lm -ldl || fail "compile"
+"$program" all || fail "see above"
