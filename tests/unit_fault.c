@@ -345,14 +345,21 @@ static void come_home(void)
     change_some();
 }
 
-/* Page runs and a slab from pages that were given back. */
+/* Page runs and a slab from pages that were given back: they are zero. */
 static void renew_fries(void)
 {
-    for (int i = 53; i < 59; i++)
+    void *run[8];
+    for (int i = 53; i < 58; i++)
         drop(i);
     fry_give_back();
-    for (int i = 53; i < 59; i++)
-        give_calloc(i, i == 53 ? 60000 : 150000);
+    for (int i = 0; i < 8; i++) {
+        run[i] = bigmaac_calloc(1, 150000);
+        CHECK(run[i] ? is_zero(run[i], 150000) : fault.fired != 0);
+    }
+    for (int i = 0; i < 8; i++)
+        bigmaac_free(run[i]);
+    for (int i = 53; i < 58; i++)
+        give_malloc(i, i == 53 ? 60000 : 150000);
 }
 
 /* What a fork could not isolate the child does not have, and says so. */
@@ -640,28 +647,28 @@ static void run_there(enum call call, unsigned at, int err, bool sticky)
 }
 
 #ifdef __SANITIZE_ADDRESS__
-enum { SPARSE = 16 };
+enum { SPARSE = 24 };
 #else
-enum { SPARSE = 8 };
+enum { SPARSE = 12 };
 #endif
 
-/* Thorough: every errno at every point of every call, once and, one of them, for good. Else some
- * points, with an errno each; the calls that are made least often at all of them. */
+/* Thorough: each errno at every point of every call; in the other setups one of them, and for good
+ * from every fourth point on. Else some points, a few at least of each call. */
 static void run_all(const unsigned *most, bool thorough)
 {
+    bool first = setup == setups;
     for (enum call c = 0; c < CALL_COUNT; c++) {
-        unsigned errors = 0, each = thorough ? 1 : SPARSE * (setup == setups ? 1 : 4);
-        unsigned lasting = thorough ? 1 : most[c] * SPARSE / 32 + 1;
-        if (most[c] < 4 * each && !thorough)
-            each = most[c] / 4 + 1;
+        unsigned errors = 0, shift = (unsigned)(setup - setups);
+        unsigned each = thorough ? 1 : min_size(first ? SPARSE : 4 * SPARSE, most[c] / (first ? 3 : 1) + 1);
+        unsigned lasting = thorough ? (first ? 1 : 4) : most[c] / 2 + 1;
         while (errors < 8 && calls[c].errors[errors])
             errors++;
         for (unsigned at = 1; at <= most[c]; at++) {
             unsigned some = at / each % errors;
             for (unsigned e = 0; e < errors; e++)
-                if (thorough || (e == some && (at + (unsigned)(setup - setups)) % each == 0))
+                if ((thorough && first) || (e == some && (at + shift) % each == 0))
                     run_there(c, at, calls[c].errors[e], false);
-            if (at % lasting == 1 % lasting && calls[c].errors[some] != EINTR)
+            if ((at + shift) % lasting == 0 && calls[c].errors[some] != EINTR)
                 run_there(c, at, calls[c].errors[some], true);
         }
     }
