@@ -1521,7 +1521,7 @@ static __thread bool mon_starting __attribute__((tls_model("initial-exec"))); /*
                                                               * allocates is nobody's data */
 
 /* Requires room.busy. The text of such a file; 0: not there, or not open and not to be opened. */
-static size_t read_kept(const char *path, char *text, size_t space)
+static size_t read_kept(const char *path, char *text, size_t space, off_t from)
 {
     struct kept *k = kept;
     while (k < kept + KEPT_MAX && k->path[0] && strcmp(k->path, path) != 0)
@@ -1541,7 +1541,7 @@ static size_t read_kept(const char *path, char *text, size_t space)
         snprintf(k->path, sizeof k->path, "%s", path);
         k->file = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino};
     }
-    long n = syscall(SYS_pread64, k->file.fd, text, space - 1, 0);
+    long n = syscall(SYS_pread64, k->file.fd, text, space - 1, from);
     text[n > 0 ? n : 0] = 0;
     return n > 0 ? (size_t)n : 0;
 }
@@ -1614,7 +1614,7 @@ static size_t cgroup_number(const char *path, const char *name, size_t missing)
 {
     char file[512], text[64];
     snprintf(file, sizeof file, "%s/%s", path, name);
-    if (!read_kept(file, text, sizeof text) || !isdigit((unsigned char)text[0]))
+    if (!read_kept(file, text, sizeof text, 0) || !isdigit((unsigned char)text[0]))
         return missing;
     return strtoul(text, NULL, 10);
 }
@@ -1630,7 +1630,7 @@ static size_t cgroup_room(const char *path)
     size_t used = cgroup_number(path, room.v2 ? "memory.current" : "memory.usage_in_bytes", 0);
     char file[512], text[4096];
     snprintf(file, sizeof file, "%s/memory.stat", path);
-    if (!read_kept(file, text, sizeof text))
+    if (!read_kept(file, text, sizeof text, 0))
         return 0;
     size_t cache = text_value(text, room.v2 ? "file " : "total_cache ", 0);
     size_t shmem = text_value(text, room.v2 ? "shmem " : "total_shmem ", 0);
@@ -1653,7 +1653,7 @@ static size_t room_read(void)
     char text[4096];
     if (!atomic_load(&room.found) && !mon_self)
         room_find_cgroup();
-    if (!read_kept("/proc/meminfo", text, sizeof text))
+    if (!read_kept("/proc/meminfo", text, sizeof text, 0))
         return atomic_load(&room.bytes); /* as before */
     size_t least = text_value(text, "MemAvailable:", SIZE_MAX >> 10) << 10;
     char path[384];
@@ -3923,12 +3923,12 @@ static void home_all(void)
 }
 
 /* Reads one of /proc/self's files; returns its length, 0 if that can't be done now. */
-static size_t read_self(const char *path, char *text, size_t space)
+static size_t read_self(const char *path, char *text, size_t space, off_t from)
 {
     for (int tries = 0; atomic_exchange(&room.busy, true); tries++, sched_yield())
         if (tries == 1000)
             return 0; /* a handler that interrupted the reader itself */
-    size_t got = read_kept(path, text, space);
+    size_t got = read_kept(path, text, space, from);
     atomic_store(&room.busy, false);
     return got;
 }
@@ -3937,7 +3937,7 @@ static size_t read_self(const char *path, char *text, size_t space)
 static size_t anonymous_bytes(void)
 {
     char text[128], *at = text;
-    if (!read_self("/proc/self/statm", text, sizeof text))
+    if (!read_self("/proc/self/statm", text, sizeof text, 0))
         return 0;
     strtoul(at, &at, 10);
     size_t resident = strtoul(at, &at, 10), shared = strtoul(at, &at, 10);
@@ -3948,7 +3948,7 @@ static size_t anonymous_bytes(void)
 static size_t tables_bytes(void)
 {
     char text[4096];
-    return read_self("/proc/self/status", text, sizeof text) ? text_value(text, "VmPTE:", 0) * kib : 0;
+    return read_self("/proc/self/status", text, sizeof text, 0) ? text_value(text, "VmPTE:", 0) * kib : 0;
 }
 
 /* ============================================================================================
@@ -4449,6 +4449,7 @@ static const size_t large_bytes = (size_t)64 << 20;   /* a subject of its own fr
 static const size_t window_bytes = (size_t)32 << 20;
 static const size_t run_gap = 64, stream_misses = 48; /* pages */
 static const uint64_t probe_ms = 20, paging_ms = 100, probe_gap_ms = 250, probe_gap_max_ms = 2000;
+static const uint64_t probe_gap_stream_ms = 8000; /* while streams account for all that is read */
 static const uint64_t probe_gap_random_ms = 350; /* where the program does not notice probes */
 static const size_t probe_misses = 96;   /* faults that make a probe end early */
 static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
@@ -4489,6 +4490,8 @@ static struct {
     uint32_t first_record;   /* where the next enumeration begins, when there are too many */
     uint64_t random;         /* state of a generator */
     bool writing;            /* a quarter of what is read, or more, is changed */
+    size_t read;             /* bytes, in the last tick */
+    size_t streamed;         /* bytes that streams went on since the last tick, read as they should be */
     bool dirtying;           /* pages become dirty, if only by being filled for the first time */
     bool all_random;         /* every subject is at RANDOM */
     unsigned quiet;          /* ticks without paging */
@@ -4866,21 +4869,25 @@ static void large_pages_drop(void)
     }
 }
 
-/* --- scans that come round ------------------------------------------------------------------------ */
+/* --- streams --------------------------------------------------------------------------------------- */
 
-/* A stream through more than the memory holds, over and over, finds nothing that it left: what the
- * kernel drops is what the stream needs next. So once a whole pass went by in order, the end of the
- * mapping stays, as much as there is room for, and the rest is dropped right behind the stream. */
-enum { SCAN_MAX = 8, SCAN_UNITS = 4096 };
+/* A mapping that is gone through in order, as its page table shows. Three things help:
+ *   - What it will need next is read by this thread, so that the disk works while the program does.
+ *   - A stream through more than the memory holds, over and over, finds nothing that it left: what
+ *     the kernel drops is what the stream needs next. So once a whole pass went by, the end of the
+ *     mapping stays, as much as there is room for, and the rest is dropped right behind the stream.
+ *   - While streams explain all that is read, there is nothing to probe for. */
+enum { SCAN_MAX = 8, SCAN_UNITS = 4096, SCAN_AHEAD = 64 };
 
 static const uint64_t scan_ms = 20, scan_rest_ms = 1000; /* between two looks; after a disorder */
-static const size_t scan_lag = 16 * mib, scan_slack = 96 * mib;
+static const size_t scan_lag = 16 * mib, scan_slack_max = 256 * mib, scan_ahead_max = 48 * mib;
+static const size_t scan_proof = 16; /* units in order that make a stream */
 
 static struct scan {
     uint32_t record, generation;
     size_t unit;             /* bytes that are looked at as one: 2 MiB, or a multiple in large mappings */
     size_t units;            /* in the mapping */
-    size_t front;            /* the unit that the stream reached last, units: not known */
+    size_t front;            /* the unit that the stream reached last; `units`: not known */
     size_t covered;          /* units passed in order */
     size_t kept;             /* units at the end that stay; 0: nothing is dropped */
     size_t written, dropped; /* of this pass: writeback was begun, and pages dropped, before these units */
@@ -4907,7 +4914,7 @@ static struct scan *scan_of(const struct range *g)
         if (s->record == g->record && s->generation == g->generation && s->unit * s->units >= g->bytes &&
             s->unit * (s->units - 1) < g->bytes)
             return s;
-        if (!s->record || big_at(s->record)->generation != s->generation)
+        if (!s->record || big_at(s->record)->generation != s->generation || s->record == g->record)
             spare = s;
     }
     if (spare)
@@ -4922,16 +4929,33 @@ static void scan_forget(struct scan *s)
     s->rest_until = now_ms() + scan_rest_ms;
 }
 
-/* Which units have become resident since the last look, on from the front? A stream's follow it
- * without gaps, but for what was resident all along. */
-static void scan_look(struct scan *s, const struct range *g)
+static size_t unit_bytes(const struct scan *s, const struct range *g, size_t unit)
+{
+    return min_size(s->unit, g->bytes - unit * s->unit);
+}
+
+/* Does the program's page table have one of the unit's first pages? What was only read ahead is not
+ * there yet. */
+static bool unit_is_mapped(const struct scan *s, const struct range *g, size_t unit)
+{
+    uint64_t entry[9] = {0}; /* one more than is read */
+    size_t system_page = (size_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)mem_at(g->offset + unit * s->unit);
+    read_self("/proc/self/pagemap", (char *)entry, 8 * sizeof entry[0] + 1, (off_t)(at / system_page * sizeof entry[0]));
+    for (int i = 0; i < 8; i++)
+        if (entry[i] & pagemap_present)
+            return true;
+    return false;
+}
+
+/* Which units have been mapped since the last look, on from the front? A stream's follow it without
+ * gaps, but for what was mapped all along. Returns the bytes that it went on. */
+static size_t scan_look(struct scan *s, const struct range *g)
 {
     size_t fresh = 0, absent = 0, old = 0, gaps = 0, olds = 0, first = 0, last = 0, n = s->units;
-    for (size_t k = 0; k < n; k++) {
-        size_t unit = (s->front + 1 + k) % n, at = unit * s->unit;
+    for (size_t k = 0; k < n && !(fresh && k > last + SCAN_AHEAD && s->front < n); k++) {
+        size_t unit = (s->front + 1 + k) % n;
         uint64_t bit = (uint64_t)1 << (unit % 64);
-        bool before = s->seen[unit / 64] & bit;
-        bool now = is_resident(g->offset + at, min_size(8, (g->bytes - at) / page_size));
+        bool before = s->seen[unit / 64] & bit, now = unit_is_mapped(s, g, unit);
         s->seen[unit / 64] = now ? s->seen[unit / 64] | bit : s->seen[unit / 64] & ~bit;
         absent += !now;
         old += now && before;
@@ -4945,18 +4969,17 @@ static void scan_look(struct scan *s, const struct range *g)
         last = k, gaps = absent, olds = old;
     }
     if (!fresh)
-        return;
-    bool order = gaps + (olds > s->kept ? olds - s->kept : 0) <= fresh / 2 + 4;
-    size_t from = s->front < n ? 0 : first;
-    if (!order) {
+        return 0;
+    if (gaps + (olds > s->kept ? olds - s->kept : 0) > fresh / 2 + 4) {
         scan_forget(s);
-        return;
+        return 0;
     }
-    s->covered += last - from + 1;
+    s->covered += last - (s->front < n ? 0 : first) + 1;
     s->front = (s->front + 1 + last) % n;
+    return fresh * s->unit;
 }
 
-/* How many of the mapping's units may stay: its part of the memory that is left for all scans. */
+/* How many of the mapping's units may stay: its part of the memory that is left for all streams. */
 static size_t scan_share(const struct scan *s)
 {
     size_t streamed = 0, live = live_bytes(), fits = room_bytes();
@@ -4964,19 +4987,19 @@ static size_t scan_share(const struct scan *s)
         if (other->record && other->front < other->units)
             streamed += other->unit * other->units;
     size_t others = live > streamed ? live - streamed : 0;
-    size_t usable = min_size(fits / 4 * 3, fits > scan_slack ? fits - scan_slack : 0);
+    size_t usable = fits - min_size(fits / 4, scan_slack_max); /* what it reads needs room, too */
     if (live <= fits || others >= usable)
         return 0;
     size_t share = (size_t)((double)(usable - others) / (double)streamed * (double)s->units);
     return share >= s->units / 10 ? min_size(share, s->units) : 0;
 }
 
-/* Drops the units from `from` on and before `to`. What it does not own any more it may drop as
- * well: nothing is lost by that, and so no lock is needed. */
+/* Drops the units `from` ... `to` - 1. Should the block be gone by now, then what came after it loses
+ * nothing by this either: so no lock is needed. */
 static void scan_drop(const struct scan *s, const struct range *g, size_t from, size_t to)
 {
     for (; from < to; from++)
-        mem_advise(g->offset + from * s->unit, min_size(s->unit, g->bytes - from * s->unit), MADV_PAGEOUT);
+        mem_advise(g->offset + from * s->unit, unit_bytes(s, g, from), MADV_PAGEOUT);
 }
 
 /* Begins to write them, so that they can be dropped at the next look. */
@@ -4997,9 +5020,7 @@ static void scan_follow(struct scan *s, const struct range *g)
         scan_drop(s, g, s->dropped, end);
         s->written = s->dropped = 0;
         s->kept = scan_share(s);
-        return;
-    }
-    if (pager.writing) {
+    } else if (pager.writing) {
         scan_drop(s, g, s->dropped, s->written);
         s->dropped = max_size(s->dropped, s->written);
         scan_write(s, g, s->written, to);
@@ -5010,24 +5031,68 @@ static void scan_follow(struct scan *s, const struct range *g)
     }
 }
 
-/* Looks at every large mapping's stream. True: it wants to look again soon. */
+/* Reads a unit into the page cache, through a window of our own, as large pages: the program's page
+ * table shows what the program has touched, nothing else. False: that can't be done. */
+static bool unit_read(const struct scan *s, const struct range *g, size_t unit)
+{
+    struct file f = big_at(s->record)->file;
+    size_t from = unit * s->unit, bytes = unit_bytes(s, g, unit);
+    if (!file_valid(&f))
+        return false;
+    char *window = mmap(NULL, bytes, PROT_READ, MAP_SHARED, f.fd, (off_t)from);
+    if (window == MAP_FAILED)
+        return false;
+    syscall(SYS_madvise, window, bytes, MADV_HUGEPAGE);
+    syscall(SYS_madvise, window, bytes, MADV_RANDOM);
+    bool read = true;
+    for (size_t at = 0; at < bytes && read; at += huge_size)
+        read = syscall(SYS_madvise, window + at, page_size, MADV_POPULATE_READ) == 0;
+    munmap(window, bytes);
+    return read;
+}
+
+/* Reads what the stream will need next, for one look's time at most. */
+static void scan_read_ahead(const struct scan *s, const struct range *g)
+{
+    uint64_t end = now_ms() + scan_ms;
+    size_t most = min_size(scan_ahead_max, room_bytes() / 16) / s->unit, ahead = 0;
+    for (size_t k = 1; k < s->units && ahead < most && now_ms() < end; k++) {
+        size_t unit = (s->front + k) % s->units;
+        if (unit < s->front && s->covered < s->units)
+            return; /* nobody knows that it will come round */
+        bool stays = s->kept && unit >= s->units - s->kept;
+        if (is_resident(g->offset + unit * s->unit, 1))
+            ahead += !stays;
+        else if (unit_read(s, g, unit))
+            ahead++;
+        else
+            return;
+    }
+}
+
+/* Looks at every large mapping's stream. True: there is one, so it wants to look again soon. */
 static bool scans_look(void)
 {
-    bool following = false;
+    bool streams = false;
     ranges_find();
     for (unsigned i = 0; i < pager.ranges; i++) {
         const struct range *g = &pager.range[i];
         struct scan *s = g->subject >= SUBJECT_LARGE && !big_at(g->record)->frozen ? scan_of(g) : NULL;
         if (!s || now_ms() < s->rest_until)
             continue;
-        scan_look(s, g);
+        size_t streamed = scan_look(s, g);
+        bool large_pages = s->front < s->units && range_policy(g, s->front * s->unit) == POLICY_HUGE;
+        pager.streamed += large_pages ? streamed : 0;
         if (!s->kept && s->covered >= s->units - s->units / 16 && (s->kept = scan_share(s)))
             s->written = s->dropped = s->front < s->units - s->kept ? s->front : 0;
         if (s->kept)
             scan_follow(s, g);
-        following |= s->kept != 0;
+        bool proven = s->front < s->units && s->covered >= scan_proof;
+        if (proven && pager.quiet == 0 && large_pages)
+            scan_read_ahead(s, g);
+        streams |= proven;
     }
-    return following;
+    return streams;
 }
 
 /* --- when to look -------------------------------------------------------------------------------- */
@@ -5057,6 +5122,7 @@ static bool usage_since(struct usage *since)
     size_t cpu = now.cpu_us - pager.last.cpu_us;
     pager.last = now;
     pager.dirtying = written * 1000 / ms >= 2000;
+    pager.read = blocks * 512;
     if (blocks < 4 * faults || blocks * 1000 / ms < 1000)
         return false;
     faults = max_size(faults, 1); /* readahead that stays ahead of a stream leaves none */
@@ -5085,39 +5151,54 @@ static void tables_trim(void)
     }
 }
 
-/* Looks at the paging; returns the milliseconds until it wants to look again. */
-static uint64_t paging_tick(void)
+/* Do streams account for what was read since the last tick, but for an eighth? */
+static bool streams_explain(void)
 {
-    struct usage since;
-    bool following = false;
-    tables_trim();
-    if (cfg.paging != PAGING_ADAPTIVE || live_bytes() < room_bytes() / 2)
-        return mon_idle_ms;
-    if (pager.quiet == 0 || pager.dirtying)
-        following = scans_look();
-    if (following && now_ms() - pager.last.ms < paging_ms)
-        return scan_ms;
-    if (!usage_since(&since)) {
-        pager.quiet = pager.quiet < 20 ? pager.quiet + 1 : 20;
-        return pager.quiet < 10 || pager.dirtying ? paging_ms : mon_idle_ms;
-    }
-    pager.quiet = 0;
-    bool other = usage_differs(&since, &pager.calm);
-    uint64_t due = pager.probe_at + (other ? min_size(pager.probe_gap, 2 * probe_gap_ms) : pager.probe_gap);
-    pager.calm = since;
-    pager.writing = since.written > since.blocks / 4;
-    bool amplified = since.blocks <= 16 && since.written > 64;
+    size_t streamed = pager.streamed;
+    pager.streamed = 0;
+    return streamed && pager.read <= streamed + streamed / 8 + 8 * mib;
+}
+
+/* Something is read: is it time to probe, or to drop what a probe has shown to be wrong? */
+static void paging_act(const struct usage *since)
+{
+    bool other = usage_differs(since, &pager.calm);
+    uint64_t gap = other ? min_size(pager.probe_gap, 2 * probe_gap_ms) : pager.probe_gap;
+    if (streams_explain())
+        gap = probe_gap_stream_ms;
+    pager.calm = *since;
+    pager.writing = since->written > since->blocks / 4;
+    bool amplified = since->blocks <= 16 && since->written > 64;
     pager.amplified = amplified ? pager.amplified + 1 : 0;
     if (pager.amplified == 3 && pager.ranges)
         large_pages_drop();
-    if (pager.last.ms < due || !pager_open())
-        return following ? scan_ms : paging_ms;
+    if (pager.last.ms < pager.probe_at + gap || !pager_open())
+        return;
     bool changed = probe() != 0;
     uint64_t most = pager.all_random ? probe_gap_random_ms : probe_gap_max_ms;
     pager.probe_gap = changed ? probe_gap_ms : min_size(pager.probe_gap * 2, most);
     usage_read(&pager.last);
     pager.probe_at = pager.last.ms;
-    return paging_ms;
+    pager.streamed = 0;
+}
+
+/* Looks at the paging; returns the milliseconds until it wants to look again. */
+static uint64_t paging_tick(void)
+{
+    struct usage since;
+    tables_trim();
+    if (cfg.paging != PAGING_ADAPTIVE || live_bytes() < room_bytes() / 2)
+        return mon_idle_ms;
+    bool streams = (pager.quiet == 0 || pager.dirtying) && scans_look();
+    if (streams && now_ms() - pager.last.ms < paging_ms)
+        return scan_ms;
+    if (usage_since(&since)) {
+        pager.quiet = 0;
+        paging_act(&since);
+        return streams ? scan_ms : paging_ms;
+    }
+    pager.quiet = pager.quiet < 20 ? pager.quiet + 1 : 20;
+    return pager.quiet < 10 || pager.dirtying ? paging_ms : mon_idle_ms;
 }
 
 /* ============================================================================================
@@ -5365,6 +5446,7 @@ COLD static void mon_start(void)
     pthread_attr_t attr;
     anonymous_bytes(); /* what the thread will read is opened here */
     tables_bytes();
+    unit_is_mapped(&scans[0], &(struct range){0}, 0);
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, 256 * kib);
