@@ -469,7 +469,7 @@ static size_t disk_bytes_mapped(void)
         if (sscanf(line, "%zx-%zx rw-%c", &from, &to, &sharing) != 3 || !mem_owns((void *)from))
             continue;
         snprintf(path, sizeof path, "/proc/self/map_files/%zx-%zx", from, to);
-        bool small = mem_offset((void *)from) < mem.fry_end && to - from < huge_size;
+        bool small = mem_offset((void *)from) < mem.fry_end && (to - from < huge_size || fault.sticky);
         bool kept_frozen = fault.call == CALL_MMAP_ANON && fault.fired && sharing == 'p';
         if (small || kept_frozen || stat(path, &st) != 0 ||
             (st.st_dev == fry.file.dev && st.st_ino == fry.file.ino))
