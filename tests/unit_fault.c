@@ -1,8 +1,8 @@
 /* unit_fault.c - fault injection: each system call that the library makes fails at each point in
  * turn, once or from there on. The program gets NULL with ENOMEM or carries on: every block's
  * content, the extents, the counts, the descriptors and the files are right, and after the fault
- * the library works as before. Every run is a process. unit_fault all: every errno at every point;
- * unit_fault CONFIG CALL AT ERRNO STICKY: that one alone. */
+ * the library works as before. Every run is a process. unit_fault all: every errno at every point
+ * (in one SETUP); unit_fault SETUP CALL AT ERRNO STICKY: that one alone. */
 #include "fault.h"
 #include "check.h"
 #include <dirent.h>
@@ -659,7 +659,7 @@ static void run_all(const unsigned *most, bool thorough)
     bool first = setup == setups;
     for (enum call c = 0; c < CALL_COUNT; c++) {
         unsigned errors = 0, shift = (unsigned)(setup - setups);
-        unsigned each = thorough ? 1 : min_size(first ? SPARSE : 4 * SPARSE, most[c] / (first ? 3 : 1) + 1);
+        unsigned each = thorough ? (first ? 1 : 2) : min_size(first ? SPARSE : 4 * SPARSE, most[c] / (first ? 3 : 1) + 1);
         unsigned lasting = thorough ? (first ? 1 : 4) : most[c] / 2 + 1;
         while (errors < 8 && calls[c].errors[errors])
             errors++;
@@ -676,12 +676,12 @@ static void run_all(const unsigned *most, bool thorough)
         wait_for_one();
 }
 
-/* In memory where there is plenty: the disk makes it slow, and adds nothing. */
-static void find_folder(bool disk)
+/* In memory where there is plenty: the disk makes it slow, and may be full by other tests' doing. */
+static void find_folder(void)
 {
     struct statfs fs;
     const char *tmp = getenv("TMP");
-    if (!disk && statfs("/dev/shm", &fs) == 0 && (size_t)fs.f_bavail * (size_t)fs.f_bsize > gib)
+    if (statfs("/dev/shm", &fs) == 0 && (size_t)fs.f_bavail * (size_t)fs.f_bsize > gib)
         tmp = "/dev/shm";
     snprintf(folder_path, sizeof folder_path, "%s", tmp ? tmp : "/var/tmp");
 }
@@ -692,7 +692,8 @@ int main(int argc, char **argv)
     puts("one thread: nothing for TSan to see");
     return 0;
 #endif
-    find_folder(argc > 1 && strcmp(argv[1], "all") == 0);
+    bool thorough = argc > 1 && strcmp(argv[1], "all") == 0;
+    find_folder();
     if (argc == 6) {
         setup = &setups[atoi(argv[1]) % SETUPS];
         fault = (struct fault){.call = (enum call)atoi(argv[2]), .at = (unsigned)atoi(argv[3]),
@@ -701,6 +702,8 @@ int main(int argc, char **argv)
     }
     setvbuf(stdout, NULL, _IONBF, 0);
     for (int i = 0; i < SETUPS; i++) {
+        if (argc == 3 && i != atoi(argv[2]))
+            continue;
         struct fault_shared *shared = shared_memory();
         setup = &setups[i];
         fault = (struct fault){.shared = shared};
@@ -713,7 +716,7 @@ int main(int argc, char **argv)
         for (int c = 0; c < CALL_COUNT; c++)
             printf("%s%s %u", c ? ", " : "", calls[c].name, shared->most[c]);
         puts("");
-        run_all(shared->most, argc == 2 && strcmp(argv[1], "all") == 0);
+        run_all(shared->most, thorough);
     }
     printf("%u runs, %u failed\n", runs, failures);
     return failures != 0;
