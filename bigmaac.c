@@ -1676,8 +1676,10 @@ static size_t room_bytes(void)
     if (now - atomic_load(&room.read_ms) > room_fresh_ms || !atomic_load(&room.read_ms)) {
         if (atomic_exchange(&room.busy, true))
             return atomic_load(&room.bytes);
+        int err = errno; /* files that a level of cgroup v2 has not are ENOENT */
         atomic_store(&room.read_ms, now);
         atomic_store(&room.bytes, room_read());
+        errno = err;
         atomic_store(&room.busy, false);
     }
     return atomic_load(&room.bytes);
