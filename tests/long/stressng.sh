@@ -7,7 +7,7 @@
 need stress-ng
 cd "$TMP" || exit 1
 for settings in "BIGMAAC_MIN_BIGMAAC_SIZE=4K BIGMAAC_MIN_FRY_SIZE=64" "BIGMAAC_STRICT=1"; do
-    for job in "--malloc 2" "--malloc 2 --malloc-pthreads 4 --malloc-bytes 64M --malloc-trim" "--vm 2 --vm-bytes 256M" "--fork 2" \
+    for job in "--malloc 2" "--malloc 2 --malloc-pthreads 4 --malloc-bytes 64M" "--vm 2 --vm-bytes 256M" "--fork 2" \
         "--qsort 1 --tree 1 --hsearch 1 --zlib 1"; do
         # shellcheck disable=SC2086
         with $settings stress-ng $job --verify --metrics-brief -t 8 --temp-path "$TMP" >out 2>&1 || fail "$settings: stress-ng $job: status $?: $(tail -n 20 out)"
