@@ -210,7 +210,7 @@ static void test_crowd(void)
     if (kind_wanted(crowd_size(4)) != BIGMAAC_KIND_NONE)
         CHECK(after.fries + after.bigmaacs >= before.fries + before.bigmaacs + 5 * CROWD / 5);
     /* Pages age before they go. A heap keeps one empty slab of each class: 16 MiB at most. */
-    for (int i = 0; i < 100 && now().file_bytes > 32 * mib; i++) {
+    for (int i = 0; i < 200 && now().file_bytes > 32 * mib; i++) {
         usleep(50000);
         free(malloc(70000));
     }
