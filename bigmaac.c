@@ -4493,6 +4493,7 @@ static struct {
     uint64_t random;         /* state of a generator */
     bool writing;            /* a quarter of what is read, or more, is changed */
     size_t read;             /* bytes, in the last tick */
+    size_t moved;            /* blocks read and changed, when streams were last looked at */
     size_t streamed;         /* bytes that streams went on since the last tick, read as they should be */
     bool dirtying;           /* pages become dirty, if only by being filled for the first time */
     bool all_random;         /* every subject is at RANDOM */
@@ -4881,7 +4882,7 @@ static void large_pages_drop(void)
  *   - While streams explain all that is read, there is nothing to probe for. */
 enum { SCAN_MAX = 8, SCAN_UNITS = 4096, SCAN_AHEAD = 64 };
 
-static const uint64_t scan_ms = 20, scan_rest_ms = 1000; /* between two looks; after a disorder */
+static const uint64_t scan_ms = 20, scan_rest_ms = 500; /* between two looks; after a disorder */
 static const size_t scan_lag = 16 * mib, scan_slack_max = 256 * mib, scan_ahead_max = 48 * mib;
 static const size_t scan_proof = 16; /* units in order that make a stream */
 
@@ -4894,6 +4895,7 @@ static struct scan {
     size_t kept;             /* units at the end that stay; 0: nothing is dropped */
     size_t written, dropped; /* of this pass: writeback was begun, and pages dropped, before these units */
     uint64_t rest_until;     /* ms: no look before that */
+    bool blind;              /* the next look only brings `seen` up to date */
     uint64_t seen[SCAN_UNITS / 64];
 } scans[SCAN_MAX];
 
@@ -4929,6 +4931,7 @@ static void scan_forget(struct scan *s)
     s->front = s->units;
     s->covered = s->kept = 0;
     s->rest_until = now_ms() + scan_rest_ms;
+    s->blind = true;
 }
 
 static size_t unit_bytes(const struct scan *s, const struct range *g, size_t unit)
@@ -4949,12 +4952,17 @@ static bool unit_is_mapped(const struct scan *s, const struct range *g, size_t u
     return false;
 }
 
-/* Which units have been mapped since the last look, on from the front? A stream's follow it without
- * gaps, but for what was mapped all along. Returns the bytes that it went on. */
-static size_t scan_look(struct scan *s, const struct range *g)
+/* What a look has found behind the front, up to the last unit that was not mapped before. */
+struct advance {
+    size_t fresh, first, last; /* units newly mapped: how many, and the distances of two from the front */
+    size_t absent;             /* not mapped */
+    size_t old;                /* mapped all along */
+};
+
+static void scan_measure(struct scan *s, const struct range *g, struct advance *a)
 {
-    size_t fresh = 0, absent = 0, old = 0, gaps = 0, olds = 0, first = 0, last = 0, n = s->units;
-    for (size_t k = 0; k < n && !(fresh && k > last + SCAN_AHEAD && s->front < n); k++) {
+    size_t absent = 0, old = 0, n = s->units;
+    for (size_t k = 0; k < n && !(a->fresh && k > a->last + SCAN_AHEAD && s->front < n); k++) {
         size_t unit = (s->front + 1 + k) % n;
         uint64_t bit = (uint64_t)1 << (unit % 64);
         bool before = s->seen[unit / 64] & bit, now = unit_is_mapped(s, g, unit);
@@ -4963,22 +4971,33 @@ static size_t scan_look(struct scan *s, const struct range *g)
         old += now && before;
         if (!now || before)
             continue;
-        if (!fresh++) {
-            first = k;
-            absent = s->front < n ? absent : 0;
-            old = s->front < n ? old : 0;
-        }
-        last = k, gaps = absent, olds = old;
+        if (!a->fresh++ && s->front >= n)
+            a->first = k, absent = old = 0;
+        a->last = k, a->absent = absent, a->old = old;
     }
-    if (!fresh)
+}
+
+/* Follows the front of a stream. Its units come without gaps, but for what was mapped all along, and
+ * for what has been dropped again since: so they are no more than what was read or changed, `moved`.
+ * Returns the bytes that it went on. */
+static size_t scan_look(struct scan *s, const struct range *g, size_t moved)
+{
+    struct advance a = {0};
+    scan_measure(s, g, &a);
+    if (!a.fresh || s->blind) {
+        s->blind = false;
         return 0;
-    if (gaps + (olds > s->kept ? olds - s->kept : 0) > fresh / 2 + 4) {
+    }
+    size_t passed = (a.fresh + a.absent) * s->unit, old = a.old > s->kept ? a.old - s->kept : 0;
+    bool order = a.absent + old <= a.fresh / 2 + 4 ||
+                 (moved < g->bytes / 2 && passed <= moved + moved / 4 + scan_lag);
+    if (!order) {
         scan_forget(s);
         return 0;
     }
-    s->covered += last - (s->front < n ? 0 : first) + 1;
-    s->front = (s->front + 1 + last) % n;
-    return fresh * s->unit;
+    s->covered += a.last - a.first + 1;
+    s->front = (s->front + 1 + a.last) % s->units;
+    return passed;
 }
 
 /* How many of the mapping's units may stay: its part of the memory that is left for all streams. */
@@ -5076,13 +5095,17 @@ static void scan_read_ahead(const struct scan *s, const struct range *g)
 static bool scans_look(void)
 {
     bool streams = false;
+    struct usage now;
+    usage_read(&now);
+    size_t moved = (now.blocks + now.written - pager.moved) * 512;
+    pager.moved = now.blocks + now.written;
     ranges_find();
     for (unsigned i = 0; i < pager.ranges; i++) {
         const struct range *g = &pager.range[i];
         struct scan *s = g->subject >= SUBJECT_LARGE && !big_at(g->record)->frozen ? scan_of(g) : NULL;
         if (!s || now_ms() < s->rest_until)
             continue;
-        size_t streamed = scan_look(s, g);
+        size_t streamed = scan_look(s, g, moved);
         bool large_pages = s->front < s->units && range_policy(g, s->front * s->unit) == POLICY_HUGE;
         pager.streamed += large_pages ? streamed : 0;
         if (!s->kept && s->covered >= s->units - s->units / 16 && (s->kept = scan_share(s)))

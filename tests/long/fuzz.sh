@@ -1,3 +1,3 @@
-# The fuzz targets for three minutes each (tests/fuzz.sh).
+# The fuzz targets for a minute and a half each (tests/fuzz.sh).
 # timeout: 1200
-FUZZ_SECONDS=${FUZZ_SECONDS:-180} bash "$TOP/tests/fuzz.sh"
+FUZZ_SECONDS=${FUZZ_SECONDS:-90} bash "$TOP/tests/fuzz.sh"
