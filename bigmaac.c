@@ -1391,8 +1391,8 @@ static enum reason file_write(const struct file *f, const char *from, size_t byt
 /* ============================================================================================
  * === BUS  the last words of a program whose swapped memory can't be read or written
  *
- * The kernel raises SIGBUS for a page that the disk doesn't give back, or that a sparse file has no
- * block for. The user is told why; then the default action ends the program, as it would without
+ * The kernel raises SIGBUS for a page that the disk doesn't give back, or that needs a block where
+ * the disk is full. The user is told why; then the default action ends the program, as it would without
  * us. Only where nobody else handles SIGBUS when the regions are opened; a program that sets a
  * handler of its own later replaces ours.
  * ========================================================================================= */
@@ -1405,10 +1405,9 @@ COLD static void bus_handler(int sig, siginfo_t *info, void *context)
     struct sigaction die = {.sa_handler = SIG_DFL};
     if (info->si_code > 0 && mem_owns(info->si_addr)) {
         char path[sizeof cfg.template];
-        bool sparse = !cfg.reserve || folder.no_fallocate || folder.no_copy_on_write;
         template_folder(path, sizeof path);
-        report("can't read or write memory at %p that is swapped to %s (I/O error%s); ending the "
-               "program with SIGBUS", info->si_addr, path, sparse ? " or disk full" : "");
+        report("can't read or write memory at %p that is swapped to %s (I/O error or disk full); "
+               "ending the program with SIGBUS", info->si_addr, path);
     }
     sigaction(sig, &die, NULL);
     /* Again, with all that the kernel told: it comes when we return, where it came before. */

@@ -89,7 +89,7 @@ died() { # STATUS WHAT: of a SIGBUS after exactly one line with folder and addre
     [ "$1" = 135 ] || fail "$2: exit status $1: $(cat "$TMP/out" "$TMP/err")"
     at=$(grep -o '^0x[0-9a-f]*' "$TMP/out") || fail "$2: $(cat "$TMP/out" "$TMP/err")"
     page=${at%???}
-    line="can't read or write memory at ${page}[0-9a-f]* that is swapped to $MOUNT (I/O error$3)"
+    line="can't read or write memory at ${page}[0-9a-f]* that is swapped to $MOUNT (I/O error or disk full)"
     grep -q "^bigmaac\[[0-9]*\]: $line; ending the program with SIGBUS$" "$TMP/err" &&
         [ "$(wc -l <"$TMP/err")" = 1 ] || fail "$2: at $at: $(cat "$TMP/err")"
 }
@@ -99,19 +99,19 @@ cut() { echo "truncate -s 1M $IMAGE"; }
 for how in load store thread child chain; do
     fresh
     run_bus BIGMAAC_MIN_BIGMAAC_SIZE=512K "$TMP/bus" "$(cut)" 8000000 $how
-    died $? "a bigmaac, $how" ""
+    died $? "a bigmaac, $how"
     [ $how != chain ] || grep -q '^chained' "$TMP/out" || fail "the program's handler was passed over"
 done
 fresh
 run_bus BIGMAAC_MIN_BIGMAAC_SIZE=16M BIGMAAC_MIN_FRY_SIZE=128 "$TMP/bus" "$(cut)" 400000 load
-died $? "a fry" ""
+died $? "a fry"
 fresh
 run_bus BIGMAAC_MIN_BIGMAAC_SIZE=16M BIGMAAC_MIN_FRY_SIZE=128 "$TMP/bus" "$(cut)" 400000 inside
-died $? "inside the library" ""
+died $? "inside the library"
 fresh
 fill="dd if=/dev/zero of=$MOUNT/full bs=64K 2>/dev/null; true"
 run_bus BIGMAAC_RESERVE=0 BIGMAAC_MIN_BIGMAAC_SIZE=512K "$TMP/bus" "$fill" 0 sparse
-died $? "sparse files on a full disk" " or disk full"
+died $? "sparse files on a full disk"
 for how in before after; do
     fresh
     run_bus BIGMAAC_MIN_BIGMAAC_SIZE=512K "$TMP/bus" "$(cut)" 8000000 $how

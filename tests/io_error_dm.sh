@@ -50,6 +50,6 @@ status=$?
 [ $status = 77 ] && tail -n 1 "$TMP/out" && exit 77
 [ $status = 135 ] || fail "exit status $status: $(cat "$TMP/out" "$TMP/err")"
 page=$(sed -n 's/^\(0x[0-9a-f]*\)...$/\1/p' "$TMP/out")
-line="can't read or write memory at ${page}[0-9a-f]* that is swapped to $MOUNT (I/O error)"
+line="can't read or write memory at ${page}[0-9a-f]* that is swapped to $MOUNT (I/O error or disk full)"
 grep -q "^bigmaac\[[0-9]*\]: $line; ending the program with SIGBUS$" "$TMP/err" &&
     [ "$(grep -c ^bigmaac "$TMP/err")" = 1 ] || fail "at $page...: $(cat "$TMP/err")"
