@@ -652,15 +652,15 @@ enum { SPARSE = 24 };
 enum { SPARSE = 12 };
 #endif
 
-/* Thorough: each errno at every point of every call; in the other setups one of them, and for good
- * from every fourth point on. Else some points, a few at least of each call. */
+/* Thorough: each errno at every point of every call, and one for good; in the other setups one at
+ * every fourth point. Else some points, a few at least of each call. */
 static void run_all(const unsigned *most, bool thorough)
 {
     bool first = setup == setups;
     for (enum call c = 0; c < CALL_COUNT; c++) {
         unsigned errors = 0, shift = (unsigned)(setup - setups);
-        unsigned each = thorough ? (first ? 1 : 2) : min_size(first ? SPARSE : 4 * SPARSE, most[c] / (first ? 3 : 1) + 1);
-        unsigned lasting = thorough ? (first ? 1 : 4) : most[c] / 2 + 1;
+        unsigned each = thorough ? (first ? 1 : 4) : min_size(first ? SPARSE : 4 * SPARSE, most[c] / (first ? 3 : 1) + 1);
+        unsigned lasting = thorough ? (first ? 1 : 8) : most[c] / 2 + 1;
         while (errors < 8 && calls[c].errors[errors])
             errors++;
         for (unsigned at = 1; at <= most[c]; at++) {
