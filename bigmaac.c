@@ -1398,11 +1398,37 @@ static enum reason file_write(const struct file *f, const char *from, size_t byt
  * ========================================================================================= */
 static atomic_bool bus_handled; /* our handler was set: slow operations leave SIGBUS to it */
 
+/* The kernel caches files in large pages, which may span holes: a store to a block of ours that has
+ * its disk blocks needs some for the hole beside it then, and may find the disk full. So the page is
+ * written out and dropped, and comes back as a single one. A page that the disk did not give is not in
+ * memory: that can't be mended. False: nor could this, or it was tried. */
+static bool bus_mend(const void *p)
+{
+    static _Atomic(uintptr_t) last;
+    static atomic_uint tries;
+    uintptr_t page = round_down((uintptr_t)p, page_size), from = round_down(page, huge_size);
+    if (atomic_exchange(&last, page) != page)
+        atomic_store(&tries, 0);
+    unsigned char resident = 0;
+    if (atomic_fetch_add(&tries, 1) >= 3 || syscall(SYS_mincore, page, (size_t)1, &resident) != 0 ||
+        !(resident & 1) || syscall(SYS_msync, from, huge_size, MS_SYNC) != 0)
+        return false;
+    const int advice[] = {MADV_RANDOM, MADV_NOHUGEPAGE, MADV_POPULATE_READ, MADV_PAGEOUT};
+    for (size_t i = 0; i < sizeof advice / sizeof advice[0]; i++)
+        syscall(SYS_madvise, from, huge_size, advice[i]);
+    return true;
+}
+
 /* Only async-signal-safe calls: report formats into its stack, without memory or locks. */
 COLD static void bus_handler(int sig, siginfo_t *info, void *context)
 {
     (void)context;
+    int err = errno;
     struct sigaction die = {.sa_handler = SIG_DFL};
+    if (info->si_code == BUS_ADRERR && mem_owns(info->si_addr) && bus_mend(info->si_addr)) {
+        errno = err;
+        return;
+    }
     if (info->si_code > 0 && mem_owns(info->si_addr)) {
         char path[sizeof cfg.template];
         template_folder(path, sizeof path);
@@ -3309,7 +3335,8 @@ static const char *slab_check(const struct slab *s, uint32_t extent)
         free_blocks += (uint32_t)__builtin_popcountl(s->free[w]);
         remote += (uint32_t)__builtin_popcountl(away);
     }
-    if (slab_used(s) != s->blocks - free_blocks || s->remote != remote)
+    /* A free whose bit was collected before it was counted is counted with the next. */
+    if (slab_used(s) - s->remote != s->blocks - free_blocks - remote)
         return "a slab miscounts its blocks";
     if (s->listed ? s->rest != 0 : slab_used(s) <= slab_worth_listing(s))
         return "a slab with free blocks is not listed";
