@@ -40,7 +40,7 @@
  *      snapshot, so mappings turn MAP_PRIVATE before the fork.
  *
  * SECTIONS (search for "=== TAG"): PLATFORM REPORT CONFIG MEMORY EXTENT FILE BUS LOCKS ROOM BIG
- * FRY ROUTE STATS PROFILE HOME FORK PAGING MONITOR INIT API
+ * FRY ROUTE STATS PROFILE HOME FORK PAGING STREAM MONITOR INIT API
  */
 
 /* ============================================================================================
@@ -526,7 +526,8 @@ static bool mem_unmap(size_t offset, size_t bytes)
  * fit is found by scanning eight words. Free neighbours of the same kind and slot are merged at
  * once, while there are few extents. Among many, neighbours are not in the processor's cache, but
  * what was just freed is: then up to QUICK_MAX small ones of each size wait in a quick list for
- * the next request of that size, and are merged when space is short. map[page] is the extent that starts at that page, 0 if none that is in use does.
+ * the next request of that size, and are merged when space is short. map[page] is the extent that
+ * starts at that page, 0 if none that is in use does.
  *
  * Everything here needs the lock of the space that it works on. Nothing makes system calls but
  * pool_commit, once per several thousand extents.
@@ -4521,7 +4522,7 @@ static struct {
     size_t read;             /* bytes, in the last tick */
     size_t moved;            /* blocks read and changed, when streams were last looked at */
     size_t streamed;         /* bytes that streams went on since the last tick, read as they should be */
-    bool dirtying;           /* pages become dirty, if only by being filled for the first time */
+    bool dirtying;           /* more than fits becomes dirty, if only by being filled for the first time */
     bool all_random;         /* every subject is at RANDOM */
     unsigned quiet;          /* ticks without paging */
     unsigned amplified;      /* ticks in which single pages were read and large ones written */
@@ -4898,14 +4899,18 @@ static void large_pages_drop(void)
     }
 }
 
-/* --- streams --------------------------------------------------------------------------------------- */
-
-/* A mapping that is gone through in order, as its page table shows. Three things help:
+/* ============================================================================================
+ * === STREAM  mappings that are gone through in order, as their page tables show
+ *
+ * The monitor alone works here, too. Three things help a stream:
  *   - What it will need next is read by this thread, so that the disk works while the program does.
  *   - A stream through more than the memory holds, over and over, finds nothing that it left: what
  *     the kernel drops is what the stream needs next. So once a whole pass went by, the end of the
  *     mapping stays, as much as there is room for, and the rest is dropped right behind the stream.
- *   - While streams explain all that is read, there is nothing to probe for. */
+ *   - While streams account for all that is read, there is nothing to probe for.
+ * Reading ahead and dropping change no content, so nothing is locked: should the block be gone by
+ * then, what came after it loses nothing. At the end: when PAGING and STREAM look.
+ * ========================================================================================= */
 enum { SCAN_MAX = 8, SCAN_UNITS = 4096, SCAN_AHEAD = 64 };
 
 static const uint64_t scan_ms = 20, scan_rest_ms = 500; /* between two looks; after a disorder */
@@ -4937,7 +4942,7 @@ static void scan_begin(struct scan *s, const struct range *g)
 }
 
 /* The scan of that mapping; a new one in place of a mapping's that is gone. NULL: all are taken. */
-static struct scan *scan_of(const struct range *g)
+GUESSES static struct scan *scan_of(const struct range *g)
 {
     struct scan *spare = NULL;
     for (struct scan *s = scans; s < scans + SCAN_MAX; s++) {
@@ -4971,7 +4976,8 @@ static bool unit_is_mapped(const struct scan *s, const struct range *g, size_t u
 {
     uint64_t entry[9] = {0}; /* one more than is read */
     size_t system_page = (size_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)mem_at(g->offset + unit * s->unit);
-    read_self("/proc/self/pagemap", (char *)entry, 8 * sizeof entry[0] + 1, (off_t)(at / system_page * sizeof entry[0]));
+    read_self("/proc/self/pagemap", (char *)entry, 8 * sizeof entry[0] + 1,
+              (off_t)(at / system_page * sizeof entry[0]));
     for (int i = 0; i < 8; i++)
         if (entry[i] & pagemap_present)
             return true;
@@ -5041,8 +5047,7 @@ static size_t scan_share(const struct scan *s)
     return share >= s->units / 10 ? min_size(share, s->units) : 0;
 }
 
-/* Drops the units `from` ... `to` - 1. Should the block be gone by now, then what came after it loses
- * nothing by this either: so no lock is needed. */
+/* Drops the units `from` ... `to` - 1. */
 static void scan_drop(const struct scan *s, const struct range *g, size_t from, size_t to)
 {
     for (; from < to; from++)
@@ -5050,7 +5055,7 @@ static void scan_drop(const struct scan *s, const struct range *g, size_t from, 
 }
 
 /* Begins to write them, so that they can be dropped at the next look. */
-static void scan_write(const struct scan *s, const struct range *g, size_t from, size_t to)
+GUESSES static void scan_write(const struct scan *s, const struct range *g, size_t from, size_t to)
 {
     const struct file *f = &big_at(s->record)->file;
     if (from < to && file_valid(f))
@@ -5080,7 +5085,7 @@ static void scan_follow(struct scan *s, const struct range *g)
 
 /* Reads a unit into the page cache, through a window of our own, as large pages: the program's page
  * table shows what the program has touched, nothing else. False: that can't be done. */
-static bool unit_read(const struct scan *s, const struct range *g, size_t unit)
+GUESSES static bool unit_read(const struct scan *s, const struct range *g, size_t unit)
 {
     struct file f = big_at(s->record)->file;
     size_t from = unit * s->unit, bytes = unit_bytes(s, g, unit);
@@ -5118,7 +5123,7 @@ static void scan_read_ahead(const struct scan *s, const struct range *g)
 }
 
 /* Looks at every large mapping's stream. True: there is one, so it wants to look again soon. */
-static bool scans_look(void)
+GUESSES static bool scans_look(void)
 {
     bool streams = false;
     struct usage now;
@@ -5172,7 +5177,7 @@ static bool usage_since(struct usage *since)
     size_t minor = now.minflt - pager.last.minflt, written = now.written - pager.last.written;
     size_t cpu = now.cpu_us - pager.last.cpu_us;
     pager.last = now;
-    pager.dirtying = written * 1000 / ms >= 2000;
+    pager.dirtying = written * 1000 / ms >= 2000 && live_bytes() > room_bytes();
     pager.read = blocks * 512;
     if (blocks < 4 * faults || blocks * 1000 / ms < 1000)
         return false;

@@ -181,4 +181,5 @@ for kib in $READAHEADS; do
 done
 for kib in $READAHEADS; do table "$kib"; done
 echo "rows: $TSV"
+[ "$BLOCKS" != 0 ] || "$PYTHON" "$TOP/bench/plot.py" "$TSV" "$BUILD/paging.svg" && echo "plot: $BUILD/paging.svg"
 [ $failures = 0 ]
