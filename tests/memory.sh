@@ -61,16 +61,21 @@ C
 compile_c "$TMP/dead" "$TMP/dead.c"
 loop_mount ext4 2048
 DEVICE=$(basename "$(findmnt -no SOURCE "$MOUNT")")
-# written MOST COMMAND...: it writes at most that many bytes to the device.
+# written MOST COMMAND...: it writes at most that many bytes to the device. When somebody else makes the
+# kernel write everything out (sync, or his own dirty pages), that counts as well: so there are three tries.
 written() {
     local most=$1 before after
     shift
-    sync -f "$MOUNT"
-    before=$(awk '{ print $7 }' "/sys/block/$DEVICE/stat")
-    run "$*" "$@"
-    sync -f "$MOUNT"
-    after=$(awk '{ print $7 }' "/sys/block/$DEVICE/stat")
-    [ $(((after - before) * 512)) -le "$most" ] || fail "$*: wrote $(((after - before) / 2048)) MiB, at most $((most / M)) expected"
+    for _ in 1 2 3; do
+        sync -f "$MOUNT"
+        before=$(awk '{ print $7 }' "/sys/block/$DEVICE/stat")
+        run "$*" "$@"
+        sync -f "$MOUNT"
+        after=$(awk '{ print $7 }' "/sys/block/$DEVICE/stat")
+        [ $(((after - before) * 512)) -le "$most" ] && return
+        echo "$*: wrote $(((after - before) / 2048)) MiB, at most $((most / M)) expected"
+    done
+    fail "$*: three times"
 }
 export BIGMAAC_TEMPLATE=$MOUNT/bigmaac.XXXXXX
 written $((32 * M)) with "$TMP/dead" 40 $((48 * M)) 0
