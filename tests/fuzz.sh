@@ -1,7 +1,8 @@
 # Fuzzing under ASan and UBSan: settings (tests/fuzz/settings.c) and sequences of calls
 # (tests/fuzz/calls.c). What was ever found is replayed from the corpora, then each target looks
 # for something new for 15 s. A failure leaves its input in build/tests/fuzz-*; it becomes a file
-# regression-WHAT of the corpus. For hours: FUZZ_SECONDS=7200 bash tests/run.sh quick fuzz.sh
+# regression-WHAT of the corpus. For hours, with a seed of its own:
+#     FUZZ_SEED=$RANDOM FUZZ_SECONDS=7200 bash tests/run.sh quick fuzz.sh
 # timeout: 20000
 . "$TOP/tests/lib.sh"
 need clang
@@ -21,7 +22,7 @@ for target in settings calls; do
     # shellcheck disable=SC2086
     "./$target" $options "$TOP/tests/fuzz/corpus-$target"/* >log 2>&1 || { tail -n 40 log; fail "$target: an old input"; }
     # shellcheck disable=SC2086
-    "./$target" $options -max_total_time="$seconds" "new-$target" "$TOP/tests/fuzz/corpus-$target" >log 2>&1 ||
+    "./$target" $options -seed="${FUZZ_SEED:-1}" -max_total_time="$seconds" "new-$target" "$TOP/tests/fuzz/corpus-$target" >log 2>&1 ||
         { tail -n 40 log; fail "$target: an input was found"; }
     grep number_of_executed_units log
     # To keep what a long session has found: merged into the corpus, without what adds nothing.
