@@ -1393,7 +1393,8 @@ static enum reason file_write(const struct file *f, const char *from, size_t byt
  * === BUS  the last words of a program whose swapped memory can't be read or written
  *
  * The kernel raises SIGBUS for a page that the disk doesn't give back, or that needs a block where
- * the disk is full. The user is told why; then the default action ends the program, as it would without
+ * the disk is full. The latter can be mended where only a hole beside a block of ours needs one. Else
+ * the user is told why, and the default action ends the program, as it would without
  * us. Only where nobody else handles SIGBUS when the regions are opened; a program that sets a
  * handler of its own later replaces ours.
  * ========================================================================================= */
@@ -4911,7 +4912,7 @@ static void large_pages_drop(void)
  * Reading ahead and dropping change no content, so nothing is locked: should the block be gone by
  * then, what came after it loses nothing. At the end: when PAGING and STREAM look.
  * ========================================================================================= */
-enum { SCAN_MAX = 8, SCAN_UNITS = 4096, SCAN_AHEAD = 64 };
+enum { SCAN_MAX = 8, SCAN_UNITS = 4096, SCAN_PAST = 64 }; /* units looked at past the last new one */
 
 static const uint64_t scan_ms = 20, scan_rest_ms = 500; /* between two looks; after a disorder */
 static const size_t scan_lag = 16 * mib, scan_slack_max = 256 * mib, scan_ahead_max = 48 * mib;
@@ -4994,7 +4995,7 @@ struct advance {
 static void scan_measure(struct scan *s, const struct range *g, struct advance *a)
 {
     size_t absent = 0, old = 0, n = s->units;
-    for (size_t k = 0; k < n && !(a->fresh && k > a->last + SCAN_AHEAD && s->front < n); k++) {
+    for (size_t k = 0; k < n && !(a->fresh && k > a->last + SCAN_PAST && s->front < n); k++) {
         size_t unit = (s->front + 1 + k) % n;
         uint64_t bit = (uint64_t)1 << (unit % 64);
         bool before = s->seen[unit / 64] & bit, now = unit_is_mapped(s, g, unit);
