@@ -4312,6 +4312,17 @@ static void slab_rebuild(struct slab *s)
     s->due = s->blocks - free_blocks;
 }
 
+/* A slab of the child's own thread. A remote free that set its bit and did not get to count it is
+ * counted here; one that was counted after its bit was collected has no bit, and its count stays. */
+static void slab_inherit(struct slab *s)
+{
+    uint32_t bits = 0;
+    for (unsigned w = 0; w < s->words; w++)
+        bits += (uint32_t)__builtin_popcountl(slab_remote(s)[w]);
+    if (atomic_load(&s->remote) < bits)
+        atomic_store(&s->remote, bits);
+}
+
 /* In the child: heaps of threads that it does not have become idle. The own heap's fields are
  * its own thread's; only what others do to it, remote frees, may be half-done. */
 static void heaps_inherit(void)
@@ -4335,11 +4346,8 @@ static void heaps_inherit(void)
         struct slab *s = meta_at(x->aux);
         struct heap *owner = atomic_load(&s->owner);
         if (owner == heap_self) {
-            uint32_t remote = 0;
-            for (unsigned w = 0; w < s->words; w++)
-                remote += (uint32_t)__builtin_popcountl(slab_remote(s)[w]);
-            atomic_store(&s->remote, remote);
-            if (remote)
+            slab_inherit(s);
+            if (atomic_load(&s->remote))
                 heap_push_visitor(owner, s);
         } else {
             slab_rebuild(s);

@@ -1,0 +1,76 @@
+/* unit_fork.c - fork while another thread's free is half-done: what a child makes of a slab of its own. */
+#include "../bigmaac.c"
+#include "check.h"
+
+#include <sys/wait.h>
+
+static const char *verdict(void)
+{
+    pthread_mutex_lock(&fry.lock);
+    const char *wrong = fry_check();
+    pthread_mutex_unlock(&fry.lock);
+    if (wrong)
+        fprintf(stderr, "%s\n", wrong);
+    return wrong;
+}
+
+/* In a child: the books balance, and once all its blocks are free and a thread comes by, the slab goes. */
+static void child_frees(void **block, unsigned blocks, const struct slab *s)
+{
+    uint32_t extent = s->extent;
+    CHECK(!verdict());
+    for (unsigned i = 0; i < blocks; i++)
+        bigmaac_free(block[i]);
+    pthread_mutex_lock(&fry.lock);
+    heap_retire(heap_self);
+    CHECK(extent_at(&fry.space, extent)->state != EXTENT_LIVE || !(extent_at(&fry.space, extent)->flags & flag_slab));
+    pthread_mutex_unlock(&fry.lock);
+    CHECK(!verdict());
+    _exit(check_result());
+}
+
+static void fork_and_free(void **block, unsigned blocks, const struct slab *s)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        child_frees(block, blocks, s);
+    int status = -1;
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+/* Another thread's free, in its two steps; `collected` between them. */
+static void half_done(bool collected, bool counted)
+{
+    enum { BLOCKS = 20 };
+    void *block[BLOCKS];
+    for (unsigned i = 0; i < BLOCKS; i++)
+        CHECK((block[i] = bigmaac_malloc(1000)) != NULL);
+    struct slab *s = slab_containing(mem_offset(block[0]));
+    uint64_t i = slab_block(s, block[0]);
+    atomic_fetch_or(&slab_remote(s)[i / 64], slab_bit(i));
+    if (collected)
+        slab_collect(s);
+    if (counted && atomic_fetch_add(&s->remote, 1) == 0)
+        heap_push_visitor(atomic_load(&s->owner), s);
+    fork_and_free(block + 1, BLOCKS - 1, s);
+    if (!counted && atomic_fetch_add(&s->remote, 1) == 0)
+        heap_push_visitor(atomic_load(&s->owner), s);
+    fork_and_free(block + 1, BLOCKS - 1, s);
+    for (unsigned b = 1; b < BLOCKS; b++)
+        bigmaac_free(block[b]);
+    pthread_mutex_lock(&fry.lock);
+    heap_collect(heap_self);
+    pthread_mutex_unlock(&fry.lock);
+    CHECK(!verdict());
+}
+
+int main(void)
+{
+    setenv("BIGMAAC_MIN_FRY_SIZE", "64", 1);
+    config_load();
+    route_set_limit();
+    half_done(false, false);
+    half_done(false, true);
+    half_done(true, true);
+    return check_result();
+}
