@@ -4486,10 +4486,13 @@ enum { SUBJECT_FRIES, SUBJECT_SMALL, SUBJECT_LARGE }; /* the first large one has
 static const size_t large_bytes = (size_t)64 << 20;   /* a subject of its own from here on */
 static const size_t window_bytes = (size_t)32 << 20;
 static const size_t run_gap = 64, stream_misses = 48; /* pages */
-static const uint64_t probe_ms = 20, paging_ms = 100, probe_gap_ms = 250, probe_gap_max_ms = 2000;
+static const uint64_t probe_ms = 20, probe_held_ms = 60, paging_ms = 100, probe_gap_ms = 250, probe_gap_max_ms = 2000;
 static const uint64_t probe_gap_stream_ms = 8000; /* while streams account for all that is read */
 static const uint64_t probe_gap_random_ms = 350; /* where the program does not notice probes */
+static const uint64_t probe_gap_blind_ms = 50;   /* after one that saw too little, a few times */
+static const unsigned blind_most = 3;
 static const size_t probe_misses = 96;   /* faults that make a probe end early */
+static const size_t probe_faults_few = 64; /* fewer make it last probe_held_ms */
 static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
 
 /* What faults cost, in microseconds; only the ratios matter. */
@@ -4533,6 +4536,8 @@ static struct {
     size_t streamed;         /* bytes that streams went on since the last tick, read as they should be */
     bool dirtying;           /* more than fits becomes dirty, if only by being filled for the first time */
     bool all_random;         /* every subject is at RANDOM */
+    size_t misses;           /* that the last probe saw */
+    unsigned blind;          /* probes in a row that saw too few */
     unsigned quiet;          /* ticks without paging */
     unsigned amplified;      /* ticks in which single pages were read and large ones written */
 } pager = {.random = 88172645463325252u, .probe_gap = 250};
@@ -4812,19 +4817,19 @@ static void usage_read(struct usage *u)
                         .cpu_us = (size_t)now.ru_utime.tv_sec * 1000000 + (size_t)now.ru_utime.tv_usec};
 }
 
-/* Waits until the program has faulted often enough for the windows to show it. */
+/* Waits until the program has faulted often enough for the windows to show it; longer where reclaim
+ * holds up its faults. */
 static size_t probe_wait(void)
 {
     struct usage begin, now;
-    size_t enough = min_size(probe_misses * (pager.total_pages / (pager.window_pages + 1) + 1), 500);
+    size_t enough = min_size(probe_misses * (pager.total_pages / (pager.window_pages + 1) + 1), 500), faults = 0;
     usage_read(&begin);
-    for (uint64_t ms = 0; ms < probe_ms; ms++) {
+    for (uint64_t ms = 0; ms < (faults < probe_faults_few ? probe_held_ms : probe_ms) && faults < enough; ms++) {
         sleep_ms(1);
         usage_read(&now);
-        if (now.majflt - begin.majflt >= enough)
-            break;
+        faults = now.majflt - begin.majflt;
     }
-    return now.majflt - begin.majflt;
+    return faults;
 }
 
 /* Notes what is resident; returns how many pages that are. */
@@ -4872,13 +4877,14 @@ static unsigned probe(void)
     for (unsigned i = 0; i < pager.ranges; i++)
         range_advise(&pager.range[i], true);
     windows_settle();
-    size_t faults = probe_wait(), misses = 0;
+    size_t faults = probe_wait();
+    pager.misses = 0;
     unsigned char *after = pager.vector + WINDOW_MAX * to_pages(window_bytes);
     for (unsigned w = 0; w < pager.windows; w++)
         if (mincore(mem_at(pager.window[w].offset), pager.window[w].bytes, after) == 0)
-            misses += window_evaluate(w, after);
+            pager.misses += window_evaluate(w, after);
     /* Many more pages than faults: late readahead, or read(2) into the mapping. Not telling. */
-    unsigned changed = misses <= 2 * faults + 16 ? policies_decide() : 0;
+    unsigned changed = pager.misses <= 2 * faults + 16 ? policies_decide() : 0;
     pager.all_random = true;
     for (unsigned i = 0; i < pager.ranges; i++)
         pager.all_random &= range_policy(&pager.range[i], 0) == POLICY_RANDOM;
@@ -5229,6 +5235,8 @@ static void paging_act(const struct usage *since)
 {
     bool other = usage_differs(since, &pager.calm);
     uint64_t gap = other ? min_size(pager.probe_gap, 2 * probe_gap_ms) : pager.probe_gap;
+    if (pager.blind)
+        gap = probe_gap_blind_ms;
     if (streams_explain())
         gap = probe_gap_stream_ms;
     pager.calm = *since;
@@ -5239,9 +5247,12 @@ static void paging_act(const struct usage *since)
         large_pages_drop();
     if (pager.last.ms < pager.probe_at + gap || !pager_open())
         return;
-    bool changed = probe() != 0;
+    bool random = pager.all_random, changed = probe() != 0;
+    if (pager.writing && changed && pager.all_random && !random)
+        large_pages_drop();
     uint64_t most = pager.all_random ? probe_gap_random_ms : probe_gap_max_ms;
     pager.probe_gap = changed ? probe_gap_ms : min_size(pager.probe_gap * 2, most);
+    pager.blind = pager.misses < evidence_least && pager.blind < blind_most ? pager.blind + 1 : 0;
     usage_read(&pager.last);
     pager.probe_at = pager.last.ms;
     pager.streamed = 0;

@@ -1,11 +1,13 @@
 /* prodcons.c - one thread allocates, another one frees.
  * SPDX-License-Identifier: MIT
  *
- *     prodcons PAIRS SECONDS MIN MAX
+ *     prodcons pairs|circle N SECONDS MIN MAX
  *
- * Each pair is a producer that mallocs blocks, touches them and puts them into a ring buffer,
- * and a consumer that takes them out and frees them. PAIRS 0: one thread does both in turn, a
- * batch at a time through the same ring. Prints operations (malloc + free) a second.
+ * Blocks are malloced, touched, put into a ring buffer, taken out of it and freed, a batch at a
+ * time. pairs: N times one thread that puts and another one that takes. circle: N threads, each
+ * puts into its own ring and takes from that of its neighbour, so that all do the same whatever
+ * N is, and with N = 1 nobody frees what another one has allocated. Prints operations (malloc +
+ * free) a second.
  */
 #include "bench.h"
 #include <pthread.h>
@@ -21,6 +23,7 @@ struct ring {
     _Alignas(64) atomic_size_t written;
     _Alignas(64) atomic_size_t read;
     _Alignas(64) uint64_t state;
+    struct ring *neighbour; /* circle: whose blocks the thread of this ring frees */
 };
 
 static size_t least, range;
@@ -94,34 +97,46 @@ static void *consume(void *argument)
     }
 }
 
-static void *both(void *argument)
+static void *exchange(void *argument)
 {
-    struct ring *r = argument;
-    for (size_t at = 0; !atomic_load_explicit(&stop, memory_order_relaxed); at += RING) {
-        for (size_t i = 0; i < RING; i += BATCH)
-            put_batch(r, at + i);
-        for (size_t i = 0; i < RING; i += BATCH)
-            take_batch(r, at + i);
+    struct ring *mine = argument, *other = mine->neighbour;
+    size_t put = 0, taken = 0;
+    for (unsigned waits = 0; !atomic_load_explicit(&stop, memory_order_relaxed);) {
+        bool waiting = true;
+        if (put + BATCH - atomic_load_explicit(&mine->read, memory_order_acquire) <= RING) {
+            put_batch(mine, put);
+            put += BATCH;
+            waiting = false;
+        }
+        if (atomic_load_explicit(&other->written, memory_order_acquire) - taken >= BATCH) {
+            take_batch(other, taken);
+            taken += BATCH;
+            waiting = false;
+        }
+        if (waiting)
+            wait_a_little(&waits);
     }
     return NULL;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 5 || strtoul(argv[1], NULL, 10) > MOST) {
-        fprintf(stderr, "usage: prodcons PAIRS SECONDS MIN MAX\n");
+    bool pairs = argc > 1 && !strcmp(argv[1], "pairs");
+    size_t rings = argc > 2 ? strtoul(argv[2], NULL, 10) : 0, threads = 0;
+    if (argc != 6 || (!pairs && strcmp(argv[1], "circle") != 0) || rings < 1 || rings > MOST) {
+        fprintf(stderr, "usage: prodcons pairs|circle N SECONDS MIN MAX\n");
         return 2;
     }
-    size_t pairs = strtoul(argv[1], NULL, 10), rings = pairs ? pairs : 1, threads = 0;
-    double seconds = strtod(argv[2], NULL);
-    least = strtoul(argv[3], NULL, 10);
-    range = strtoul(argv[4], NULL, 10) - least + 1;
+    double seconds = strtod(argv[3], NULL);
+    least = strtoul(argv[4], NULL, 10);
+    range = strtoul(argv[5], NULL, 10) - least + 1;
     struct ring *ring = own_memory(rings * sizeof *ring);
     pthread_t thread[2 * MOST];
     uint64_t begin = now_ns();
     for (size_t i = 0; i < rings; i++) {
         ring[i].state = 88172645463325252 + i * 7919;
-        if ((errno = pthread_create(&thread[threads++], NULL, pairs ? produce : both, &ring[i])) != 0 ||
+        ring[i].neighbour = &ring[(i + 1) % rings];
+        if ((errno = pthread_create(&thread[threads++], NULL, pairs ? produce : exchange, &ring[i])) != 0 ||
             (pairs && (errno = pthread_create(&thread[threads++], NULL, consume, &ring[i])) != 0))
             die("pthread_create");
     }
