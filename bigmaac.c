@@ -4503,6 +4503,7 @@ struct range {
     size_t offset, bytes;
     uint32_t record, generation; /* record 0: the fries */
     uint32_t subject;
+    bool changed;                /* its policy, by the last probe */
 };
 
 struct evidence {
@@ -4737,14 +4738,15 @@ static unsigned policy_decide(const struct evidence *part, uint8_t *policy)
 /* Decides for every subject; then nothing stays at RANDOM for the probe's sake. */
 static unsigned policies_decide(void)
 {
-    unsigned changed = policy_decide(pager.part[SUBJECT_FRIES], fry.policy);
+    unsigned changed_fries = policy_decide(pager.part[SUBJECT_FRIES], fry.policy), changed = changed_fries;
     uint8_t small[BIG_PARTS];
     memset(small, pager.small_policy, sizeof small);
     changed += policy_decide(pager.part[SUBJECT_SMALL], small);
     pager.small_policy = small[0];
     for (unsigned i = 0; i < pager.ranges; i++) {
-        const struct range *g = &pager.range[i];
+        struct range *g = &pager.range[i];
         struct big *r = big_at(g->record);
+        g->changed = !g->record && changed_fries;
         pthread_mutex_lock(&big.lock);
         if (g->record && r->in_use && r->generation == g->generation) {
             unsigned n = 0;
@@ -4754,6 +4756,7 @@ static unsigned policies_decide(void)
                 n = 1, memset(r->policy, pager.small_policy, sizeof r->policy);
             r->policy_changes = (uint16_t)(r->policy_changes + (n != 0));
             changed += n;
+            g->changed = n != 0;
         }
         pthread_mutex_unlock(&big.lock);
     }
@@ -4897,19 +4900,31 @@ static unsigned probe(void)
     return changed;
 }
 
-/* Large pages that are written to at random are written out whole, and hit too often to be
- * reclaimed. This drops what is in memory of the parts at RANDOM, so that single pages follow. */
-static void large_pages_drop(void)
+/* Begins and awaits the writing of a piece of a mapping. */
+GUESSES static void range_write(const struct range *g, size_t at, size_t bytes)
+{
+    const struct file *f = g->record ? &big_at(g->record)->file : &fry.file;
+    if (file_valid(f))
+        syscall(SYS_sync_file_range, f->fd, at, bytes,
+                SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+}
+
+/* Where access is at random, a large page is in the way: it is written out whole for one changed word, and
+ * one busy word keeps all of it in memory. What the parts at RANDOM have of them is split, which is what
+ * advice for a piece of one does. That works on clean pages only; nothing leaves the memory. */
+static void large_pages_split(bool all)
 {
     const size_t step = 16 * mib;
     for (unsigned i = 0; i < pager.ranges; i++) {
         const struct range *g = &pager.range[i];
-        for (size_t at = 0; at < g->bytes; at += step) {
+        for (size_t at = 0; at < g->bytes && (all || g->changed); at += step) {
             if (range_policy(g, at) != POLICY_RANDOM)
                 continue;
             size_t bytes = min_size(step, g->bytes - at);
-            syscall(SYS_msync, mem_at(g->offset + at), bytes, MS_SYNC);
-            mem_advise(g->offset + at, bytes, MADV_PAGEOUT);
+            range_write(g, at, bytes);
+            for (size_t page = at; page < at + bytes; page += huge_size)
+                if (is_resident(g->offset + page, 1))
+                    mem_advise(g->offset + page, page_size, MADV_COLD);
         }
     }
 }
@@ -5243,13 +5258,13 @@ static void paging_act(const struct usage *since)
     pager.writing = since->written > since->blocks / 4;
     bool amplified = since->blocks <= 16 && since->written > 64;
     pager.amplified = amplified ? pager.amplified + 1 : 0;
-    if (pager.amplified == 3 && pager.ranges)
-        large_pages_drop();
+    if (pager.amplified == 3)
+        large_pages_split(true);
     if (pager.last.ms < pager.probe_at + gap || !pager_open())
         return;
-    bool random = pager.all_random, changed = probe() != 0;
-    if (pager.writing && changed && pager.all_random && !random)
-        large_pages_drop();
+    bool changed = probe() != 0;
+    if (changed)
+        large_pages_split(false);
     uint64_t most = pager.all_random ? probe_gap_random_ms : probe_gap_max_ms;
     pager.probe_gap = changed ? probe_gap_ms : min_size(pager.probe_gap * 2, most);
     pager.blind = pager.misses < evidence_least && pager.blind < blind_most ? pager.blind + 1 : 0;

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Words written at random into more than the memory holds, after a fill that made large pages. Adaptive
+# paging soon has small pages: a write costs no megabytes, and what was in memory still is, so that as
+# many writes find their page there as the memory has room for. The contents are right.
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
+cat >"$TMP/writes.c" <<'END'
+#include "check.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+static unsigned long long bytes_written(void)
+{
+    char line[128];
+    unsigned long long bytes = 0;
+    FILE *f = fopen("/proc/self/io", "r");
+    while (fgets(line, sizeof line, f))
+        sscanf(line, "write_bytes: %llu", &bytes);
+    fclose(f);
+    return bytes;
+}
+
+static uint64_t *p, state = 88172645463325252u, writes;
+static size_t words;
+
+/* Each word is its index plus how often it was written, and they add up. */
+static void write_some(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++, writes++) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        p[state % words]++;
+    }
+}
+
+/* writes MIB SETTLE COUNT: prints faults in 100 writes, and KiB written out for each. */
+int main(int argc, char **argv)
+{
+    struct rusage before, after;
+    words = argc > 3 ? strtoul(argv[1], NULL, 10) << 17 : 0;
+    CHECK((p = malloc(words * 8)) != NULL);
+    for (size_t i = 0; i < words; i++)
+        p[i] = i;
+    write_some((unsigned)strtoul(argv[2], NULL, 10));
+    unsigned count = (unsigned)strtoul(argv[3], NULL, 10);
+    unsigned long long bytes = bytes_written();
+    getrusage(RUSAGE_SELF, &before);
+    write_some(count);
+    getrusage(RUSAGE_SELF, &after);
+    printf("%ld %llu\n", (after.ru_majflt - before.ru_majflt) * 100 / count, (bytes_written() - bytes) / 1024 / count);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < words; i++)
+        sum += p[i] - i;
+    CHECK(sum == writes);
+    return check_result();
+}
+END
+compile_c "$TMP/writes" "$TMP/writes.c"
+for _ in 1 2 3; do # the thread that looks may come late on a loaded machine
+    limited $((256 << 20)) env LD_PRELOAD="$LIB" "$TMP/writes" 640 30000 10000 >"$TMP/out" || fail "status $?"
+    read -r faults kib <"$TMP/out"
+    echo "100 writes: $faults faults; each $kib KiB written out" >&2
+    [ "$faults" -le 80 ] && [ "$kib" -le 32 ] && exit 0
+done
+fail "large pages are in the way"
