@@ -2358,11 +2358,13 @@ static const char *big_check(void)
  *     struct   header, free bits, remote bits      in ordinary memory
  *
  * A slab belongs to one heap, a heap to one thread. The owner allocates and frees by plain bit
- * operations. Another thread frees by setting the remote bit and then adding to the remote
- * count; the one that raises it from 0 pushes the slab on the owner's stack of visitors, where
- * the owner collects it. A slab dies only when all its frees were counted, so nobody can still
- * be about to push it. When a thread ends, its heap becomes idle (fry.lock): the next thread
- * takes it over whole, and until then any thread in need of a slab may steal from it.
+ * operations. Another thread frees by setting remote bits and then adding to the remote count;
+ * the one that raises it from 0 pushes the slab on the owner's stack of visitors, where the owner
+ * collects it. Small blocks wait in the freeing thread's own heap before that, up to a word of
+ * bits for each class, so that caches are not passed to and fro for each. A slab dies only when
+ * all its frees were counted, so nobody can still be about to push it. When a thread ends, its
+ * heap becomes idle (fry.lock): the next thread takes it over whole, and until then any thread
+ * in need of a slab may steal from it.
  *
  * Who may touch what: a heap and the plain fields of its slabs - the owner; idle heaps and
  * everything of theirs - whoever holds fry.lock; remote bits, count and visitors - anybody.
@@ -2374,34 +2376,45 @@ enum {
     SLAB_BYTES = 64 * 1024,    /* of slabs with small blocks */
     SLAB_WORDS = 64,           /* bitmap words at most: the summary has 64 bits */
     META_UNIT = 64,
+    PENDING_CLASSES = CLASS_LINEAR + 8 * 4, /* up to 2 KiB */
 };
 
 struct slab {
-    /* A malloc or free reads this cache line, */
+    /* Everybody who frees a block reads this cache line; it changes seldom. */
     char *start;
     uint64_t reciprocal;          /* block index = (offset * reciprocal) >> 64 */
-    uint64_t summary;             /* bit w: free[w] is not 0 */
     _Atomic(struct heap *) owner;
     uint32_t size;                /* bytes of a block */
-    uint32_t due;                 /* own frees until slab_settle has something to do */
     uint16_t blocks;
     uint16_t words;
-    uint8_t class;
-    bool listed;                  /* may have free blocks */
-    uint32_t rest;                /* blocks in use when nothing is due any more: slab_used */
-    atomic_uint remote;           /* frees by other threads, not yet collected */
-    /* and a word of the free bits. */
     uint32_t extent;
-    struct slab *next, *prev;     /* in the owner's list of its class, while listed */
+    atomic_uint remote;           /* frees by other threads, not yet collected */
     struct slab *visitor_next;    /* in the owner's stack; also chains unused descriptors */
+    uint8_t class;
+    /* This one is the owner's, */
+    _Alignas(META_UNIT) uint64_t summary; /* bit w: free[w] is not 0 */
+    uint32_t due;                 /* own frees until slab_settle has something to do */
+    uint32_t rest;                /* blocks in use when nothing is due any more: slab_used */
+    struct slab *next, *prev;     /* in the owner's list of its class, while listed */
+    bool listed;                  /* may have free blocks */
+    /* and so are the free bits. */
     uint64_t free[];              /* free bits [words], then remote bits [words] */
+};
+
+/* Blocks of another thread's slab that were freed here, and that the slab does not know of yet. */
+struct pending {
+    struct slab *slab;
+    uint64_t bits;   /* of that word; 0: nothing waits */
+    uint32_t word;
 };
 
 struct heap {
     struct slab *bin[CLASS_COUNT];    /* slabs that may have free blocks; &slab_none at the end */
     struct slab *spare[CLASS_COUNT];  /* the one that may stay though empty; NULL: none was yet */
-    _Atomic(struct slab *) visitors;  /* slabs with remote frees */
+    struct pending pending[PENDING_CLASSES];
+    uint64_t pending_classes;         /* bit c: something waits in pending[c] */
     size_t taken;                     /* fries given out, for the statistics */
+    _Alignas(META_UNIT) _Atomic(struct slab *) visitors; /* slabs with remote frees */
     struct heap *next_idle, *next_all;
     atomic_bool idle;
 };
@@ -2441,6 +2454,7 @@ static struct {
 static struct slab slab_none;
 
 static __thread struct heap *heap_self __attribute__((tls_model("initial-exec")));
+static __thread bool heap_left __attribute__((tls_model("initial-exec"))); /* the thread is ending */
 
 /* For sizes from 1. */
 static inline unsigned class_of(size_t size)
@@ -2470,7 +2484,7 @@ COLD static void class_plan(struct class_info *k, size_t size)
     }
     size_t blocks = min_size(best / size, 64 * SLAB_WORDS);
     size_t words = (blocks + 63) / 64;
-    size_t bytes = sizeof(struct slab) + 2 * words * sizeof(uint64_t);
+    size_t bytes = offsetof(struct slab, free) + 2 * words * sizeof(uint64_t);
     *k = (struct class_info){.size = (uint32_t)size, .pages = (uint32_t)to_pages(best),
                              .blocks = (uint32_t)blocks,
                              .units = (uint32_t)(round_up(bytes, META_UNIT) / META_UNIT)};
@@ -2956,12 +2970,15 @@ static inline void *slab_take(struct heap *h, struct slab *s)
     return s->start + (size_t)(w * 64 + bit) * s->size;
 }
 
+static void heap_flush(struct heap *h);
+
 /* The slow way to a block: remote frees, other heaps' slabs, a new slab, in this order. */
 static NOINLINE void *fry_take_slow(struct heap *h, unsigned c, enum reason *why)
 {
     if (bin_skip_full(h, c))
         return slab_take(h, h->bin[c]);
     struct op op;
+    heap_flush(h);
     op_begin(&op);
     pthread_mutex_lock(&fry.lock);
     if (atomic_load_explicit(&h->visitors, memory_order_relaxed))
@@ -3056,23 +3073,71 @@ static NOINLINE void heap_collect_idle(struct heap *h)
     mon_consider();
 }
 
-/* Frees a block of a slab of another thread's. False: it was free already. */
-static NOINLINE bool slab_free_remote(struct slab *s, uint64_t i)
+/* Frees blocks of a word of a slab of another thread's. Returns those that were free already. */
+static uint64_t slab_push_remote(struct slab *s, uint32_t word, uint64_t bits)
 {
-    uint64_t bit = slab_bit(i);
-    if (guess_64(&s->free[i / 64]) & bit)
-        return false;
-    if (atomic_fetch_or_explicit(&slab_remote(s)[i / 64], bit, memory_order_release) & bit)
-        return false;
-    uint32_t used = guess_32(&s->due) + guess_32(&s->rest);
-    uint32_t before = atomic_fetch_add_explicit(&s->remote, 1, memory_order_acq_rel);
-    if (before && before + 1 != used)
-        return true; /* whoever raised it from 0 has told the owner; don't touch s any more */
+    uint64_t twice = guess_64(&s->free[word]) & bits;
+    twice |= atomic_fetch_or_explicit(&slab_remote(s)[word], bits, memory_order_release) & bits;
+    if (twice)
+        return twice;
+    uint32_t used = guess_32(&s->due) + guess_32(&s->rest), n = (uint32_t)__builtin_popcountl(bits);
+    uint32_t before = atomic_fetch_add_explicit(&s->remote, n, memory_order_acq_rel);
+    if (before && before + n != used)
+        return 0; /* whoever raised it from 0 has told the owner; don't touch s any more */
     struct heap *owner = atomic_load_explicit(&s->owner, memory_order_acquire);
     if (before == 0)
         heap_push_visitor(owner, s);
     if (atomic_load_explicit(&owner->idle, memory_order_acquire))
         heap_collect_idle(owner);
+    return 0;
+}
+
+COLD __attribute__((noreturn)) static void corrupt(const char *function, const void *p);
+
+/* First nothing waits any more, then it is pushed: a child that is forked in between has lost a few
+ * blocks, the other way round it would free some twice. */
+static void pending_flush(struct pending *p)
+{
+    uint64_t bits = p->bits;
+    p->bits = 0;
+    uint64_t twice = bits ? slab_push_remote(p->slab, p->word, bits) : 0;
+    if (unlikely(twice))
+        corrupt("free", p->slab->start + (p->word * 64 + (size_t)__builtin_ctzl(twice)) * p->slab->size);
+}
+
+/* For the calling thread's heap, without locks. */
+static void heap_flush(struct heap *h)
+{
+    uint64_t classes_left = h->pending_classes;
+    h->pending_classes = 0;
+    for (; classes_left; classes_left &= classes_left - 1)
+        pending_flush(&h->pending[__builtin_ctzl(classes_left)]);
+}
+
+static struct heap *heap_get(void);
+
+/* Frees a block of a slab of another thread's. False: it was free already. */
+static NOINLINE bool slab_free_remote(struct slab *s, uint64_t i)
+{
+    uint64_t bit = slab_bit(i);
+    uint32_t word = (uint32_t)(i / 64);
+    struct heap *h = NULL;
+    if (s->class < PENDING_CLASSES && !(h = heap_self) && !heap_left)
+        h = heap_get();
+    if (!h)
+        return !slab_push_remote(s, word, bit);
+    struct pending *p = &h->pending[s->class];
+    if (p->bits && p->slab == s && p->word == word) {
+        bool twice = p->bits & bit;
+        p->bits |= bit;
+        return !twice;
+    }
+    if (!slab_is_taken(s, i))
+        return false;
+    while (p->bits) /* starting the monitor may free some as well */
+        pending_flush(p);
+    *p = (struct pending){.slab = s, .bits = bit, .word = word};
+    h->pending_classes |= (uint64_t)1 << s->class;
     return true;
 }
 
@@ -3155,6 +3220,8 @@ static void heap_retire(struct heap *h)
 static void heap_leave(void *heap)
 {
     struct op op;
+    heap_left = true;
+    heap_flush(heap);
     op_begin(&op);
     pthread_mutex_lock(&fry.lock);
     if (heap_self == heap)
@@ -3619,6 +3686,8 @@ static void stats_take(struct bigmaac_stats *out)
     out->bigmaac_bytes = count.bigmaac_bytes;
     out->bigmaac_peak = count.bigmaac_peak;
     out->fries = count.fries;
+    if (heap_self)
+        heap_flush(heap_self);
     op_begin(&op);
     pthread_mutex_lock(&fry.lock);
     out->fry_bytes = fry_live_bytes();
@@ -4335,6 +4404,8 @@ static void heaps_inherit(void)
         for (unsigned c = 0; c < CLASS_COUNT; c++)
             h->bin[c] = &slab_none;
         memset(h->spare, 0, sizeof h->spare);
+        memset(h->pending, 0, sizeof h->pending); /* what waited is lost: a few blocks stay in use */
+        h->pending_classes = 0;
         atomic_store(&h->idle, true);
         h->next_idle = fry.idle;
         fry.idle = h;

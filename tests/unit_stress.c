@@ -301,6 +301,8 @@ static void free_all(void)
     }
     for (unsigned i = 0; i < MAIL; i++)
         bigmaac_free(mail[i].block.p);
+    if (heap_self)
+        heap_flush(heap_self);
     check_structures();
     CHECK(count.bigmaacs + count.fries > 0 && count.bigmaac_bytes == 0 && fry_live_bytes() == 0);
 }
