@@ -4098,6 +4098,15 @@ static void mon_release(void)
         syscall(SYS_futex, &mon.awake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
+/* In the middle of long work: a fork that waits for the thread comes in between. */
+static void mon_pause(void)
+{
+    struct timespec t = {.tv_nsec = 100000};
+    mon_release();
+    syscall(SYS_nanosleep, &t, NULL);
+    mon_hold();
+}
+
 /* Threads of the program, without ours. */
 static size_t thread_count(void)
 {
@@ -4562,6 +4571,7 @@ static const uint64_t probe_gap_stream_ms = 8000; /* while streams account for a
 static const uint64_t probe_gap_random_ms = 350; /* where the program does not notice probes */
 static const uint64_t probe_gap_blind_ms = 50;   /* after one that saw too little, a few times */
 static const unsigned blind_most = 3;
+static const uint64_t split_most_ms = 5000;
 static const size_t probe_misses = 96;   /* faults that make a probe end early */
 static const size_t probe_faults_few = 64; /* fewer make it last probe_held_ms */
 static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
@@ -4986,9 +4996,10 @@ GUESSES static void range_write(const struct range *g, size_t at, size_t bytes)
 static void large_pages_split(bool all)
 {
     const size_t step = 16 * mib;
+    uint64_t end = now_ms() + split_most_ms;
     for (unsigned i = 0; i < pager.ranges; i++) {
         const struct range *g = &pager.range[i];
-        for (size_t at = 0; at < g->bytes && (all || g->changed); at += step) {
+        for (size_t at = 0; at < g->bytes && (all || g->changed) && now_ms() < end; at += step) {
             if (range_policy(g, at) != POLICY_RANDOM)
                 continue;
             size_t bytes = min_size(step, g->bytes - at);
@@ -4996,6 +5007,7 @@ static void large_pages_split(bool all)
             for (size_t page = at; page < at + bytes; page += huge_size)
                 if (is_resident(g->offset + page, 1))
                     mem_advise(g->offset + page, page_size, MADV_COLD);
+            mon_pause();
         }
     }
 }
