@@ -14,6 +14,7 @@ compile block
 compare() {
     rm -f "$WORK/plain" "$WORK/ours"
     for _ in $(seq "$RUNS"); do
+        warm_up
         env GLIBC_TUNABLES="${TUNABLES:-}" "$@" >>"$WORK/plain" || exit 2
         env LD_PRELOAD="$LIB" "$@" >>"$WORK/ours" || exit 2
     done
@@ -58,8 +59,7 @@ cycle() {
     unset BIGMAAC_MIN_BIGMAAC_SIZE
 }
 
-# Zeroed memory is what this costs, and where a virtual machine's host takes free memory back,
-# getting it again costs several times the rest: hence the best runs beside the median ones.
+# Zeroed memory is what this costs.
 fill() {
     compare "$BUILD/block" fill 2048
     row "first fill of a fresh 2 GiB block" s "$ours" "$plain" "x<=1.3"

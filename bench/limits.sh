@@ -96,13 +96,16 @@ readahead() { # KIB
     echo "$1" >"$QUEUE"
 }
 
-# Every run begins with nothing cached, and with free memory that was in use a moment ago: on a virtual
-# machine the host takes back what was free for long, and gives it anew at 5 ms for 2 MiB.
-drop_caches() {
-    echo 3 >/proc/sys/vm/drop_caches
+# Free memory that was in use a moment ago: on a virtual machine the host takes back what was free for
+# long, and gives it anew at 5 ms for 2 MiB.
+warm_up() {
     dd if=/dev/zero of=/dev/null bs=2040M count=1 status=none &
     dd if=/dev/zero of=/dev/null bs=2040M count=1 status=none
     wait $!
+}
+drop_caches() {
+    echo 3 >/proc/sys/vm/drop_caches
+    warm_up
 }
 
 machine() {
