@@ -6094,10 +6094,11 @@ static void *realloc_big(void *p, size_t size)
     mon_consider();
     if (!why)
         return p;
-    if (why == REASON_DESCRIPTORS || why == REASON_MAPPINGS) /* other memory needs neither */
-        return realloc_copy(p, old, size);
-    count_fell(why, size);
-    return no_memory();
+    if (why == REASON_DISK_FULL || why == REASON_NO_FOLDER || why == REASON_FILE_SIZE) {
+        count_fell(why, size);
+        return no_memory();
+    }
+    return realloc_copy(p, old, size); /* other memory is not short of what there is none of */
 }
 
 static void *realloc_own(void *p, size_t size)

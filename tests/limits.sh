@@ -70,6 +70,22 @@ expect 'all big=0 fry=0 none=20' limited_as $((256 * 1024)) "$TMP/take" 65536 20
 expect 'all big=0 fry=*' limited_as $((2 * 1024 * 1024)) BIGMAAC_MIN_FRY_SIZE=64 "$TMP/take" 5000 50000
 at_least fry 20000
 
+# A block that has no place in our region grows into the next malloc's memory, as malloc(3) goes there.
+cat >"$TMP/outgrow.c" <<'C'
+#include "sys_blocks.h"
+int main(void)
+{
+    struct block b = {0}, c = {0};
+    CHECK(block_new(&b, 20 << 20, 1) && bigmaac_try_kind(b.p) == BIGMAAC_KIND_BIGMAAC);
+    CHECK(block_new(&c, 100 << 20, 2) && bigmaac_try_kind(c.p) == BIGMAAC_KIND_NONE);
+    CHECK(block_resize(&b, 100 << 20) && bigmaac_try_kind(b.p) == BIGMAAC_KIND_NONE);
+    CHECK(block_resize(&b, 20 << 20) && bigmaac_try_kind(b.p) == BIGMAAC_KIND_BIGMAAC);
+    return check_result();
+}
+C
+compile_c "$TMP/outgrow" "$TMP/outgrow.c"
+expect '' with SIZE_BIGMAAC=64M "$TMP/outgrow"
+
 # --- RLIMIT_FSIZE: SIGXFSZ would end the program.
 limited_fsize() { (ulimit -f "$1"; shift; exec env LD_PRELOAD="$LIB" "$@"); }
 expect 'all big=8 fry=0 none=0 grown=ENOMEM' limited_fsize $((64 * 1024)) "$TMP/take" $((16 * M)) 8 $((128 * M))
