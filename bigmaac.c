@@ -6077,7 +6077,7 @@ static void *realloc_big(void *p, size_t size)
     bool stays = route_of(size) == KIND_BIG;
     op_begin(&op);
     struct big *r = big_claim(p);
-    size_t old = r ? r->size : 0;
+    size_t old = r ? r->mapped : 0; /* malloc_usable_size: all of it is the program's */
     stays = stays && !(r && r->ordinary); /* what has opted out can't grow: it is copied */
     if (r && stays) {
         why = big_resize(r, size);
@@ -6098,7 +6098,7 @@ static void *realloc_big(void *p, size_t size)
         count_fell(why, size);
         return no_memory();
     }
-    return realloc_copy(p, old, size); /* other memory is not short of what there is none of */
+    return realloc_copy(p, old, size); /* the fries or the next malloc may have what is missing */
 }
 
 static void *realloc_own(void *p, size_t size)
@@ -6315,7 +6315,7 @@ static int big_opt_out(struct big *r)
     void *copy = mmap(NULL, r->mapped, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
     if (copy == MAP_FAILED)
         return ENOMEM;
-    memcpy(copy, mem_at(big_offset(r)), r->size);
+    memcpy(copy, mem_at(big_offset(r)), r->mapped);
     if (mremap(copy, r->mapped, r->mapped, MREMAP_MAYMOVE | MREMAP_FIXED, mem_at(big_offset(r))) == MAP_FAILED) {
         munmap(copy, r->mapped);
         return ENOMEM;
