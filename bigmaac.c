@@ -1680,8 +1680,10 @@ static size_t room_read(void)
     char text[4096];
     if (!atomic_load(&room.found) && !mon_self)
         room_find_cgroup();
-    if (!read_kept("/proc/meminfo", text, sizeof text, 0))
-        return atomic_load(&room.bytes); /* as before */
+    if (!read_kept("/proc/meminfo", text, sizeof text, 0)) {
+        atomic_store(&room.read_ms, 0); /* as before, until a thread of the program can open it */
+        return atomic_load(&room.bytes);
+    }
     size_t least = text_value(text, "MemAvailable:", SIZE_MAX >> 10) << 10;
     char path[384];
     snprintf(path, sizeof path, "%s", room.cgroup);
@@ -5618,7 +5620,9 @@ COLD static void mon_start(void)
 {
     pthread_t thread;
     pthread_attr_t attr;
-    anonymous_bytes(); /* what the thread will read is opened here */
+    atomic_store(&room.read_ms, 0);
+    room_bytes(); /* what the thread will read is opened here */
+    anonymous_bytes();
     tables_bytes();
     unit_is_mapped(&scans[0], &(struct range){0}, 0);
     pthread_attr_init(&attr);
