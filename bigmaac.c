@@ -5209,6 +5209,7 @@ GUESSES static bool unit_read(const struct scan *s, const struct range *g, size_
     char *window = mmap(NULL, bytes, PROT_READ, MAP_SHARED, f.fd, (off_t)from);
     if (window == MAP_FAILED)
         return false;
+    syscall(SYS_madvise, window, bytes, MADV_DONTFORK); /* nobody would unmap it in a child */
     syscall(SYS_madvise, window, bytes, MADV_HUGEPAGE);
     syscall(SYS_madvise, window, bytes, MADV_RANDOM);
     bool read = true;
