@@ -1406,13 +1406,13 @@ static atomic_bool bus_handled; /* our handler was set: slow operations leave SI
  * memory: that can't be mended. False: nor could this, or it was tried. */
 static bool bus_mend(const void *p)
 {
-    static _Atomic(uintptr_t) last;
-    static atomic_uint tries;
+    static __thread uintptr_t last __attribute__((tls_model("initial-exec"))); /* each thread its own: two */
+    static __thread unsigned tries __attribute__((tls_model("initial-exec"))); /* would begin anew for ever */
     uintptr_t page = round_down((uintptr_t)p, page_size), from = round_down(page, huge_size);
-    if (atomic_exchange(&last, page) != page)
-        atomic_store(&tries, 0);
+    tries = page == last ? tries + 1 : 0;
+    last = page;
     unsigned char resident = 0;
-    if (atomic_fetch_add(&tries, 1) >= 3 || syscall(SYS_mincore, page, (size_t)1, &resident) != 0 ||
+    if (tries >= 3 || syscall(SYS_mincore, page, (size_t)1, &resident) != 0 ||
         !(resident & 1) || syscall(SYS_msync, from, huge_size, MS_SYNC) != 0)
         return false;
     const int advice[] = {MADV_RANDOM, MADV_NOHUGEPAGE, MADV_POPULATE_READ, MADV_PAGEOUT};

@@ -117,3 +117,40 @@ S
 with BIGMAAC_MIN_BIGMAAC_SIZE=512K BIGMAAC_MIN_FRY_SIZE=64 "$TMP/writer" "sh $TMP/fill" "rm $MOUNT/more $MOUNT/most" 2>"$TMP/err" ||
     fail "another writer: exit status $? with: $(cat "$TMP/err")"
 [ -z "$(find "$MOUNT" -name 'bigmaac.*')" ] || fail "a file was left: $(ls "$MOUNT")"
+
+# Without reservations a full disk ends the program, however many threads it meets at once.
+cat >"$TMP/threads.c" <<'C'
+#include "check.h"
+#include <pthread.h>
+enum { THREADS = 8 };
+static const size_t part = 4 << 20;
+static char *block;
+static pthread_barrier_t begin;
+static void *store(void *at)
+{
+    volatile char *own = at, seen = 0;
+    for (size_t i = 0; i < part; i += 4096)
+        seen += own[i]; /* now it is in memory, without blocks on the disk */
+    pthread_barrier_wait(&begin);
+    for (size_t i = 0; i < part; i += 4096)
+        own[i] = 1;
+    return NULL;
+}
+int main(int argc, char **argv)
+{
+    pthread_t thread[THREADS];
+    block = malloc(THREADS * part);
+    CHECK(argc == 2 && block && system(argv[1]) == 0);
+    pthread_barrier_init(&begin, NULL, THREADS);
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_create(&thread[i], NULL, store, block + i * part);
+    for (size_t i = 0; i < THREADS; i++)
+        pthread_join(thread[i], NULL);
+    return 0;
+}
+C
+compile_c "$TMP/threads" "$TMP/threads.c"
+(ulimit -c 0; with BIGMAAC_RESERVE=0 timeout 15 "$TMP/threads" "sh $TMP/fill" 2>"$TMP/err")
+status=$?
+[ $status = 135 ] && grep -q 'ending the program with SIGBUS' "$TMP/err" ||
+    fail "threads on a full disk: exit status $status with: $(head -n 5 "$TMP/err")"
