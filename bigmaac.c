@@ -98,7 +98,8 @@ GUESSES static inline uint64_t guess_64(const uint64_t *p) { return *p; }
 #define API(name) name
 #endif
 
-#if defined(__x86_64__)
+#if defined(PAGE_SHIFT) /* a test's */
+#elif defined(__x86_64__)
 #define PAGE_SHIFT 12
 #else
 #define PAGE_SHIFT 16 /* a multiple of every page size of the other 64-bit Linux platforms */
@@ -491,6 +492,25 @@ static bool pool_commit(struct pool *p, size_t bytes)
 static bool mem_advise(size_t offset, size_t bytes, int advice)
 {
     return syscall(SYS_madvise, mem_at(offset), bytes, advice) == 0;
+}
+
+/* What of a range is in memory: a byte for each of our pages, of which the kernel's may be parts. */
+static bool mem_resident(size_t offset, size_t bytes, unsigned char *vector)
+{
+    unsigned char part[512];
+    size_t each = page_size / (size_t)sysconf(_SC_PAGESIZE), step = sizeof part / each * page_size;
+    if (each == 1)
+        return mincore(mem_at(offset), bytes, vector) == 0;
+    for (size_t at = 0; at < bytes; at += step) {
+        size_t n = min_size(step, bytes - at);
+        if (mincore(mem_at(offset + at), n, part) != 0)
+            return false;
+        for (size_t i = 0; i < n / page_size * each; i++) {
+            unsigned char *page = &vector[at / page_size + i / each];
+            *page = (unsigned char)((i % each ? *page : 0) | (part[i] & 1));
+        }
+    }
+    return true;
 }
 
 /* What a fault on a page that is not in memory brings in. Huge wins on streams: one 2 MiB page,
@@ -1412,7 +1432,8 @@ static bool bus_mend(const void *p)
     tries = page == last ? tries + 1 : 0;
     last = page;
     unsigned char resident = 0;
-    if (tries >= 3 || syscall(SYS_mincore, page, (size_t)1, &resident) != 0 ||
+    uintptr_t system_page = round_down((uintptr_t)p, (size_t)sysconf(_SC_PAGESIZE));
+    if (tries >= 3 || syscall(SYS_mincore, system_page, (size_t)1, &resident) != 0 ||
         !(resident & 1) || syscall(SYS_msync, from, huge_size, MS_SYNC) != 0)
         return false;
     const int advice[] = {MADV_RANDOM, MADV_NOHUGEPAGE, MADV_POPULATE_READ, MADV_PAGEOUT};
@@ -4692,7 +4713,7 @@ static void ranges_find(void)
 static bool is_resident(size_t offset, size_t pages)
 {
     unsigned char vector[8];
-    if (mincore(mem_at(offset), pages * page_size, vector) != 0)
+    if (!mem_resident(offset, pages * page_size, vector))
         return false;
     for (size_t i = 0; i < pages; i++)
         if (vector[i] & 1)
@@ -4925,7 +4946,7 @@ static size_t windows_snapshot(void)
     for (unsigned w = 0; w < pager.windows; w++) {
         unsigned char *vector = pager.vector + w * to_pages(window_bytes);
         size_t pages = pager.window[w].bytes / page_size;
-        if (mincore(mem_at(pager.window[w].offset), pager.window[w].bytes, vector) != 0)
+        if (!mem_resident(pager.window[w].offset, pager.window[w].bytes, vector))
             memset(vector, 1, pages);
         for (size_t i = 0; i < pages; i++)
             resident += vector[i] & 1;
@@ -4967,7 +4988,7 @@ static unsigned probe(void)
     pager.misses = 0;
     unsigned char *after = pager.vector + WINDOW_MAX * to_pages(window_bytes);
     for (unsigned w = 0; w < pager.windows; w++)
-        if (mincore(mem_at(pager.window[w].offset), pager.window[w].bytes, after) == 0)
+        if (mem_resident(pager.window[w].offset, pager.window[w].bytes, after))
             pager.misses += window_evaluate(w, after);
     /* Many more pages than faults: late readahead, or read(2) into the mapping. Not telling. */
     unsigned changed = pager.misses <= 2 * faults + 16 ? policies_decide() : 0;

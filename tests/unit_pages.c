@@ -1,0 +1,38 @@
+/* unit_pages.c - pages of ours that are larger than the kernel's, as on aarch64: what is in memory is
+ * counted in ours. */
+#define PAGE_SHIFT 16
+#include "../bigmaac.c"
+#include "check.h"
+
+/* The kernel's pages of one of ours. */
+static void touch(char *at, size_t page, size_t from)
+{
+    for (size_t i = from; i < page_size; i += 4096)
+        at[page * page_size + i] = 1;
+}
+
+int main(void)
+{
+    const size_t bytes = 64 << 20;
+    cfg.reserve = 0; /* holes, page by page: what is touched is in memory, and nothing else */
+    cfg.paging = PAGING_RANDOM;
+    char *p = bigmaac_malloc(bytes);
+    CHECK(p && bigmaac_kind(p) == BIGMAAC_KIND_BIGMAAC);
+    size_t offset = mem_offset(p);
+    CHECK(!is_resident(offset, 8));
+    touch(p, 3, 0);
+    CHECK(is_resident(offset, 8) && !is_resident(offset, 2));
+    touch(p, 1000, page_size - 4096); /* its last part alone */
+    CHECK(pager_open());
+    ranges_find();
+    CHECK(pager.ranges == 1 && pager.total_pages == bytes / page_size);
+    window_add(0, 0, window_bytes);
+    window_add(0, window_bytes, window_bytes);
+    CHECK(pager.windows == 2);
+    CHECK(windows_snapshot() == 2);
+    CHECK(pager.vector[3] == 1 && pager.vector[to_pages(window_bytes) + 1000 - 512] == 1);
+    CHECK(madvise_own(p, bytes, MADV_DONTNEED) == 0 && is_zero(p, bytes));
+    CHECK(!extent_check(&big.space) && !big_check() && !fry_check());
+    bigmaac_free(p);
+    return check_result();
+}
