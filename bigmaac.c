@@ -1053,6 +1053,7 @@ static struct folder {
     bool no_copy_on_write;    /* btrfs: ask for it, and leave a margin free (file_allocate) */
     atomic_bool no_tmpfile;   /* O_TMPFILE failed, or does harm (ZFS) */
     atomic_bool no_fallocate; /* reserve by looking at the free space */
+    atomic_bool can_map;      /* a file of it has been mapped */
     atomic_bool told_memory, told_unusable;
     size_t readahead;         /* pages that the device reads around a fault */
     atomic_size_t files;      /* open now */
@@ -1249,6 +1250,18 @@ static size_t limit_of(int resource)
     return limit.rlim_cur;
 }
 
+/* Some file systems refuse shared mappings. That must not show where we have reserved memory: there a
+ * failed mmap leaves a gap, for anybody's next mapping. */
+static enum reason folder_try_map(int fd)
+{
+    void *p = mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED)
+        return file_failed("mmap", errno);
+    munmap(p, page_size);
+    atomic_store(&folder.can_map, true);
+    return REASON_NONE;
+}
+
 /* Makes an empty swap file. At most half of the descriptors are ours, the rest the program's; of
  * our half `spare` stay free, and some for what is kept open (ROOM). */
 static enum reason file_create(struct file *f, size_t spare)
@@ -1274,6 +1287,11 @@ static enum reason file_create(struct file *f, size_t spare)
     if (high < 0 || fstat(high, &st) != 0) {
         syscall(SYS_close, high < 0 ? fd : high);
         return REASON_DESCRIPTORS;
+    }
+    enum reason why = atomic_load(&folder.can_map) ? REASON_NONE : folder_try_map(high);
+    if (why) {
+        syscall(SYS_close, high);
+        return why;
     }
     if (folder.no_copy_on_write) {
         int flags = FS_NOCOW_FL;
@@ -1393,7 +1411,13 @@ static enum reason file_map(const struct file *f, size_t at, size_t bytes, size_
 {
     void *p = mmap(mem_at(at), bytes, PROT_READ | PROT_WRITE, sharing | MAP_FIXED | MAP_NORESERVE,
                    f->fd, (off_t)offset);
-    return p != MAP_FAILED ? REASON_NONE : file_failed("mmap", errno);
+    if (p != MAP_FAILED)
+        return REASON_NONE;
+    int err = errno;
+    void *gap = mmap(mem_at(at), bytes, PROT_NONE, anon_flags | MAP_FIXED_NOREPLACE, -1, 0);
+    if (gap != MAP_FAILED && gap != mem_at(at))
+        munmap(gap, bytes); /* a kernel that doesn't know the flag */
+    return file_failed("mmap", err);
 }
 
 /* Writes memory to the file at the same distance from its start as from `from`. */
