@@ -1333,7 +1333,7 @@ static int file_room(const struct file *f, size_t bytes, size_t margin)
     struct statfs fs;
     if (fstatfs(f->fd, &fs) != 0)
         return errno;
-    size_t room = (size_t)fs.f_bavail * (size_t)fs.f_bsize;
+    size_t room = (size_t)fs.f_bavail * (size_t)fs.f_frsize;
     return room < margin || room - margin < bytes ? ENOSPC : 0;
 }
 
