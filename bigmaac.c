@@ -1577,6 +1577,7 @@ static struct room {
     atomic_bool found;      /* cgroup is right */
     bool v2;
     char cgroup[384];       /* folder of our memory cgroup; "": none */
+    char text[4096];        /* what is read; busy. A thread's stack may have 16 KiB in all */
 } room;
 
 static const uint64_t room_fresh_ms = 200;
@@ -1652,10 +1653,9 @@ static bool file_exists(const char *folder_path, const char *name)
  * the host's, and the mount shows our own group at its top. */
 COLD static void room_find_cgroup(void)
 {
-    char text[4096];
-    if (!read_text("/proc/self/cgroup", text, sizeof text))
+    if (!read_text("/proc/self/cgroup", room.text, sizeof room.text))
         return; /* no descriptor at the moment, perhaps */
-    for (char *line = text, *next; line && *line; line = next) {
+    for (char *line = room.text, *next; line && *line; line = next) {
         if ((next = strchr(line, '\n')))
             *next++ = 0;
         char *names = strchr(line, ':');
@@ -1700,12 +1700,12 @@ static size_t cgroup_room(const char *path)
     if (limit >= (size_t)1 << 60)
         return SIZE_MAX;
     size_t used = cgroup_number(path, room.v2 ? "memory.current" : "memory.usage_in_bytes", 0);
-    char file[512], text[4096];
+    char file[512];
     snprintf(file, sizeof file, "%s/memory.stat", path);
-    if (!read_kept(file, text, sizeof text, 0))
+    if (!read_kept(file, room.text, sizeof room.text, 0))
         return 0;
-    size_t cache = text_value(text, room.v2 ? "file " : "total_cache ", 0);
-    size_t shmem = text_value(text, room.v2 ? "shmem " : "total_shmem ", 0);
+    size_t cache = text_value(room.text, room.v2 ? "file " : "total_cache ", 0);
+    size_t shmem = text_value(room.text, room.v2 ? "shmem " : "total_shmem ", 0);
     cache = cache > shmem ? cache - shmem : 0;
     used = used > cache ? used - cache : 0;
     return limit > used ? limit - used : 0;
@@ -1722,14 +1722,13 @@ static bool room_is_kept(const char *path)
 
 static size_t room_read(void)
 {
-    char text[4096];
     if (!atomic_load(&room.found) && !mon_self)
         room_find_cgroup();
-    if (!read_kept("/proc/meminfo", text, sizeof text, 0)) {
+    if (!read_kept("/proc/meminfo", room.text, sizeof room.text, 0)) {
         atomic_store(&room.read_ms, 0); /* as before, until a thread of the program can open it */
         return atomic_load(&room.bytes);
     }
-    size_t least = text_value(text, "MemAvailable:", SIZE_MAX >> 10) << 10;
+    size_t least = text_value(room.text, "MemAvailable:", SIZE_MAX >> 10) << 10;
     char path[384];
     snprintf(path, sizeof path, "%s", room.cgroup);
     size_t top = strlen(room.v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory");
@@ -1832,7 +1831,7 @@ static inline size_t big_span(size_t bytes)
 /* Mappings of the process now: lines of /proc/self/maps. */
 COLD static size_t mappings_count(void)
 {
-    char text[4096];
+    char text[1024];
     size_t lines = 0;
     int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
     for (long n; fd >= 0 && (n = syscall(SYS_read, fd, text, sizeof text)) > 0;)
