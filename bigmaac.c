@@ -1398,11 +1398,11 @@ static bool file_punch(const struct file *f, size_t offset, size_t bytes)
     return file_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes) == 0;
 }
 
-/* Makes a range read zero and keeps its blocks reserved. */
+/* Makes a range read zero; its blocks stay reserved, or it stays sparse. */
 static bool file_zero(const struct file *f, size_t offset, size_t bytes)
 {
-    return !folder.no_fallocate && cfg.reserve &&
-           file_fallocate(f, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, bytes) == 0;
+    int mode = cfg.reserve ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE;
+    return !folder.no_fallocate && file_fallocate(f, mode | FALLOC_FL_KEEP_SIZE, offset, bytes) == 0;
 }
 
 /* Maps [offset, offset + bytes) of the file at `at` of the reservation. `sharing` is MAP_SHARED
@@ -2164,11 +2164,13 @@ static bool disk_give_back(void)
     return fry_give_back() || warm;
 }
 
-/* Zeroes what calloc gets from the warm list. */
-static void big_clear(struct big *r, size_t bytes)
+/* Zeroes what calloc gets from the warm list. False: a fresh file is better. */
+static bool big_clear(struct big *r, size_t bytes)
 {
-    if (bytes <= warm_clear_max || !file_valid(&r->file) || !file_zero(&r->file, 0, r->mapped))
-        memset(mem_at(big_offset(r)), 0, bytes);
+    if (bytes > warm_clear_max)
+        return file_valid(&r->file) && file_zero(&r->file, 0, r->mapped);
+    memset(mem_at(big_offset(r)), 0, bytes);
+    return true;
 }
 
 /* Allocates a bigmaac. `align` is a power of 2 up to align_max. Returns NULL and *why. */
@@ -2176,11 +2178,12 @@ static void *big_alloc(size_t size, size_t align, bool zero, enum reason *why)
 {
     size_t bytes = round_up(size, page_size);
     struct big *r = warm_take(bytes, align);
-    if (r) {
-        if (zero)
-            big_clear(r, bytes);
-        return big_publish(r, size);
+    if (r && zero && !big_clear(r, bytes)) {
+        big_destroy(r);
+        r = NULL;
     }
+    if (r)
+        return big_publish(r, size);
     r = big_reserve(bytes, align, why);
     if (!r)
         return NULL;
