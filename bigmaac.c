@@ -2164,13 +2164,30 @@ static bool disk_give_back(void)
     return fry_give_back() || warm;
 }
 
-/* Zeroes what calloc gets from the warm list. False: a fresh file is better. */
+/* Is less than half of the block in memory? A few samples tell. */
+static bool big_is_sparse(const struct big *r)
+{
+    enum { SAMPLES = 64 };
+    unsigned resident = 0;
+    for (size_t i = 0; i < SAMPLES; i++) {
+        unsigned char in = 0;
+        size_t at = round_down(r->mapped / SAMPLES * i, page_size);
+        resident += syscall(SYS_mincore, mem_at(big_offset(r) + at), (size_t)1, &in) == 0 && in & 1;
+    }
+    return resident < SAMPLES / 2;
+}
+
+/* Zeroes what calloc gets from the warm list: by hand what is in memory, for the program will want it
+ * there; else in the file, so that pages which nobody has touched are not brought in for it. False: a
+ * fresh file is better. */
 static bool big_clear(struct big *r, size_t bytes)
 {
-    if (bytes > warm_clear_max)
-        return file_valid(&r->file) && file_zero(&r->file, 0, r->mapped);
-    memset(mem_at(big_offset(r)), 0, bytes);
-    return true;
+    bool large = bytes > warm_clear_max;
+    if ((large || big_is_sparse(r)) && file_valid(&r->file) && file_zero(&r->file, 0, r->mapped))
+        return true;
+    if (!large)
+        memset(mem_at(big_offset(r)), 0, bytes);
+    return !large;
 }
 
 /* Allocates a bigmaac. `align` is a power of 2 up to align_max. Returns NULL and *why. */

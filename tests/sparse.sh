@@ -1,9 +1,10 @@
-# Sparse files stay sparse: neither calloc of a block that was used before nor MADV_DONTNEED fills one.
+# What was hardly touched stays so: neither calloc of a block that was used before nor MADV_DONTNEED
+# brings all of its pages in.
 . "$TOP/tests/lib.sh"
 cat >"$TMP/sparse.c" <<'C'
 #include "sys_blocks.h"
 #include <sys/mman.h>
-static const size_t bytes = (size_t)400 << 20;
+static size_t bytes = (size_t)400 << 20;
 static void sparse(const char *p, const char *what)
 {
     long long rss = value_in("/proc/self/status", "RssFile:");
@@ -12,8 +13,9 @@ static void sparse(const char *p, const char *what)
     for (size_t at = 0; at < bytes; at += bytes / 16)
         CHECK(p[at] == 0);
 }
-int main(void)
+int main(int argc, char **argv)
 {
+    bytes = argc > 1 ? strtoul(argv[1], NULL, 10) << 20 : bytes;
     char *p = opaque(calloc(1, bytes)), *q;
     p[0] = p[bytes / 2] = 1;
     free(p);
@@ -26,4 +28,9 @@ int main(void)
 }
 C
 compile_c "$TMP/sparse" "$TMP/sparse.c"
-with BIGMAAC_RESERVE=0 BIGMAAC_RECYCLE=1G "$TMP/sparse" 2>"$TMP/err" || fail "status $?: $(cat "$TMP/err")"
+for mib in 200 400; do
+    for reserve in 0 1; do
+        with BIGMAAC_RESERVE=$reserve BIGMAAC_RECYCLE=1G "$TMP/sparse" $mib 2>"$TMP/err" ||
+            fail "$mib MiB, BIGMAAC_RESERVE=$reserve: status $?: $(cat "$TMP/err")"
+    done
+done
