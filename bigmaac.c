@@ -2327,6 +2327,8 @@ static enum reason big_grow(struct big *r, size_t bytes)
     big.live_bytes += more;
     pthread_mutex_unlock(&big.lock);
     big_apply_policy(r, true);
+    if (r->advice == BIGMAAC_KEEP)
+        mlock(mem_at(big_offset(r)), r->mapped); /* as far as RLIMIT_MEMLOCK lets us */
     count_one(&count.grown);
     return REASON_NONE;
 }
