@@ -6165,11 +6165,12 @@ static void *realloc_big(void *p, size_t size)
     mon_consider();
     if (!why)
         return p;
-    if (why == REASON_DISK_FULL || why == REASON_NO_FOLDER || why == REASON_FILE_SIZE) {
-        count_fell(why, size);
-        return no_memory();
-    }
-    return realloc_copy(p, old, size); /* the fries or the next malloc may have what is missing */
+    bool elsewhere = why == REASON_DESCRIPTORS || why == REASON_MAPPINGS || why == REASON_MEMORY ||
+                     (why == REASON_ADDRESS_SPACE && size <= room_bytes());
+    if (elsewhere) /* the fries or the next malloc may have what is missing */
+        return realloc_copy(p, old, size);
+    count_fell(why, size);
+    return no_memory();
 }
 
 static void *realloc_own(void *p, size_t size)
