@@ -2305,6 +2305,8 @@ static enum reason big_map_tail(struct big *r, size_t bytes)
 
 static enum reason big_grow(struct big *r, size_t bytes)
 {
+    if (to_pages(big_span(bytes)) >= big.space.pages)
+        return REASON_ADDRESS_SPACE; /* no file will ever be as large */
     enum reason why = !r->frozen && file_valid(&r->file) ? REASON_NONE : big_refile(r);
     if (why)
         return why;

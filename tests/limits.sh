@@ -85,6 +85,23 @@ int main(void)
 C
 compile_c "$TMP/outgrow" "$TMP/outgrow.c"
 expect '' with SIZE_BIGMAAC=64M "$TMP/outgrow"
+cat >"$TMP/most.c" <<'C'
+#include "sys_blocks.h"
+int main(void) /* asks for more than any file can have */
+{
+    struct block b = {0};
+    CHECK(block_new(&b, 20 << 20, 1));
+    for (size_t less = 0; less < 3 << 20; less += 1 << 20) {
+        errno = 0;
+        CHECK(!block_resize(&b, (size_t)PTRDIFF_MAX - less) && errno == ENOMEM);
+    }
+    CHECK(block_intact(&b));
+    return check_result();
+}
+C
+compile_c "$TMP/most" "$TMP/most.c" -Wno-alloc-size-larger-than
+expect '' with BIGMAAC_RESERVE=0 "$TMP/most"
+expect '' with "$TMP/most"
 
 # --- RLIMIT_FSIZE: SIGXFSZ would end the program.
 limited_fsize() { (ulimit -f "$1"; shift; exec env LD_PRELOAD="$LIB" "$@"); }
