@@ -5274,10 +5274,13 @@ GUESSES static bool unit_read(const struct scan *s, const struct range *g, size_
     size_t from = unit * s->unit, bytes = unit_bytes(s, g, unit);
     if (!file_valid(&f))
         return false;
+    pthread_rwlock_rdlock(&gate); /* no fork in between: nobody would unmap it in a child */
     char *window = mmap(NULL, bytes, PROT_READ, MAP_SHARED, f.fd, (off_t)from);
+    if (window != MAP_FAILED)
+        syscall(SYS_madvise, window, bytes, MADV_DONTFORK);
+    pthread_rwlock_unlock(&gate);
     if (window == MAP_FAILED)
         return false;
-    syscall(SYS_madvise, window, bytes, MADV_DONTFORK); /* nobody would unmap it in a child */
     syscall(SYS_madvise, window, bytes, MADV_HUGEPAGE);
     syscall(SYS_madvise, window, bytes, MADV_RANDOM);
     bool read = true;

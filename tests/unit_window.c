@@ -1,0 +1,59 @@
+/* unit_window.c - a child does not inherit the window through which the monitor reads ahead: nobody
+ * would ever unmap it there, and the file would live as long as the child. */
+#include "../bigmaac.c"
+#include "check.h"
+#include <sys/wait.h>
+
+static atomic_bool done;
+
+static void *read_ahead(void *range)
+{
+    const struct range *g = range;
+    struct scan s;
+    scan_begin(&s, g);
+    for (size_t unit = 0; !atomic_load(&done); unit = (unit + 1) % s.units)
+        CHECK(unit_read(&s, g, unit));
+    return NULL;
+}
+
+static bool has_window(void)
+{
+    static char text[1 << 20];
+    size_t used = 0;
+    int fd = open("/proc/self/maps", O_RDONLY);
+    for (long n = 1; n > 0 && used < sizeof text - 1; used += (size_t)(n > 0 ? n : 0))
+        n = read(fd, text + used, sizeof text - 1 - used);
+    close(fd);
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+        if (strstr(line, " r--s ") && strstr(line, "deleted"))
+            return true;
+    return false;
+}
+
+int main(void)
+{
+    const size_t bytes = 64 << 20;
+    char *p = bigmaac_malloc(bytes);
+    int inherited = 0, status;
+    pthread_t thread;
+    CHECK(p != NULL);
+    memset(p, 1, bytes);
+    ranges_find();
+    CHECK(pager.ranges == 1);
+    struct range g = pager.range[0];
+    pthread_create(&thread, NULL, read_ahead, &g);
+    for (int i = 0; i < 100; i++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(has_window());
+        CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+        inherited += WEXITSTATUS(status) != 0;
+    }
+    atomic_store(&done, true);
+    pthread_join(thread, NULL);
+    fprintf(stderr, "%d of 100 children\n", inherited);
+    CHECK(inherited == 0);
+    CHECK(!extent_check(&big.space) && !big_check() && !fry_check() && madvise_own(p, bytes, MADV_FREE) == 0);
+    bigmaac_free(p);
+    return check_result();
+}
