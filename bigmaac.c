@@ -5623,6 +5623,11 @@ static void home_tick(void)
     if (!atomic_load(&home.frozen_bytes))
         return;
     size_t anonymous = anonymous_bytes();
+    if (!anonymous) { /* the program has closed what is read here: its next malloc opens it */
+        atomic_store(&mon.wanted, true);
+        __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
+        return;
+    }
     stop.anonymous_floor = min_size(stop.anonymous_floor, anonymous);
     if (anonymous - stop.anonymous_floor < (room_bytes() + anonymous) / 5)
         return;
@@ -5686,17 +5691,23 @@ static void *mon_main(void *unused)
     }
 }
 
+/* Opens what the thread will read: it must not take a low descriptor itself. */
+static void mon_open(void)
+{
+    atomic_store(&room.read_ms, 0);
+    room_bytes();
+    anonymous_bytes();
+    tables_bytes();
+    unit_is_mapped(&scans[0], &(struct range){0}, 0);
+}
+
 /* Starts the thread. Requires that every signal is blocked. Called without any lock: pthread_create may
  * allocate, and comes back here, where `running` is already set. */
 COLD static void mon_start(void)
 {
     pthread_t thread;
     pthread_attr_t attr;
-    atomic_store(&room.read_ms, 0);
-    room_bytes(); /* what the thread will read is opened here */
-    anonymous_bytes();
-    tables_bytes();
-    unit_is_mapped(&scans[0], &(struct range){0}, 0);
+    mon_open();
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, 256 * kib);
@@ -5738,12 +5749,16 @@ static void mon_consider(void)
 }
 
 /* The monitor may be needed after a fork; but the fork may be a signal handler's that interrupted
- * malloc, where no thread can be made. So the next call of malloc looks. */
+ * malloc, where no thread can be made. So the next call of malloc looks. Or the monitor lacks its files. */
 COLD static void mon_start_wanted(void)
 {
+    int err = errno;
     atomic_store(&mon.wanted, false);
     if (!atomic_load(&home.wanted))
         route_set_limit();
+    if (atomic_load(&mon.running))
+        mon_open();
+    errno = err;
     mon_consider();
 }
 

@@ -41,3 +41,39 @@ int main(void)
 C
 compile_c "$TMP/room" "$TMP/room.c"
 limited $((256 << 20)) env LD_PRELOAD="$LIB" "$TMP/room" || fail "exit status $?"
+
+# A daemon closes every descriptor, ours too, while the monitor runs: it is still brought home.
+cat >"$TMP/daemon.c" <<'C'
+#define _GNU_SOURCE
+#include "check.h"
+#include <sys/wait.h>
+#include <unistd.h>
+int main(void)
+{
+    size_t bytes = (size_t)600 << 20;
+    char *data = opaque(malloc(bytes));
+    int status = -1;
+    memset(data, 1, bytes);
+    pid_t pid = fork();
+    if (pid == 0) {
+        free(opaque(malloc(100)));
+        usleep(200000);
+        closefrom(3);
+        for (size_t at = 0; at < bytes; at += 4096) {
+            data[at] = 2;
+            if (at % (4 << 20) == 0) {
+                free(opaque(malloc(100)));
+                usleep(5000);
+            }
+        }
+        for (size_t at = 0; at < bytes; at += 4096)
+            if (data[at] != 2 || data[at + 1] != 1)
+                _exit(2);
+        _exit(0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    return check_result();
+}
+C
+compile_c "$TMP/daemon" "$TMP/daemon.c"
+limited $((256 << 20)) env LD_PRELOAD="$LIB" "$TMP/daemon" || fail "closed descriptors: exit status $?"
