@@ -5458,8 +5458,8 @@ static uint64_t paging_tick(void)
  * ========================================================================================= */
 
 static struct {
-    atomic_uint stopped;   /* threads that wait in stop_handler */
-    atomic_uint release;   /* futex: raised to let them go */
+    atomic_uint round;     /* futex: odd while threads are to wait; raised to let them go */
+    atomic_uint_fast64_t stopped; /* threads that wait in stop_handler; the round in the upper half */
     size_t anonymous_floor; /* anonymous bytes after the last time; the monitor's own */
 } stop;
 
@@ -5477,15 +5477,20 @@ GUESSES static bool mon_needed(void)
 
 /* --- stopping the program for a moment ----------------------------------------------------------- */
 
-/* Runs in each thread of the program. Only async-signal-safe calls. */
+/* Runs in each thread of the program. Only async-signal-safe calls. A signal that comes late, when
+ * everybody runs again, does nothing. */
 static void stop_handler(int sig)
 {
     (void)sig;
     int err = errno;
-    unsigned epoch = atomic_load(&stop.release);
-    atomic_fetch_add(&stop.stopped, 1);
-    while (atomic_load(&stop.release) == epoch)
-        syscall(SYS_futex, &stop.release, FUTEX_WAIT_PRIVATE, epoch, NULL, NULL, 0);
+    uint64_t seen = atomic_load(&stop.stopped);
+    do
+        if (!(seen >> 32 & 1))
+            return;
+    while (!atomic_compare_exchange_weak(&stop.stopped, &seen, seen + 1));
+    unsigned round = (unsigned)(seen >> 32);
+    while (atomic_load(&stop.round) == round)
+        syscall(SYS_futex, &stop.round, FUTEX_WAIT_PRIVATE, round, NULL, NULL, 0);
     errno = err;
 }
 
@@ -5526,6 +5531,17 @@ static unsigned stop_signal_all(int sig, int fd)
     return threads;
 }
 
+/* Begins the next round, with nobody stopped in it. Who is counted in a round that stops waits for its
+ * end, so `round` comes first there, and last where it lets them go. */
+static void stop_round(void)
+{
+    unsigned round = atomic_load(&stop.round) + 1;
+    if (round & 1)
+        atomic_store(&stop.round, round);
+    atomic_store(&stop.stopped, (uint64_t)round << 32);
+    atomic_store(&stop.round, round);
+}
+
 /* Stops every other thread in stop_handler. False: some thread blocks the signal, or threads
  * come and go too fast; then all run on. Signals come between instructions: a system call that
  * was under way is finished or restarted, so none writes to memory meanwhile. */
@@ -5536,12 +5552,12 @@ static bool stop_world(int sig, struct sigaction *saved)
     int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (sigaction(sig, &handler, saved) != 0 || fd < 0)
         return false;
-    atomic_store(&stop.stopped, 0);
+    stop_round();
     unsigned threads = stop_signal_all(sig, fd);
     unsigned still = 0;
     for (int ms = 0; ms < 200 && still < threads; ms++) {
         sleep_ms(1);
-        still = atomic_load(&stop.stopped) + atomic_load(&op_waiting);
+        still = (unsigned)atomic_load(&stop.stopped) + atomic_load(&op_waiting);
     }
     bool all = still >= threads && stop_signal_all(0, fd) == threads;
     syscall(SYS_close, fd);
@@ -5550,9 +5566,11 @@ static bool stop_world(int sig, struct sigaction *saved)
 
 static void resume_world(int sig, const struct sigaction *saved)
 {
-    atomic_fetch_add(&stop.release, 1);
-    syscall(SYS_futex, &stop.release, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
-    sleep_ms(1); /* late signals find the handler, not the default */
+    struct sigaction none = {.sa_handler = SIG_IGN};
+    if (atomic_load(&stop.round) & 1)
+        stop_round();
+    syscall(SYS_futex, &stop.round, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+    sigaction(sig, &none, NULL); /* takes away what waits for threads that block it, whose default may kill */
     sigaction(sig, saved, NULL);
 }
 
