@@ -4588,6 +4588,7 @@ static void fork_child(void)
     atomic_store(&mon.running, false);
     atomic_store(&mon.alive, false);
     atomic_store(&mon.awake, 0);
+    atomic_store(&op_waiting, 0); /* of threads that are not here */
     mon_self = false;
     kept_forget();
     if (atomic_load(&fry.open)) {

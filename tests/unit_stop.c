@@ -1,11 +1,14 @@
-/* unit_stop.c - stopping the program for a moment, where threads block the signal: nobody hangs, and
- * nobody is killed. */
+/* unit_stop.c - stopping the program for a moment, where threads block the signal: nobody hangs, nobody is
+ * killed, and no thread of a parent's counts as stopped in a child. */
 #include "../bigmaac.c"
 #include "check.h"
 
 #include <sys/wait.h>
 
+enum { BYTES = 8 << 20 };
+
 static atomic_bool ready, over;
+static uint64_t *data;
 
 static void signals_block(void)
 {
@@ -108,6 +111,67 @@ static void blocked_survives(void)
     CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
 }
 
+static void *allocate_main(void *unused)
+{
+    (void)unused;
+    bigmaac_free(bigmaac_malloc(1 << 20));
+    return NULL;
+}
+
+static void *write_main(void *unused)
+{
+    uint64_t value = 0;
+    (void)unused;
+    signals_block();
+    for (; !atomic_load(&over); atomic_store(&ready, true), value++)
+        for (size_t i = 0; i < BYTES / 8; i += 512)
+            data[i]++;
+    return (void *)(uintptr_t)value;
+}
+
+/* A child of a process where a thread waited for the gate: a thread that can't be stopped writes. */
+static void child_stops_nobody(void)
+{
+    pthread_t writer;
+    void *last = NULL;
+    atomic_store(&ready, false);
+    atomic_store(&over, false);
+    CHECK(pthread_create(&writer, NULL, write_main, NULL) == 0);
+    while (!atomic_load(&ready))
+        sleep_ms(1);
+    size_t before = count.brought_home;
+    monitor_once();
+    CHECK(count.brought_home == before);
+    atomic_store(&over, true);
+    pthread_join(writer, &last);
+    size_t lost = 0;
+    for (size_t i = 0; i < BYTES / 8; i += 512)
+        lost += data[i] != (uintptr_t)last;
+    CHECK(lost == 0);
+    _exit(check_result());
+}
+
+static void child_counts_its_own(void)
+{
+    pthread_t thread;
+    data = bigmaac_malloc(BYTES);
+    memset(data, 0, BYTES);
+    fork_prepare();
+    CHECK(pthread_create(&thread, NULL, allocate_main, NULL) == 0);
+    while (!atomic_load(&op_waiting))
+        sleep_ms(1);
+    pid_t pid = kernel_fork();
+    if (pid == 0) {
+        fork_child();
+        child_stops_nobody();
+    }
+    fork_parent();
+    pthread_join(thread, NULL);
+    int status = -1;
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+    bigmaac_free(data);
+}
+
 int main(void)
 {
     setenv("BIGMAAC_MIN_BIGMAAC_SIZE", "64K", 1);
@@ -117,6 +181,7 @@ int main(void)
     late_goes_on(&stop.round);
 #ifndef __SANITIZE_THREAD__ /* it allows no threads in a child */
     blocked_survives();
+    child_counts_its_own();
 #endif
     return check_result();
 }
