@@ -2981,22 +2981,22 @@ static void slab_retire(struct heap *h, struct slab *s)
 }
 
 /* Requires fry.lock. Collects all remote frees of h's slabs. A slab that was stolen meanwhile
- * goes on to its new owner. */
+ * goes on to its new owner, unless that has become idle: nobody would look there. */
 static void heap_collect(struct heap *h)
 {
     struct slab *s = atomic_exchange_explicit(&h->visitors, NULL, memory_order_acq_rel);
     for (struct slab *next; s; s = next) {
         next = s->visitor_next;
         struct heap *owner = atomic_load_explicit(&s->owner, memory_order_relaxed);
-        if (owner != h) {
+        if (owner != h && !atomic_load(&owner->idle)) {
             heap_push_visitor(owner, s);
             continue;
         }
         slab_collect(s);
         if (!s->listed && slab_used(s) <= slab_worth_listing(s))
-            slab_list(h, s);
+            slab_list(owner, s);
         if (slab_used(s) == 0)
-            slab_retire(h, s);
+            slab_retire(owner, s);
     }
 }
 
@@ -3157,6 +3157,8 @@ static uint64_t slab_push_remote(struct slab *s, uint32_t word, uint64_t bits)
     struct heap *owner = atomic_load_explicit(&s->owner, memory_order_acquire);
     if (before == 0)
         heap_push_visitor(owner, s);
+    else if (!owner)
+        return true; /* it is empty, and about to become another slab */
     if (atomic_load_explicit(&owner->idle, memory_order_acquire))
         heap_collect_idle(owner);
     return 0;

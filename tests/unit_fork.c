@@ -38,6 +38,54 @@ static void fork_and_free(void **block, unsigned blocks, const struct slab *s)
     CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
 }
 
+/* A free whose slab has been stolen before it could tell the owner, and the thief has ended since. */
+static void *owned[2];
+static atomic_uint stage;
+
+static void stage_wait(unsigned n)
+{
+    while (atomic_load(&stage) < n)
+        sched_yield();
+}
+
+static void *owner_main(void *unused)
+{
+    owned[0] = bigmaac_malloc(1000);
+    return unused;
+}
+
+static void *thief_main(void *unused)
+{
+    bigmaac_free(bigmaac_malloc(5000));
+    atomic_store(&stage, 1);
+    stage_wait(2);
+    owned[1] = bigmaac_malloc(1000);
+    return unused;
+}
+
+static void stolen_and_idle(void)
+{
+    pthread_t owner, thief;
+    pthread_create(&thief, NULL, thief_main, NULL);
+    stage_wait(1);
+    pthread_create(&owner, NULL, owner_main, NULL);
+    pthread_join(owner, NULL);
+    struct slab *s = slab_containing(mem_offset(owned[0]));
+    uint64_t i = slab_block(s, owned[0]);
+    atomic_fetch_or(&slab_remote(s)[i / 64], slab_bit(i));
+    CHECK(atomic_fetch_add(&s->remote, 1) == 0);
+    struct heap *first = atomic_load(&s->owner);
+    atomic_store(&stage, 2);
+    pthread_join(thief, NULL);
+    CHECK(slab_containing(mem_offset(owned[1])) == s && atomic_load(&s->owner) != first);
+    bigmaac_free(owned[1]);
+    heap_push_visitor(first, s);
+    CHECK(atomic_load(&first->idle));
+    heap_collect_idle(first);
+    CHECK(!slab_containing(mem_offset(owned[1])));
+    CHECK(!verdict());
+}
+
 /* Another thread's free, in its two steps; `collected` between them. */
 static void half_done(bool collected, bool counted)
 {
@@ -72,5 +120,6 @@ int main(void)
     half_done(false, false);
     half_done(false, true);
     half_done(true, true);
+    stolen_and_idle();
     return check_result();
 }
