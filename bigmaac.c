@@ -2465,6 +2465,7 @@ struct slab {
     _Alignas(META_UNIT) uint64_t summary; /* bit w: free[w] is not 0 */
     uint32_t due;                 /* own frees until slab_settle has something to do */
     uint32_t rest;                /* blocks in use when nothing is due any more: slab_used */
+    uint32_t ahead;               /* remote frees whose bit was collected and that are not counted yet */
     struct slab *next, *prev;     /* in the owner's list of its class, while listed */
     bool listed;                  /* may have free blocks */
     /* and so are the free bits. */
@@ -2525,6 +2526,10 @@ static struct slab slab_none;
 
 static __thread struct heap *heap_self __attribute__((tls_model("initial-exec")));
 static __thread bool heap_left __attribute__((tls_model("initial-exec"))); /* the thread is ending */
+static __thread struct {
+    struct slab *slab;
+    uint32_t blocks;
+} remote_self __attribute__((tls_model("initial-exec"))); /* frees of this thread's under way, not counted yet */
 
 /* For sizes from 1. */
 static inline unsigned class_of(size_t size)
@@ -2938,11 +2943,13 @@ static void slab_destroy(struct slab *s)
 static void slab_collect(struct slab *s)
 {
     uint32_t n = atomic_exchange_explicit(&s->remote, 0, memory_order_acq_rel);
+    s->ahead -= n;
     for (unsigned w = 0; w < s->words; w++) {
         uint64_t bits = atomic_load_explicit(&slab_remote(s)[w], memory_order_relaxed);
         if (!bits)
             continue;
         bits = atomic_exchange_explicit(&slab_remote(s)[w], 0, memory_order_acquire);
+        s->ahead += (uint32_t)__builtin_popcountl(bits);
         s->free[w] |= bits;
         s->summary |= (uint64_t)1 << w;
     }
@@ -3146,19 +3153,25 @@ static NOINLINE void heap_collect_idle(struct heap *h)
 /* Frees blocks of a word of a slab of another thread's. Returns those that were free already. */
 static uint64_t slab_push_remote(struct slab *s, uint32_t word, uint64_t bits)
 {
+    uint32_t n = (uint32_t)__builtin_popcountl(bits);
     uint64_t twice = guess_64(&s->free[word]) & bits;
+    remote_self.blocks = n;
+    remote_self.slab = s; /* for a handler that forks */
+    atomic_signal_fence(memory_order_seq_cst);
     twice |= atomic_fetch_or_explicit(&slab_remote(s)[word], bits, memory_order_release) & bits;
     if (twice)
         return twice;
-    uint32_t used = guess_32(&s->due) + guess_32(&s->rest), n = (uint32_t)__builtin_popcountl(bits);
+    uint32_t used = guess_32(&s->due) + guess_32(&s->rest);
     uint32_t before = atomic_fetch_add_explicit(&s->remote, n, memory_order_acq_rel);
+    atomic_signal_fence(memory_order_seq_cst);
+    remote_self.slab = NULL;
     if (before && before + n != used)
         return 0; /* whoever raised it from 0 has told the owner; don't touch s any more */
     struct heap *owner = atomic_load_explicit(&s->owner, memory_order_acquire);
     if (before == 0)
         heap_push_visitor(owner, s);
     else if (!owner)
-        return true; /* it is empty, and about to become another slab */
+        return 0; /* it is empty, and about to become another slab */
     if (atomic_load_explicit(&owner->idle, memory_order_acquire))
         heap_collect_idle(owner);
     return 0;
@@ -4458,19 +4471,19 @@ static void slab_rebuild(struct slab *s)
         free_blocks += (uint32_t)__builtin_popcountl(s->free[w]);
     }
     atomic_store(&s->remote, 0);
+    s->ahead = s == remote_self.slab ? remote_self.blocks : 0; /* the handler that forks came between: it will be counted */
     s->rest = 0;
-    s->due = s->blocks - free_blocks;
+    s->due = s->blocks - free_blocks + s->ahead;
 }
 
-/* A slab of the child's own thread. A remote free that set its bit and did not get to count it is
- * counted here; one that was counted after its bit was collected has no bit, and its count stays. */
+/* A slab of the child's own thread. Remote frees that set their bit and did not get to count it are
+ * counted here, and so are those whose bit an earlier collection has taken. */
 static void slab_inherit(struct slab *s)
 {
-    uint32_t bits = 0;
+    uint32_t remote = s->ahead;
     for (unsigned w = 0; w < s->words; w++)
-        bits += (uint32_t)__builtin_popcountl(slab_remote(s)[w]);
-    if (atomic_load(&s->remote) < bits)
-        atomic_store(&s->remote, bits);
+        remote += (uint32_t)__builtin_popcountl(slab_remote(s)[w]);
+    atomic_store(&s->remote, remote);
 }
 
 /* In the child: heaps of threads that it does not have become idle. The own heap's fields are
