@@ -2035,12 +2035,23 @@ static void *big_publish(struct big *r, size_t size)
     return p;
 }
 
-/* Takes the live bigmaac that starts at p for one operation; NULL: none does. */
+/* Requires big.lock. Another thread works on the extent: lets it go on. The caller looks again. */
+static void big_wait(void)
+{
+    pthread_mutex_unlock(&big.lock);
+    sched_yield();
+    pthread_mutex_lock(&big.lock);
+}
+
+/* Takes the live bigmaac that starts at p for one operation; NULL: none does. Several threads may ask
+ * for its size, or zero parts of it, at the same time. */
 static struct big *big_claim(const void *p)
 {
     struct big *r = NULL;
+    uint32_t i;
     pthread_mutex_lock(&big.lock);
-    uint32_t i = extent_lookup(&big.space, mem_offset(p));
+    while ((i = extent_lookup(&big.space, mem_offset(p))) && extent_at(&big.space, i)->state == EXTENT_BUSY)
+        big_wait();
     if (i && extent_at(&big.space, i)->state == EXTENT_LIVE) {
         extent_at(&big.space, i)->state = EXTENT_BUSY;
         r = big_at(extent_at(&big.space, i)->aux);
@@ -6298,6 +6309,10 @@ static size_t zero_own(size_t offset, size_t bytes)
     pthread_mutex_lock(lock);
     const struct slab *slab = s == &fry.space ? slab_containing(offset) : NULL;
     uint32_t i = slab ? slab->extent : extent_containing(s, offset);
+    while (i && s == &big.space && extent_at(s, i)->state == EXTENT_BUSY) {
+        big_wait();
+        i = extent_containing(s, offset);
+    }
     struct extent *e = i ? extent_at(s, i) : NULL;
     size_t start = e ? extent_offset(s, e) : 0;
     struct big *r = e && s == &big.space && e->state == EXTENT_LIVE ? big_at(e->aux) : NULL;
