@@ -2532,11 +2532,12 @@ static struct {
     atomic_bool open;
 } fry = {.lock = PTHREAD_MUTEX_INITIALIZER, .file.fd = -1};
 
+static __thread bool heap_ended __attribute__((tls_model("initial-exec"))); /* the thread is about to end */
+
 /* Stands at the end of every bin, so that the fast path needs no test for NULL. */
 static struct slab slab_none;
 
 static __thread struct heap *heap_self __attribute__((tls_model("initial-exec")));
-static __thread bool heap_left __attribute__((tls_model("initial-exec"))); /* the thread is ending */
 static __thread struct {
     struct slab *slab;
     uint32_t blocks;
@@ -3218,7 +3219,7 @@ static NOINLINE bool slab_free_remote(struct slab *s, uint64_t i)
     uint64_t bit = slab_bit(i);
     uint32_t word = (uint32_t)(i / 64);
     struct heap *h = NULL;
-    if (s->class < PENDING_CLASSES && !(h = heap_self) && !heap_left)
+    if (s->class < PENDING_CLASSES && !(h = heap_self) && !heap_ended)
         h = heap_get();
     if (!h)
         return !slab_push_remote(s, word, bit);
@@ -3312,11 +3313,12 @@ static void heap_retire(struct heap *h)
     fry.idle = h;
 }
 
-/* Thread-specific data's destructor. A later destructor may make the thread a new heap. */
+/* Thread-specific data's destructor. Later ones may allocate, but no other heap is the thread's: after
+ * the last round of destructors nobody would make that idle. */
 static void heap_leave(void *heap)
 {
     struct op op;
-    heap_left = true;
+    heap_ended = true;
     heap_flush(heap);
     op_begin(&op);
     pthread_mutex_lock(&fry.lock);
@@ -3326,6 +3328,22 @@ static void heap_leave(void *heap)
     pthread_mutex_unlock(&fry.lock);
     op_end(&op);
     mon_consider();
+}
+
+/* A block for a thread that has left its heap, from an idle one. */
+static NOINLINE void *fry_take_ended(unsigned c, enum reason *why)
+{
+    struct op op;
+    op_begin(&op);
+    pthread_mutex_lock(&fry.lock);
+    struct heap *h = fry.idle ? fry.idle : heap_new();
+    if (h && h != fry.idle)
+        heap_retire(h);
+    bool found = h && (bin_skip_full(h, c) || slab_steal(h, c) || slab_new(h, c, why));
+    void *p = found && bin_skip_full(h, c) ? slab_take(h, h->bin[c]) : NULL;
+    pthread_mutex_unlock(&fry.lock);
+    op_end(&op);
+    return p;
 }
 
 /* --- page runs, and the operations of this section -------------------------------------------- */
@@ -3437,9 +3455,9 @@ static void *fry_alloc(size_t size, size_t align, bool zero, enum reason *why)
     unsigned c = class_for(size, align);
     if (c == CLASS_COUNT)
         return run_alloc(size, align, zero, why);
-    struct heap *h = heap_self ? heap_self : heap_get();
+    struct heap *h = heap_self || heap_ended ? heap_self : heap_get();
     *why = REASON_MEMORY;
-    void *p = h ? fry_take(h, c, why) : NULL;
+    void *p = h ? fry_take(h, c, why) : heap_ended ? fry_take_ended(c, why) : NULL;
     if (p && zero)
         memset(p, 0, size);
     return p;
