@@ -6421,10 +6421,13 @@ EXPORT pid_t _Fork(void)
         return kernel_fork();
     fork_prepare();
     pid_t pid = next.fork_only ? next.fork_only() : kernel_fork();
+    int err = errno;
     if (pid == 0)
         fork_child();
     else
         fork_parent();
+    if (pid < 0)
+        errno = err;
     return pid;
 }
 #endif
