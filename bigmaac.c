@@ -5662,7 +5662,10 @@ static bool home_ask(void)
     __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
     for (int ms = 0; ms < 10 && atomic_load(&home.wanted); ms++)
         sleep_ms(1);
-    return !atomic_exchange(&home.wanted, false);
+    bool done = !atomic_exchange(&home.wanted, false);
+    if (!done && !atomic_load(&mon.wanted))
+        route_set_limit(); /* else every small request would take the long way from now on */
+    return done;
 }
 
 /* The monitor's way: everybody is stopped for it. */

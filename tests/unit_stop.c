@@ -40,6 +40,23 @@ static void monitor_once(void)
     CHECK(pthread_join(monitor, NULL) == 0);
 }
 
+static void *ask_main(void *unused)
+{
+    atomic_store(&mon.alive, true);
+    CHECK(!home_ask());
+    atomic_store(&mon.alive, false);
+    return unused;
+}
+
+/* The only thread allocates nothing while it is asked to; small requests are as fast as before then. */
+static void asked_in_vain(void)
+{
+    pthread_t monitor;
+    CHECK(pthread_create(&monitor, NULL, ask_main, NULL) == 0);
+    CHECK(pthread_join(monitor, NULL) == 0);
+    CHECK(route.limit == (64 << 10) + 1);
+}
+
 /* The signal comes when the others have just been let go. */
 static void *late_main(void *futex)
 {
@@ -175,9 +192,11 @@ static void child_counts_its_own(void)
 int main(void)
 {
     setenv("BIGMAAC_MIN_BIGMAAC_SIZE", "64K", 1);
+    setenv("BIGMAAC_RECYCLE", "0", 1); /* nothing for a monitor to do */
     config_load();
     route_set_limit();
     bigmaac_free(bigmaac_malloc(1 << 20));
+    asked_in_vain();
     late_goes_on(&stop.round);
 #ifndef __SANITIZE_THREAD__ /* it allows no threads in a child */
     blocked_survives();
