@@ -2614,6 +2614,7 @@ static const size_t fry_chunk_max = (size_t)8 << 20;
 /* Extent slots: which mapping is behind it. 0: none, or one that a fork has frozen. */
 static const uint8_t slot_current = 1; /* fry.file's */
 static const uint8_t slot_lost = 2;    /* that of a file whose descriptor the program has closed */
+static const uint8_t slot_withheld = 3; /* none: a child did not get it (FORK) */
 
 /* Requires fry.lock. Notes that [from, from + bytes) of the file has blocks now. */
 static void fry_backed(size_t from, size_t bytes)
@@ -2752,6 +2753,11 @@ static bool extent_is_aged(uint32_t i, uint32_t pages)
 static void fry_pages_free(uint32_t e)
 {
     struct extent *x = extent_at(&fry.space, e);
+    if (x->slot == slot_withheld) {
+        x->flags = 0;
+        extent_free(&fry.space, e, KIND_CLEAN);
+        return;
+    }
     bool aged = extent_is_aged(x->prev, x->pages) || extent_is_aged(x->next, x->pages);
     x->flags = 0;
     fry.dirty_pages += x->pages;
@@ -3425,7 +3431,7 @@ static void run_shrink(size_t offset, size_t size)
     op_begin(&op);
     pthread_mutex_lock(&fry.lock);
     struct extent *x = run_at(offset);
-    if (x && pages < x->pages) {
+    if (x && pages < x->pages && x->slot != slot_withheld) {
         uint32_t less = x->pages - pages;
         if (extent_trim(&fry.space, extent_index(&fry.space, x), pages, KIND_DIRTY)) {
             fry.run_bytes -= to_bytes(less);
@@ -4618,6 +4624,59 @@ static void child_refile(void)
             count_fell(REASON_FORK, big_at(i)->mapped); /* it stays frozen: right, in RAM */
 }
 
+/* --- what the child does not get ------------------------------------------------------------- */
+
+static bool is_withheld(size_t offset, size_t bytes)
+{
+    return syscall(SYS_msync, mem_at(offset), bytes, MS_ASYNC) != 0 && errno == ENOMEM;
+}
+
+/* Nothing is handed out from the slab any more, and it never counts as empty. */
+static void slab_withhold(struct slab *s)
+{
+    memset(s->free, 0, s->words * sizeof s->free[0]);
+    s->summary = 0;
+    s->due += (uint32_t)1 << 20;
+}
+
+/* Requires fry.lock. */
+static void fry_reserve(uint32_t i)
+{
+    struct extent *x = extent_at(&fry.space, i);
+    mem_unmap(extent_offset(&fry.space, x), to_bytes(x->pages));
+    if (x->state == EXTENT_LIVE) {
+        x->slot = slot_withheld;
+        if (x->flags & flag_slab)
+            slab_withhold(meta_at(x->aux));
+    } else if (x->kind == KIND_DIRTY) {
+        fry.dirty_pages -= x->pages;
+        bins_remove(&fry.space, &fry.space.free[KIND_DIRTY], i);
+        x->flags = x->slot = 0;
+        extent_release(&fry.space, i, KIND_CLEAN);
+    }
+}
+
+/* In the child: what fork_withhold kept from it is a hole. It stays address space of ours, or mappings of
+ * the program's would come to lie there; and no new block does. */
+static void child_reserve(void)
+{
+    for (uint32_t i = 1; i <= big.record_count; i++) {
+        const struct big *r = big_at(i);
+        if (!r->in_use || !is_withheld(big_offset(r), r->mapped))
+            continue;
+        for (size_t from = 0; from < r->mapped; from += huge_size) {
+            size_t bytes = min_size(huge_size, r->mapped - from);
+            if (is_withheld(big_offset(r) + from, bytes))
+                mem_unmap(big_offset(r) + from, bytes);
+        }
+    }
+    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
+        const struct extent *x = extent_at(&fry.space, i);
+        if (x->state != EXTENT_UNUSED && is_withheld(extent_offset(&fry.space, x), to_bytes(x->pages)))
+            fry_reserve(i);
+    }
+}
+
 /* The monitor that would have ended the probe is not in the child. */
 static void child_end_probe(void)
 {
@@ -4638,6 +4697,8 @@ static void fork_child(void)
     if (atomic_load(&fry.open)) {
         heaps_inherit();
         warm_forget();
+        if (atomic_load(&count.fell_count[REASON_FORK]))
+            child_reserve();
         if (forking.copies)
             copy_adopt();
         else if (cfg.fork_mode == FORK_COPY)
