@@ -4261,11 +4261,26 @@ static void freeze_own(struct big *r)
     r->own_frozen = true;
 }
 
+/* The program has closed the descriptor of a block that its other threads may be writing to: it can't move
+ * to another file. The child gets a copy, and it stays as it is here. */
+static bool freeze_copy(struct big *r)
+{
+    if (file_create(&r->own, files_for_fries))
+        return false;
+    if (!file_extend(&r->own, 0, r->mapped) && !file_write(&r->own, mem_at(big_offset(r)), r->mapped, 0))
+        return true;
+    file_close(&r->own);
+    return false;
+}
+
 static void freeze_big(struct big *r)
 {
     if (r->ordinary)
         return;
-    if (!r->frozen) {
+    if (!r->frozen && !file_valid(&r->file) && thread_count() > 1) {
+        if (!freeze_copy(r))
+            fork_withhold(big_offset(r), r->mapped);
+    } else if (!r->frozen) {
         bool valid = file_valid(&r->file) || big_refile(r) == REASON_NONE;
         if (!valid || file_map(&r->file, big_offset(r), r->mapped, 0, MAP_PRIVATE))
             fork_withhold(big_offset(r), r->mapped);
@@ -4276,18 +4291,28 @@ static void freeze_big(struct big *r)
     }
 }
 
+/* Requires fry.lock. Copies an extent for the child: other threads may be writing to it. */
+static bool fry_copy_lost(const struct extent *x)
+{
+    size_t at = to_bytes(x->page), bytes = to_bytes(x->pages);
+    return (forking.fries.fd >= 0 || !file_create(&forking.fries, 0)) &&
+           !file_extend(&forking.fries, at, bytes) &&
+           !file_write(&forking.fries, mem_at(extent_offset(&fry.space, x)), bytes, at);
+}
+
 /* Requires fry.lock. What is mapped from a file that we have no descriptor of can't be frozen:
- * it moves to one that we have. */
+ * it moves to one that we have, or, with other threads, the child gets a copy. */
 static void fry_rescue(void)
 {
     struct space *s = &fry.space;
     if (fry.file.fd >= 0 && !file_valid(&fry.file))
         fry_lose_file();
+    bool alone = thread_count() == 1;
     for (uint32_t i = 1; i <= s->extent_count; i++) {
         struct extent *x = extent_at(s, i);
         if (x->state == EXTENT_UNUSED || x->slot != slot_lost)
             continue;
-        if (x->state == EXTENT_LIVE && !fry_take_home(x))
+        if (x->state == EXTENT_LIVE && !(alone ? fry_take_home(x) : fry_copy_lost(x)))
             fork_withhold(extent_offset(s, x), to_bytes(x->pages));
         if (x->state != EXTENT_FREE)
             continue;
@@ -4439,7 +4464,6 @@ static void copy_drop(void)
 /* Copies everything, or nothing when one copy fails: then the fork freezes instead. */
 static bool copy_all(void)
 {
-    forking.fries.fd = -1;
     fry_rescue();
     bool copied = fry.file.fd < 0 || fry_copy(&forking.fries);
     for (uint32_t i = 1; i <= big.record_count && copied; i++) {
@@ -4452,16 +4476,35 @@ static bool copy_all(void)
     return copied;
 }
 
+/* In the child: what fry_rescue has copied. */
+static void rescue_adopt(void)
+{
+    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
+        struct extent *x = extent_at(&fry.space, i);
+        size_t bytes = to_bytes(x->pages);
+        if (x->state != EXTENT_LIVE || x->slot != slot_lost)
+            continue;
+        if (file_map(&forking.fries, extent_offset(&fry.space, x), bytes, to_bytes(x->page), MAP_SHARED))
+            fatal("fork: can't map the child's copy of %zu bytes", bytes);
+        x->slot = slot_current;
+        fry_backed(to_bytes(x->page), bytes);
+    }
+    fry.file = forking.fries;
+    forking.fries.fd = -1;
+}
+
 /* The child's side: the copies become its files. */
 static void copy_adopt(void)
 {
-    if (forking.fries.fd >= 0) {
+    if (forking.fries.fd >= 0 && !forking.copies) {
+        rescue_adopt();
+    } else if (forking.fries.fd >= 0) {
         fry_remap(&forking.fries, MAP_SHARED);
         fry_change_file(&forking.fries, slot_current);
     }
     for (uint32_t i = 1; i <= big.record_count; i++) {
         struct big *r = big_at(i);
-        if (!r->in_use || r->own.fd < 0)
+        if (!r->in_use || r->own.fd < 0 || r->frozen)
             continue;
         if (file_map(&r->own, big_offset(r), r->mapped, 0, MAP_SHARED))
             fatal("fork: can't map the child's copy of %zu bytes", r->mapped);
@@ -4571,6 +4614,7 @@ static void fork_prepare(void)
     pthread_mutex_lock(&big.lock);
     pthread_mutex_lock(&mon.lock);
     forking.copies = false;
+    forking.fries.fd = -1;
     if (!atomic_load(&fry.open))
         return;
     warm_withhold(MADV_DONTFORK);
@@ -4604,8 +4648,7 @@ static void fork_parent(void)
     struct op op = forking.op;
     if (atomic_load(&fry.open)) {
         warm_withhold(MADV_DOFORK);
-        if (forking.copies)
-            copy_drop();
+        copy_drop();
         mon_after_fork();
     }
     pthread_mutex_unlock(&mon.lock);
@@ -4661,9 +4704,11 @@ static void fry_reserve(uint32_t i)
 static void child_reserve(void)
 {
     for (uint32_t i = 1; i <= big.record_count; i++) {
-        const struct big *r = big_at(i);
-        if (!r->in_use || !is_withheld(big_offset(r), r->mapped))
+        struct big *r = big_at(i);
+        bool copied = !r->frozen && r->own.fd >= 0; /* copy_adopt maps it */
+        if (!r->in_use || copied || !is_withheld(big_offset(r), r->mapped))
             continue;
+        r->frozen = true; /* not for reuse */
         for (size_t from = 0; from < r->mapped; from += huge_size) {
             size_t bytes = min_size(huge_size, r->mapped - from);
             if (is_withheld(big_offset(r) + from, bytes))
@@ -4699,9 +4744,8 @@ static void fork_child(void)
         warm_forget();
         if (atomic_load(&count.fell_count[REASON_FORK]))
             child_reserve();
-        if (forking.copies)
-            copy_adopt();
-        else if (cfg.fork_mode == FORK_COPY)
+        copy_adopt();
+        if (!forking.copies && cfg.fork_mode == FORK_COPY)
             child_refile();
         if (atomic_exchange(&forking.probing, false))
             child_end_probe();
