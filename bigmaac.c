@@ -4186,6 +4186,7 @@ static struct {
     struct op op;       /* of the forking thread; guarded by the gate, held for writing */
     bool copies;        /* `own` of every live bigmaac is the child's copy */
     struct file fries;  /* the child's copy of the fries file */
+    bool alone;         /* fork() has made the process one with a single thread */
     atomic_bool probing; /* PAGING has set everything to RANDOM for a moment */
 } forking;
 
@@ -4736,6 +4737,9 @@ static void fork_child(void)
     atomic_store(&mon.running, false);
     atomic_store(&mon.alive, false);
     atomic_store(&mon.awake, 0);
+    if (forking.alone) /* glibc knows; before other libraries' handlers, which may start the monitor */
+        atomic_store(&mon.only_ours, false);
+    forking.alone = false;
     atomic_store(&op_waiting, 0); /* of threads that are not here */
     mon_self = false;
     kept_forget();
@@ -6509,14 +6513,13 @@ EXPORT pid_t fork(void)
     atomic_fetch_sub(&op_waiting, 1);
     bool alone = thread_count() == 1;
     if (alone)
-        *next.single_threaded = 1;
+        *next.single_threaded = forking.alone = 1;
     pid_t pid = next.fork();
     int err = errno;
     if (pid != 0 && alone)
-        *next.single_threaded = 0;
-    if (pid == 0 && alone)
-        atomic_store(&mon.only_ours, false);
-    mon_release();
+        *next.single_threaded = forking.alone = 0;
+    if (pid != 0) /* the child has a lock of its own, which a new monitor may have already */
+        mon_release();
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     errno = err;
     return pid;
