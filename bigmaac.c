@@ -4193,7 +4193,7 @@ static struct {
 static struct mon {
     pthread_mutex_t lock;
     atomic_bool running;   /* the thread exists, or is about to */
-    atomic_bool alive;     /* it has begun: /proc counts it */
+    atomic_int alive;      /* such threads that /proc counts, or will in a moment no more */
     atomic_uint_fast64_t failed_ms; /* when it could not be made; 0: never */
     atomic_bool wanted;    /* the next malloc asks whether it is needed */
     atomic_bool only_ours; /* glibc counts several threads because of ours */
@@ -4234,7 +4234,8 @@ static size_t thread_count(void)
     struct stat st;
     if (stat("/proc/self/task", &st) != 0)
         return 2; /* not known: assume that there are others */
-    return st.st_nlink - 2 - (atomic_load(&mon.alive) ? 1 : 0);
+    int ours = atomic_load(&mon.alive);
+    return st.st_nlink - 2 - (size_t)(ours > 0 ? ours : 0);
 }
 
 /* The last resort, without memory for a private mapping: the child does not get the block. */
@@ -4735,7 +4736,7 @@ static void fork_child(void)
 {
     struct op op = forking.op;
     atomic_store(&mon.running, false);
-    atomic_store(&mon.alive, false);
+    atomic_store(&mon.alive, 0);
     atomic_store(&mon.awake, 0);
     if (forking.alone) /* glibc knows; before other libraries' handlers, which may start the monitor */
         atomic_store(&mon.only_ours, false);
@@ -5840,7 +5841,6 @@ static void *mon_main(void *unused)
     (void)unused;
     mon_hold();
     mon_self = true;
-    atomic_store(&mon.alive, true);
     prctl(PR_SET_NAME, "bigmaac");
     stop.anonymous_floor = anonymous_bytes();
     uint64_t tidied = 0;
@@ -5859,7 +5859,7 @@ static void *mon_main(void *unused)
             atomic_store(&mon.running, false);
         pthread_mutex_unlock(&mon.lock);
         if (!needed) {
-            atomic_store(&mon.alive, false);
+            atomic_fetch_sub(&mon.alive, 1);
             mon_release();
             return NULL;
         }
@@ -5888,15 +5888,19 @@ COLD static void mon_start(void)
     pthread_attr_setstacksize(&attr, 256 * kib);
     mon_starting = true;
     bool single = next.single_threaded && *next.single_threaded;
-    if (pthread_create(&thread, &attr, mon_main, NULL) != 0) {
+    bool made = pthread_create(&thread, &attr, mon_main, NULL) == 0;
+    if (!made) {
         pthread_attr_setstacksize(&attr, 8 * mib); /* some programs have large TLS */
-        if (pthread_create(&thread, &attr, mon_main, NULL) != 0) {
-            static atomic_bool told;
-            atomic_store(&mon.failed_ms, now_ms());
-            atomic_store(&mon.running, false);
-            if (cfg.verbose && first_time(&told))
-                report("the background thread can't be started; paging stays as the kernel does it");
-        }
+        made = pthread_create(&thread, &attr, mon_main, NULL) == 0;
+    }
+    if (made) {
+        atomic_fetch_add(&mon.alive, 1);
+    } else {
+        static atomic_bool told;
+        atomic_store(&mon.failed_ms, now_ms());
+        atomic_store(&mon.running, false);
+        if (cfg.verbose && first_time(&told))
+            report("the background thread can't be started; paging stays as the kernel does it");
     }
     mon_starting = false;
     if (single)

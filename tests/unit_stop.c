@@ -42,9 +42,9 @@ static void monitor_once(void)
 
 static void *ask_main(void *unused)
 {
-    atomic_store(&mon.alive, true);
+    atomic_store(&mon.alive, 1);
     CHECK(!home_ask());
-    atomic_store(&mon.alive, false);
+    atomic_store(&mon.alive, 0);
     return unused;
 }
 
