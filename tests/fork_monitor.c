@@ -3,6 +3,7 @@
 #include "fork_common.h"
 
 #include <pthread.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 
 enum { LARGE = 4 << 20, FORKS = 200, SECONDS = 30 };
@@ -33,7 +34,7 @@ static void handler(int number)
         return;
     pid_t child = fork();
     if (child == 0)
-        _exit(0);
+        syscall(SYS_exit_group, 0); /* the runner's check at the end takes long, and allocates */
     while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
         ;
     forks++;

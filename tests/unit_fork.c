@@ -105,6 +105,8 @@ static void stolen_and_idle(void)
     pthread_join(thief, NULL);
     CHECK(slab_containing(mem_offset(owned[1])) == s && atomic_load(&s->owner) != first);
     bigmaac_free(owned[1]);
+    if (heap_self)
+        heap_flush(heap_self);
     heap_push_visitor(first, s);
     CHECK(atomic_load(&first->idle));
     heap_collect_idle(first);
@@ -142,6 +144,7 @@ static void stepped_child(struct slab *s)
     bool exact = slab_used(s) - atomic_load(&s->remote) == MADE - 1;
     for (unsigned i = 1; i < MADE - 1; i++)
         bigmaac_free(owned[i]);
+    heap_flush(heap_self);
     const struct extent *x = extent_at(&fry.space, s->extent);
     CHECK(x->state == EXTENT_LIVE && x->flags & flag_slab && slab_used(s) - atomic_load(&s->remote) >= 1);
     _exit(checks_failed ? 1 : exact ? 0 : 2);
@@ -164,9 +167,11 @@ static void forks_at_each_instruction(void)
     pthread_create(&maker, NULL, maker_main, NULL);
     stage_wait(4);
     struct slab *s = slab_containing(mem_offset(owned[0]));
+    heap_flush(heap_self ? heap_self : heap_get());
     sigaction(SIGTRAP, &action, &saved);
     __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" : : : "memory", "cc");
     bigmaac_free(owned[0]);
+    heap_flush(heap_self);
     __asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" : : : "memory", "cc");
     if (is_child)
         stepped_child(s);
@@ -176,6 +181,7 @@ static void forks_at_each_instruction(void)
     pthread_join(maker, NULL);
     for (unsigned i = 1; i < MADE; i++)
         bigmaac_free(owned[i]);
+    heap_flush(heap_self);
     CHECK(!verdict());
 }
 #else

@@ -24,6 +24,7 @@ int main(void)
 {
     pthread_t user[2];
     setenv("BIGMAAC_MIN_BIGMAAC_SIZE", "64K", 1);
+    setenv("BIGMAAC_RECYCLE", "0", 1); /* nothing for a monitor to do */
     config_load();
     route_set_limit();
     block = bigmaac_malloc(2 * PART);
