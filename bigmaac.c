@@ -1585,7 +1585,7 @@ static const uint64_t room_fresh_ms = 200;
 /* The kernel's files that are read again and again stay open, on high descriptors: the monitor
  * must never take a low number, not for a moment, that the program counts on getting. */
 static struct kept {
-    char path[224];
+    char path[480];
     struct file file;
 } kept[KEPT_MAX]; /* guarded by room.busy */
 
@@ -2100,10 +2100,12 @@ GUESSES static bool warm_allowed(size_t bytes)
     return all <= usable && big.warm_bytes + bytes <= usable / 2;
 }
 
-/* Keeps a freed BUSY bigmaac warm. False: the caller destroys it. */
+/* Keeps a freed BUSY bigmaac warm. False: the caller destroys it. So it does where the program has made a
+ * hole; what it has protected is made writable again. */
 static bool warm_put(struct big *r)
 {
-    if (cfg.recycle == 0 || r->ordinary || r->frozen || r->advice || !warm_allowed(r->mapped))
+    if (cfg.recycle == 0 || r->ordinary || r->frozen || r->advice || !warm_allowed(r->mapped) ||
+        mprotect(mem_at(big_offset(r)), r->mapped, PROT_READ | PROT_WRITE) != 0)
         return false;
     r->freed_ms = now_ms();
     pthread_mutex_lock(&big.lock);
@@ -2284,6 +2286,7 @@ static enum reason big_move(struct big *r, size_t bytes)
         return REASON_ADDRESS_SPACE;
     size_t to = extent_offset(&big.space, extent_at(&big.space, roomy));
     enum reason why = file_map(&r->file, to + r->mapped, bytes - r->mapped, r->mapped, MAP_SHARED);
+    mem_set_policy(from, r->mapped, POLICY_NORMAL); /* makes it one mapping: older kernels move no two at once */
     if (!why && mremap(mem_at(from), r->mapped, r->mapped,
                        MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, mem_at(to)) == MAP_FAILED)
         why = file_map(&r->file, to, r->mapped, 0, MAP_SHARED);
@@ -3395,6 +3398,8 @@ static struct extent *run_at(size_t offset)
     return x->state == EXTENT_LIVE ? x : NULL;
 }
 
+static const size_t glibc_maps = 32 * mib; /* what glibc maps and unmaps by itself, whatever a program does */
+
 static bool run_free(size_t offset)
 {
     struct op op;
@@ -3403,6 +3408,8 @@ static bool run_free(size_t offset)
     struct extent *x = run_at(offset);
     if (x) {
         fry.run_bytes -= to_bytes(x->pages);
+        if (to_bytes(x->pages) >= glibc_maps) /* so it may have protected parts of this as well */
+            mprotect(mem_at(offset), to_bytes(x->pages), PROT_READ | PROT_WRITE);
         fry_pages_free(extent_index(&fry.space, x));
         fry_purge_if_due();
     }
@@ -4865,8 +4872,8 @@ static bool pager_open(void)
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
     if (p == MAP_FAILED)
         return false;
-    pager.chunks = p;
     pager.vector = (unsigned char *)p + bits;
+    pager.chunks = p; /* last: a child that is forked in between has neither, or both */
     return true;
 }
 
