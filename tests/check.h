@@ -54,4 +54,18 @@ static inline int is_zero(const void *p, size_t bytes)
     return 1;
 }
 
+/* A field of /proc/self/io, such as "read_bytes". */
+static inline unsigned long long process_io(const char *field)
+{
+    char line[128];
+    unsigned long long bytes = 0;
+    FILE *f = fopen("/proc/self/io", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, field, strlen(field)) == 0)
+            bytes = strtoull(line + strlen(field) + 1, NULL, 10);
+    if (f)
+        fclose(f);
+    return bytes;
+}
+
 #endif

@@ -10,17 +10,6 @@ cat >"$TMP/writes.c" <<'END'
 #include <stdlib.h>
 #include <sys/resource.h>
 
-static unsigned long long bytes_written(void)
-{
-    char line[128];
-    unsigned long long bytes = 0;
-    FILE *f = fopen("/proc/self/io", "r");
-    while (fgets(line, sizeof line, f))
-        sscanf(line, "write_bytes: %llu", &bytes);
-    fclose(f);
-    return bytes;
-}
-
 static uint64_t *p, state = 88172645463325252u, writes;
 static size_t words;
 
@@ -45,11 +34,11 @@ int main(int argc, char **argv)
         p[i] = i;
     write_some((unsigned)strtoul(argv[2], NULL, 10));
     unsigned count = (unsigned)strtoul(argv[3], NULL, 10);
-    unsigned long long bytes = bytes_written();
+    unsigned long long bytes = process_io("write_bytes");
     getrusage(RUSAGE_SELF, &before);
     write_some(count);
     getrusage(RUSAGE_SELF, &after);
-    printf("%ld %llu\n", (after.ru_majflt - before.ru_majflt) * 100 / count, (bytes_written() - bytes) / 1024 / count);
+    printf("%ld %llu\n", (after.ru_majflt - before.ru_majflt) * 100 / count, (process_io("write_bytes") - bytes) / 1024 / count);
     uint64_t sum = 0;
     for (size_t i = 0; i < words; i++)
         sum += p[i] - i;

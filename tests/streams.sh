@@ -10,17 +10,6 @@ cat >"$TMP/stream.c" <<'END'
 #include <stdlib.h>
 #include <string.h>
 
-static unsigned long long bytes_read(void)
-{
-    char line[128];
-    unsigned long long bytes = 0;
-    FILE *f = fopen("/proc/self/io", "r");
-    while (fgets(line, sizeof line, f))
-        sscanf(line, "read_bytes: %llu", &bytes);
-    fclose(f);
-    return bytes;
-}
-
 /* stream MIB PASSES WRITES: prints what each pass read, in percent of the data. */
 int main(int argc, char **argv)
 {
@@ -32,7 +21,7 @@ int main(int argc, char **argv)
     unsigned long long before = 0;
     for (size_t pass = 0; pass < passes; pass++) {
         if (pass == 4) /* by then it must be known */
-            before = bytes_read();
+            before = process_io("read_bytes");
         uint64_t wrong = 0;
         for (size_t i = 0; i < words; i++) {
             wrong |= p[i] ^ (i * 0x9E3779B97F4A7C15 + pass * writes);
@@ -41,7 +30,7 @@ int main(int argc, char **argv)
         }
         CHECK(wrong == 0);
     }
-    printf("%llu\n", (bytes_read() - before) * 100 / ((passes - 4) * words * 8));
+    printf("%llu\n", (process_io("read_bytes") - before) * 100 / ((passes - 4) * words * 8));
     return check_result();
 }
 END
