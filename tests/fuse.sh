@@ -2,7 +2,7 @@
 # and nobody else's mapping suffers. One that counts its room in fragments: that is what is looked at.
 . "$TOP/tests/lib.sh"
 need_root
-[ -c /dev/fuse ] || skip "needs /dev/fuse"
+[ -c /dev/fuse ] || skip "this machine can't mount FUSE: no /dev/fuse"
 cat >"$TMP/fuse.py" <<'P'
 """A tiny memory-backed FUSE file system. Options: direct_io (no shared mappings), frsize."""
 import os, struct, sys, errno, stat, ctypes
