@@ -2185,7 +2185,7 @@ static bool big_is_sparse(const struct big *r)
     for (size_t i = 0; i < SAMPLES; i++) {
         unsigned char in = 0;
         size_t at = round_down(r->mapped / SAMPLES * i, page_size);
-        resident += syscall(SYS_mincore, mem_at(big_offset(r) + at), (size_t)1, &in) == 0 && in & 1;
+        resident += mem_resident(big_offset(r) + at, page_size, &in) && in & 1;
     }
     return resident < SAMPLES / 2;
 }
@@ -2535,12 +2535,11 @@ static struct {
     atomic_bool open;
 } fry = {.lock = PTHREAD_MUTEX_INITIALIZER, .file.fd = -1};
 
-static __thread bool heap_ended __attribute__((tls_model("initial-exec"))); /* the thread is about to end */
-
 /* Stands at the end of every bin, so that the fast path needs no test for NULL. */
 static struct slab slab_none;
 
 static __thread struct heap *heap_self __attribute__((tls_model("initial-exec")));
+static __thread bool heap_ended __attribute__((tls_model("initial-exec"))); /* the thread is about to end */
 static __thread struct {
     struct slab *slab;
     uint32_t blocks;
@@ -3070,7 +3069,15 @@ static inline void *slab_take(struct heap *h, struct slab *s)
 
 static void heap_flush(struct heap *h);
 
-/* The slow way to a block: remote frees, other heaps' slabs, a new slab, in this order. */
+/* Requires fry.lock, and that h is the calling thread's or idle. A block from one of its slabs, from
+ * another heap's, or from a new one, in this order. */
+static void *fry_take_locked(struct heap *h, unsigned c, enum reason *why)
+{
+    bool found = bin_skip_full(h, c) || slab_steal(h, c) || slab_new(h, c, why);
+    return found && bin_skip_full(h, c) ? slab_take(h, h->bin[c]) : NULL;
+}
+
+/* The slow way to a block: remote frees come first. */
 static NOINLINE void *fry_take_slow(struct heap *h, unsigned c, enum reason *why)
 {
     if (bin_skip_full(h, c))
@@ -3082,8 +3089,7 @@ static NOINLINE void *fry_take_slow(struct heap *h, unsigned c, enum reason *why
     if (atomic_load_explicit(&h->visitors, memory_order_relaxed))
         heap_collect(h);
     fry_purge_if_due();
-    bool found = bin_skip_full(h, c) || slab_steal(h, c) || slab_new(h, c, why);
-    void *p = found && bin_skip_full(h, c) ? slab_take(h, h->bin[c]) : NULL;
+    void *p = fry_take_locked(h, c, why);
     pthread_mutex_unlock(&fry.lock);
     op_end(&op);
     return p;
@@ -3348,8 +3354,7 @@ static NOINLINE void *fry_take_ended(unsigned c, enum reason *why)
     struct heap *h = fry.idle ? fry.idle : heap_new();
     if (h && h != fry.idle)
         heap_retire(h);
-    bool found = h && (bin_skip_full(h, c) || slab_steal(h, c) || slab_new(h, c, why));
-    void *p = found && bin_skip_full(h, c) ? slab_take(h, h->bin[c]) : NULL;
+    void *p = h ? fry_take_locked(h, c, why) : NULL;
     pthread_mutex_unlock(&fry.lock);
     op_end(&op);
     return p;
@@ -4558,7 +4563,8 @@ static void slab_rebuild(struct slab *s)
         free_blocks += (uint32_t)__builtin_popcountl(s->free[w]);
     }
     atomic_store(&s->remote, 0);
-    s->ahead = s == remote_self.slab ? remote_self.blocks : 0; /* the handler that forks came between: it will be counted */
+    /* Where the handler that forks came in the middle of a free of ours: it will be counted. */
+    s->ahead = s == remote_self.slab ? remote_self.blocks : 0;
     s->rest = 0;
     s->due = s->blocks - free_blocks + s->ahead;
 }
@@ -5213,13 +5219,12 @@ static unsigned probe(void)
     return changed;
 }
 
-/* Begins and awaits the writing of a piece of a mapping. */
-GUESSES static void range_write(const struct range *g, size_t at, size_t bytes)
+/* Asks for a piece of a mapping to be written; `flags` as for sync_file_range(2). */
+GUESSES static void range_write(const struct range *g, size_t at, size_t bytes, unsigned flags)
 {
     const struct file *f = g->record ? &big_at(g->record)->file : &fry.file;
     if (file_valid(f))
-        syscall(SYS_sync_file_range, f->fd, at, bytes,
-                SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+        syscall(SYS_sync_file_range, f->fd, at, bytes, flags);
 }
 
 /* Where access is at random, a large page is in the way: it is written out whole for one changed word, and
@@ -5228,6 +5233,7 @@ GUESSES static void range_write(const struct range *g, size_t at, size_t bytes)
 static void large_pages_split(bool all)
 {
     const size_t step = 16 * mib;
+    const unsigned wait = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
     uint64_t end = now_ms() + split_most_ms;
     for (unsigned i = 0; i < pager.ranges; i++) {
         const struct range *g = &pager.range[i];
@@ -5235,7 +5241,7 @@ static void large_pages_split(bool all)
             if (range_policy(g, at) != POLICY_RANDOM)
                 continue;
             size_t bytes = min_size(step, g->bytes - at);
-            range_write(g, at, bytes);
+            range_write(g, at, bytes, wait);
             for (size_t page = at; page < at + bytes; page += huge_size)
                 if (is_resident(g->offset + page, 1))
                     mem_advise(g->offset + page, page_size, MADV_COLD);
@@ -5400,12 +5406,10 @@ static void scan_drop(const struct scan *s, const struct range *g, size_t from, 
 }
 
 /* Begins to write them, so that they can be dropped at the next look. */
-GUESSES static void scan_write(const struct scan *s, const struct range *g, size_t from, size_t to)
+static void scan_write(const struct scan *s, const struct range *g, size_t from, size_t to)
 {
-    const struct file *f = &big_at(s->record)->file;
-    if (from < to && file_valid(f))
-        syscall(SYS_sync_file_range, f->fd, from * s->unit, min_size(to * s->unit, g->bytes) - from * s->unit,
-                SYNC_FILE_RANGE_WRITE);
+    if (from < to)
+        range_write(g, from * s->unit, min_size(to * s->unit, g->bytes) - from * s->unit, SYNC_FILE_RANGE_WRITE);
 }
 
 /* Follows the stream: what is behind it goes, up to the part that stays. */

@@ -38,14 +38,30 @@ static void fork_and_free(void **block, unsigned blocks, const struct slab *s)
     CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
 }
 
+/* Returns the slab of the first. */
+static struct slab *take_blocks(void **block, unsigned blocks)
+{
+    for (unsigned b = 0; b < blocks; b++)
+        CHECK((block[b] = bigmaac_malloc(1000)) != NULL);
+    return slab_containing(mem_offset(block[0]));
+}
+
+static void free_and_check(void **block, unsigned blocks)
+{
+    for (unsigned b = 0; b < blocks; b++)
+        bigmaac_free(block[b]);
+    pthread_mutex_lock(&fry.lock);
+    heap_collect(heap_self);
+    pthread_mutex_unlock(&fry.lock);
+    CHECK(!verdict());
+}
+
 /* Two other threads' frees at once: one counted after its bit was collected, one not counted yet. */
 static void two_half_done(void)
 {
     enum { BLOCKS = 20 };
     void *block[BLOCKS];
-    for (unsigned i = 0; i < BLOCKS; i++)
-        CHECK((block[i] = bigmaac_malloc(1000)) != NULL);
-    struct slab *s = slab_containing(mem_offset(block[0]));
+    struct slab *s = take_blocks(block, BLOCKS);
     for (unsigned b = 0; b < 2; b++) {
         uint64_t i = slab_block(s, block[b]);
         atomic_fetch_or(&slab_remote(s)[i / 64], slab_bit(i));
@@ -56,12 +72,7 @@ static void two_half_done(void)
         heap_push_visitor(atomic_load(&s->owner), s);
     fork_and_free(block + 2, BLOCKS - 2, s);
     atomic_fetch_add(&s->remote, 1);
-    for (unsigned b = 2; b < BLOCKS; b++)
-        bigmaac_free(block[b]);
-    pthread_mutex_lock(&fry.lock);
-    heap_collect(heap_self);
-    pthread_mutex_unlock(&fry.lock);
-    CHECK(!verdict());
+    free_and_check(block + 2, BLOCKS - 2);
 }
 
 /* A free whose slab has been stolen before it could tell the owner, and the thief has ended since. */
@@ -193,9 +204,7 @@ static void half_done(bool collected, bool counted)
 {
     enum { BLOCKS = 20 };
     void *block[BLOCKS];
-    for (unsigned i = 0; i < BLOCKS; i++)
-        CHECK((block[i] = bigmaac_malloc(1000)) != NULL);
-    struct slab *s = slab_containing(mem_offset(block[0]));
+    struct slab *s = take_blocks(block, BLOCKS);
     uint64_t i = slab_block(s, block[0]);
     atomic_fetch_or(&slab_remote(s)[i / 64], slab_bit(i));
     if (collected)
@@ -206,12 +215,7 @@ static void half_done(bool collected, bool counted)
     if (!counted && atomic_fetch_add(&s->remote, 1) == 0)
         heap_push_visitor(atomic_load(&s->owner), s);
     fork_and_free(block + 1, BLOCKS - 1, s);
-    for (unsigned b = 1; b < BLOCKS; b++)
-        bigmaac_free(block[b]);
-    pthread_mutex_lock(&fry.lock);
-    heap_collect(heap_self);
-    pthread_mutex_unlock(&fry.lock);
-    CHECK(!verdict());
+    free_and_check(block + 1, BLOCKS - 1);
 }
 
 int main(void)

@@ -57,6 +57,16 @@ static void asked_in_vain(void)
     CHECK(route.limit == (64 << 10) + 1);
 }
 
+/* Until it says that it is ready. */
+static void thread_start(pthread_t *thread, void *(*run)(void *), void *argument)
+{
+    atomic_store(&ready, false);
+    atomic_store(&over, false);
+    CHECK(pthread_create(thread, NULL, run, argument) == 0);
+    while (!atomic_load(&ready))
+        sleep_ms(1);
+}
+
 /* The signal comes when the others have just been let go. */
 static void *late_main(void *futex)
 {
@@ -81,11 +91,7 @@ static void *late_main(void *futex)
 static void late_goes_on(atomic_uint *futex)
 {
     pthread_t late;
-    atomic_store(&ready, false);
-    atomic_store(&over, false);
-    CHECK(pthread_create(&late, NULL, late_main, futex) == 0);
-    while (!atomic_load(&ready))
-        sleep_ms(1);
+    thread_start(&late, late_main, futex);
     monitor_once();
     for (int ms = 0; ms < 2000 && !atomic_load(&over); ms++)
         sleep_ms(1);
@@ -114,11 +120,7 @@ static void blocked_survives(void)
     pid_t pid = fork();
     if (pid == 0) {
         signal(SIGURG, urgent);
-        atomic_store(&ready, false);
-        atomic_store(&over, false);
-        CHECK(pthread_create(&blocked, NULL, blocked_main, NULL) == 0);
-        while (!atomic_load(&ready))
-            sleep_ms(1);
+        thread_start(&blocked, blocked_main, NULL);
         monitor_once();
         atomic_store(&over, true);
         pthread_join(blocked, NULL);
@@ -151,11 +153,7 @@ static void child_stops_nobody(void)
 {
     pthread_t writer;
     void *last = NULL;
-    atomic_store(&ready, false);
-    atomic_store(&over, false);
-    CHECK(pthread_create(&writer, NULL, write_main, NULL) == 0);
-    while (!atomic_load(&ready))
-        sleep_ms(1);
+    thread_start(&writer, write_main, NULL);
     size_t before = count.brought_home;
     monitor_once();
     CHECK(count.brought_home == before);
