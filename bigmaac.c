@@ -519,16 +519,18 @@ enum policy {
     POLICY_NORMAL, /* the readahead of the block device around it */
     POLICY_HUGE,   /* the 2 MiB around it, and no readahead beyond */
     POLICY_RANDOM, /* that page alone */
+    POLICY_BLOCKS, /* as much as NORMAL, but from it on, and nothing behind that */
     POLICY_COUNT
 };
 
-static const char *const policy_names[POLICY_COUNT] = {"normal", "sequential", "random"};
+static const char *const policy_names[POLICY_COUNT] = {"normal", "sequential", "random", "blocks"};
 
 /* Tells the kernel; what it can't do is slower, not wrong. Changes nothing of the content. */
 static void mem_set_policy(size_t offset, size_t bytes, enum policy policy)
 {
+    static const int advice[POLICY_COUNT] = {MADV_NORMAL, MADV_RANDOM, MADV_RANDOM, MADV_SEQUENTIAL};
     mem_advise(offset, bytes, policy == POLICY_HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-    mem_advise(offset, bytes, policy == POLICY_NORMAL ? MADV_NORMAL : MADV_RANDOM);
+    mem_advise(offset, bytes, advice[policy]);
 }
 
 /* Turns [offset, offset + bytes) of the reservation back into unreadable address space. */
@@ -4780,8 +4782,8 @@ static void fork_child(void)
  *
  * The monitor alone works here. While the process pages it probes: every mapping is set to
  * RANDOM for some milliseconds, so that a fault brings in exactly the page that was touched, and
- * mincore before and after tells which pages these were. What those faults would have cost under
- * each policy decides. A subject is what shares a decision: a large bigmaac (and each of its
+ * mincore before and after tells which pages these were; halfway, which runs of them went on. What
+ * those faults would have cost under each policy decides. A subject is what shares a decision: a large bigmaac (and each of its
  * parts, where they differ), all smaller ones together, or the fries.
  *
  * Only some windows are looked at: around the chunks that became resident in the last few
@@ -4813,10 +4815,11 @@ static const uint64_t split_most_ms = 5000;
 static const size_t probe_misses = 96;   /* faults that make a probe end early */
 static const size_t probe_faults_few = 64; /* fewer make it last probe_held_ms */
 static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
+static const size_t evidence_runs = 3; /* that few misses in fewer runs may be the begin of a long one */
 
 /* What faults cost, in microseconds; only the ratios matter. */
 static const double cost_fault = 70, cost_page = 3, cost_page_stream = 2.9, cost_page_far = 1.25;
-static const double cost_huge = 580;
+static const double cost_huge = 580, cost_huge_alone = 900; /* in a stream; one here and one there */
 
 struct range {
     size_t offset, bytes;
@@ -4826,7 +4829,7 @@ struct range {
 };
 
 struct evidence {
-    size_t misses;
+    size_t misses, runs;
     double cost[POLICY_COUNT];
 };
 
@@ -4837,13 +4840,14 @@ struct usage {
 
 static struct {
     uint64_t *chunks;        /* bit per 2 MiB of the reservation: its sample was resident */
-    unsigned char *vector;   /* mincore's answers: WINDOW_MAX windows before, then one after */
+    unsigned char *vector;   /* mincore's answers: WINDOW_MAX windows before, as many halfway, one after */
     struct range range[RANGE_MAX];
     unsigned ranges, subjects;
     struct { size_t offset, bytes; unsigned range; } window[WINDOW_MAX];
     unsigned windows;
     size_t total_pages, window_pages;
     struct evidence part[SUBJECT_MAX][BIG_PARTS];
+    struct evidence open[SUBJECT_MAX][BIG_PARTS]; /* of long runs that had not come to an end */
     uint8_t small_policy;    /* of all bigmaacs below large_bytes */
     struct usage last;       /* at the last tick */
     struct usage calm;       /* what a major fault came with, since the last probe */
@@ -4854,6 +4858,8 @@ static struct {
     size_t read;             /* bytes, in the last tick */
     size_t moved;            /* blocks read and changed, when streams were last looked at */
     size_t streamed;         /* bytes that streams went on since the last tick, read as they should be */
+    bool stalled;            /* the last probe saw few faults after its half */
+    bool changing;           /* something was written to while the last probe waited */
     bool dirtying;           /* more than fits becomes dirty, if only by being filled for the first time */
     bool all_random;         /* every subject is at RANDOM */
     size_t misses;           /* that the last probe saw */
@@ -4874,7 +4880,7 @@ static bool pager_open(void)
     if (pager.chunks)
         return true;
     size_t bits = round_up(mem.size / huge_size / 8 + 8, page_size);
-    size_t bytes = bits + (WINDOW_MAX + 1) * to_pages(window_bytes);
+    size_t bytes = bits + (2 * WINDOW_MAX + 1) * to_pages(window_bytes);
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
     if (p == MAP_FAILED)
         return false;
@@ -4923,6 +4929,7 @@ static void ranges_find(void)
     for (unsigned i = 0; i < pager.ranges; i++)
         pager.total_pages += pager.range[i].bytes / page_size;
     memset(pager.part, 0, sizeof pager.part);
+    memset(pager.open, 0, sizeof pager.open);
 }
 
 static bool is_resident(size_t offset, size_t pages)
@@ -5037,10 +5044,11 @@ static unsigned policy_decide(const struct evidence *part, uint8_t *policy)
     bool agree = true;
     for (unsigned i = 0; i < BIG_PARTS; i++) {
         all.misses += part[i].misses;
+        all.runs += part[i].runs;
         for (unsigned p = 0; p < POLICY_COUNT; p++)
             all.cost[p] += part[i].cost[p];
     }
-    if (all.misses < evidence_least)
+    if (all.misses < evidence_least || (all.misses < evidence_part && all.runs < evidence_runs))
         return 0;
     for (unsigned i = 0; i < BIG_PARTS; i++)
         agree = agree && (part[i].misses < evidence_part ||
@@ -5084,24 +5092,28 @@ static unsigned policies_decide(void)
 
 /* --- the probe ----------------------------------------------------------------------------------- */
 
-/* Adds what the faults of one run of pages would have cost under each policy: `misses` pages
- * from `first` to before `end`. A long run is a stream that the probe saw a moment of. */
-static void evidence_add_run(struct evidence *e, size_t first, size_t end, size_t misses)
+/* Adds what the faults of one run of pages would have cost under each policy: `misses` pages from `first`
+ * to before `end`, of a stream that the probe saw a moment of or of a piece that is all there is. */
+static void evidence_add_run(struct evidence *e, size_t first, size_t end, size_t misses, bool stream)
 {
     double reach = (double)folder.readahead, span = (double)(end - first);
     bool far = folder.readahead >= to_pages(huge_size) && !pager.writing;
     double each = far ? cost_page_far : cost_page_stream;
     double around = cost_fault + cost_page * reach; /* a fault that no readahead expected */
     e->misses += misses;
+    e->runs++;
     e->cost[POLICY_RANDOM] += (cost_fault + cost_page) * (double)misses;
-    if (misses >= stream_misses) {
+    if (stream) {
         e->cost[POLICY_HUGE] += cost_huge * span / (double)to_pages(huge_size);
         e->cost[POLICY_NORMAL] += span / (double)misses < reach / 2 ? each * span : around * (double)misses;
+        e->cost[POLICY_BLOCKS] += around * (span / reach < (double)misses ? span / reach : (double)misses);
         return;
     }
     size_t chunks = (end - 1) / to_pages(huge_size) - first / to_pages(huge_size) + 1;
-    e->cost[POLICY_HUGE] += cost_huge * (double)chunks;
-    e->cost[POLICY_NORMAL] += around + (span > reach / 2 ? each * (span - reach / 2) : 0);
+    e->cost[POLICY_HUGE] += cost_huge_alone * (double)chunks;
+    e->cost[POLICY_NORMAL] += around + (span > reach / 4 ? cost_page * reach / 2 : 0) +
+                              (span > reach / 2 ? each * (span - reach / 2) : 0);
+    e->cost[POLICY_BLOCKS] += around * (double)((end - first - 1) / folder.readahead + 1);
 }
 
 /* Finds the runs of pages that became resident during the probe; small gaps don't end one. */
@@ -5109,24 +5121,44 @@ static size_t window_evaluate(unsigned w, const unsigned char *after)
 {
     const struct range *r = &pager.range[pager.window[w].range];
     const unsigned char *before = pager.vector + w * to_pages(window_bytes);
+    const unsigned char *halfway = before + WINDOW_MAX * to_pages(window_bytes);
     size_t at = (pager.window[w].offset - r->offset) / page_size, all = 0;
     size_t part_pages = big_part_bytes(r->bytes) / page_size, pages = pager.window[w].bytes / page_size;
     size_t first = 0, end = 0, misses = 0;
+    bool grows = false;
     for (size_t i = 0; i <= pages; i++) {
         bool miss = i < pages && !(before[i] & 1) && after[i] & 1;
         if (misses && (i == pages || (miss && i - end > run_gap))) {
-            struct evidence *e = &pager.part[r->subject][(at + first) / part_pages % BIG_PARTS];
-            evidence_add_run(e, at + first, at + end, misses);
+            bool open = misses >= stream_misses && (grows || pager.stalled || end + run_gap > pages);
+            struct evidence *e = (open ? pager.open : pager.part)[r->subject];
+            evidence_add_run(e + (at + first) / part_pages % BIG_PARTS, at + first, at + end, misses, open);
             all += misses;
             misses = 0;
         }
         if (miss) {
             first = misses ? first : i;
             end = i + 1;
+            grows = (misses && grows) || !(halfway[i] & 1);
             misses++;
         }
     }
     return all;
+}
+
+/* Long runs that grew to the end are streams if they account for a good part of the faults: else they are
+ * pieces like those that came to an end, and nobody knows how long they would have become. */
+static void evidence_add_open(size_t faults)
+{
+    struct evidence *open = pager.open[0], *part = pager.part[0];
+    size_t misses = 0;
+    for (size_t i = 0; i < (size_t)SUBJECT_MAX * BIG_PARTS; i++)
+        misses += open[i].misses;
+    for (size_t i = 0; i < (size_t)SUBJECT_MAX * BIG_PARTS && misses >= faults / 4; i++) {
+        part[i].misses += open[i].misses;
+        part[i].runs += open[i].runs;
+        for (unsigned p = 0; p < POLICY_COUNT; p++)
+            part[i].cost[p] += open[i].cost[p];
+    }
 }
 
 static void usage_read(struct usage *u)
@@ -5139,27 +5171,12 @@ static void usage_read(struct usage *u)
                         .cpu_us = (size_t)now.ru_utime.tv_sec * 1000000 + (size_t)now.ru_utime.tv_usec};
 }
 
-/* Waits until the program has faulted often enough for the windows to show it; longer where reclaim
- * holds up its faults. */
-static size_t probe_wait(void)
-{
-    struct usage begin, now;
-    size_t enough = min_size(probe_misses * (pager.total_pages / (pager.window_pages + 1) + 1), 500), faults = 0;
-    usage_read(&begin);
-    for (uint64_t ms = 0; ms < (faults < probe_faults_few ? probe_held_ms : probe_ms) && faults < enough; ms++) {
-        sleep_ms(1);
-        usage_read(&now);
-        faults = now.majflt - begin.majflt;
-    }
-    return faults;
-}
-
-/* Notes what is resident; returns how many pages that are. */
-static size_t windows_snapshot(void)
+/* Notes what is resident, before the probe or halfway; returns how many pages that are. */
+static size_t windows_snapshot(bool halfway)
 {
     size_t resident = 0;
     for (unsigned w = 0; w < pager.windows; w++) {
-        unsigned char *vector = pager.vector + w * to_pages(window_bytes);
+        unsigned char *vector = pager.vector + (w + (halfway ? WINDOW_MAX : 0)) * to_pages(window_bytes);
         size_t pages = pager.window[w].bytes / page_size;
         if (!mem_resident(pager.window[w].offset, pager.window[w].bytes, vector))
             memset(vector, 1, pages);
@@ -5176,10 +5193,33 @@ static void windows_settle(void)
     for (int tries = 0; tries < 8; tries++) {
         sleep_ms(2);
         before = resident;
-        resident = windows_snapshot();
+        resident = windows_snapshot(false);
         if (tries && resident < before + stream_misses)
             return;
     }
+}
+
+/* Waits until the program has faulted often enough for the windows to show it; longer where reclaim
+ * holds up its faults. */
+static size_t probe_wait(void)
+{
+    struct usage begin, now;
+    size_t enough = min_size(probe_misses * (pager.total_pages / (pager.window_pages + 1) + 1), 500);
+    size_t faults = 0, halfway = 0;
+    usage_read(&begin);
+    now = begin;
+    for (uint64_t ms = 0; ms < (faults < probe_faults_few ? probe_held_ms : probe_ms) && faults < enough; ms++) {
+        sleep_ms(1);
+        usage_read(&now);
+        faults = now.majflt - begin.majflt;
+        if (!halfway && (ms >= probe_ms / 2 || faults >= enough / 2)) {
+            windows_snapshot(true);
+            halfway = faults + 1;
+        }
+    }
+    pager.stalled = !halfway || faults < halfway + stream_misses;
+    pager.changing = now.written > begin.written;
+    return faults;
 }
 
 /* Looks at all mappings once. Returns how many policies changed. */
@@ -5201,12 +5241,15 @@ static unsigned probe(void)
     windows_settle();
     size_t faults = probe_wait();
     pager.misses = 0;
-    unsigned char *after = pager.vector + WINDOW_MAX * to_pages(window_bytes);
+    unsigned char *after = pager.vector + 2 * WINDOW_MAX * to_pages(window_bytes);
     for (unsigned w = 0; w < pager.windows; w++)
         if (mem_resident(pager.window[w].offset, pager.window[w].bytes, after))
             pager.misses += window_evaluate(w, after);
-    /* Many more pages than faults: late readahead, or read(2) into the mapping. Not telling. */
-    unsigned changed = pager.misses <= 2 * faults + 16 ? policies_decide() : 0;
+    evidence_add_open(faults);
+    /* Many more pages than faults: late readahead, or read(2) into the mapping. That tells nothing. */
+    if (pager.misses > 2 * faults + 16)
+        pager.misses = 0;
+    unsigned changed = pager.misses ? policies_decide() : 0;
     pager.all_random = true;
     for (unsigned i = 0; i < pager.ranges; i++)
         pager.all_random &= range_policy(&pager.range[i], 0) == POLICY_RANDOM;
@@ -5586,7 +5629,7 @@ static void paging_act(const struct usage *since)
     if (pager.last.ms < pager.probe_at + gap || !pager_open())
         return;
     bool changed = probe() != 0;
-    if (changed)
+    if (changed && pager.changing)
         large_pages_split(false);
     uint64_t most = pager.all_random ? probe_gap_random_ms : probe_gap_max_ms;
     pager.probe_gap = changed ? probe_gap_ms : min_size(pager.probe_gap * 2, most);
