@@ -599,6 +599,7 @@ struct space {
     uint32_t pages;           /* in all */
     uint32_t extent_count;    /* descriptors ever used; number 0 is nobody */
     uint32_t extent_unused;   /* chain of descriptors to use again */
+    uint32_t found;           /* what extent_containing found last; may be long gone */
     struct pool map;          /* uint32_t per page */
     struct pool extents;      /* struct extent */
     uint32_t quick_from;                  /* extents from which on it has quick lists; 0: never */
@@ -927,17 +928,27 @@ static uint32_t extent_lookup(const struct space *s, size_t offset)
     return i != map_freed ? i : 0;
 }
 
+/* Is i an extent in use, no slab's, that contains the page? */
+static bool extent_contains(const struct space *s, uint32_t i, size_t page)
+{
+    const struct extent *e = extent_at(s, i);
+    return i && page - e->page < e->pages && e->state != EXTENT_UNUSED && e->state != EXTENT_FREE &&
+           ((size_t)e->page + 1) * sizeof(uint32_t) <= s->map.committed && *map_entry(s, e->page) == i;
+}
+
 /* The extent in use that contains the offset; 0: none does, or it is a slab's, which its pages
- * name themselves. Looks back for the first page. */
-static uint32_t extent_containing(const struct space *s, size_t offset)
+ * name themselves. The last one found is at hand, as programs give a large block back piece by piece;
+ * else looks back for the first page. */
+static uint32_t extent_containing(struct space *s, size_t offset)
 {
     size_t page = to_pages(offset - s->start), known = s->map.committed / sizeof(uint32_t);
+    if (extent_contains(s, s->found, page))
+        return s->found;
     for (size_t at = min_size(page + 1, known); at-- > 0;) {
         uint32_t i = *map_entry(s, (uint32_t)at);
         if (i == 0 || i >= map_slab) /* what was freed, or pages of a slab */
             continue;
-        const struct extent *e = extent_at(s, i);
-        return e->state != EXTENT_FREE && page - e->page < e->pages ? i : 0;
+        return extent_contains(s, i, page) ? s->found = i : 0;
     }
     return 0;
 }
@@ -6162,7 +6173,7 @@ COLD __attribute__((noreturn)) static void corrupt(const char *function, const v
 {
     size_t offset = mem_offset(p);
     bool is_fry = offset < mem.fry_end;
-    const struct space *s = is_fry ? &fry.space : &big.space;
+    struct space *s = is_fry ? &fry.space : &big.space;
     const struct slab *slab = is_fry && offset >= s->start ? slab_containing(offset) : NULL;
     bool inside = false, freed = false;
     if (slab) {

@@ -62,6 +62,17 @@ static void step_free(uint32_t *slot)
     *slot = 0;
 }
 
+/* What contains a page is the same however the search came there: from the last find, or from far. */
+static void step_find(void)
+{
+    uint32_t page = dice(PAGES);
+    uint32_t e = extent_containing(space, space->start + to_bytes(page) + dice(4096));
+    CHECK(!e == !owner[page]);
+    const struct extent *x = extent_at(space, e);
+    CHECK(!e || (page - x->page < x->pages && extent_lookup(space, extent_offset(space, x)) == e));
+    space->found = dice(8) ? space->found : 1 + dice(space->extent_count);
+}
+
 static void run(uint32_t quick_from)
 {
     space->quick_from = quick_from;
@@ -73,6 +84,7 @@ static void run(uint32_t quick_from)
             step_free(slot);
         else
             step_change(slot);
+        step_find();
         const char *wrong = i % CHECK_EVERY ? NULL : extent_check(space);
         if (wrong)
             fprintf(stderr, "step %d: %s\n", i, wrong);
