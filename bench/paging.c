@@ -216,11 +216,14 @@ static uint64_t step_rand8w(struct worker *w)
     return 1;
 }
 
-static uint64_t step_rand64k(struct worker *w)
+static uint64_t read_block(struct worker *w, size_t words)
 {
-    check_range(w, random_below(w, w->data.words / CHUNK_WORDS) * CHUNK_WORDS, CHUNK_WORDS, 0);
+    check_range(w, random_below(w, w->data.words / words) * words, words, 0);
     return 1;
 }
+
+static uint64_t step_rand64k(struct worker *w) { return read_block(w, CHUNK_WORDS); }
+static uint64_t step_rand256k(struct worker *w) { return read_block(w, 4 * CHUNK_WORDS); }
 
 /* Every pass takes other pages: a quarter of the data would come to fit in the memory. */
 static uint64_t step_stride16k(struct worker *w)
@@ -251,7 +254,7 @@ static const struct kind {
     {"seqread", "MB/s", step_seqread, 1e-6},   {"seqrmw", "MB/s", step_seqrmw, 1e-6},
     {"rand8r", "ops/s", step_rand8r, 1},       {"rand8w", "ops/s", step_rand8w, 1},
     {"rand64k", "ops/s", step_rand64k, 1},     {"stride16k", "ops/s", step_stride16k, 1},
-    {"zipf", "ops/s", step_zipf, 1},
+    {"zipf", "ops/s", step_zipf, 1},           {"rand256k", "ops/s", step_rand256k, 1},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 _Static_assert(sizeof kinds / sizeof *kinds <= (size_t)MAX_KINDS, "a counter for each kind");
