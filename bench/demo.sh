@@ -29,6 +29,21 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
+# ---- Can it be shown here? -----------------------------------------------------------------
+case ${LIMIT_MIB:-64} in
+'' | *[!0-9]* | ?????????*) bad=1 ;;
+*) bad=$((${LIMIT_MIB:-64} < 64)) ;;
+esac
+if [ "$bad" = 1 ]; then
+    echo "LIMIT_MIB=\"$LIMIT_MIB\": not a number of MiB from 64 up; set it to 256, or leave it unset"
+    exit 2
+fi
+if ! sh "$top/extras/bigmaac" --check >"$work/check" 2>&1; then
+    sed -n '/^Advice/d; s/^  - //p; s/^bigmaac: //p' "$work/check"
+    echo "(the demonstration takes its folder from BIGMAAC_TEMPLATE=/folder/bigmaac.XXXXXXXX)"
+    exit 2
+fi
+
 # ---- How large ---------------------------------------------------------------------------
 ram=$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo)
 limit=${LIMIT_MIB:-$((ram / 8 < 1024 ? ram / 8 : 1024))}
@@ -38,12 +53,20 @@ for file in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_byte
     case $most in '' | max | *[!0-9]*) continue ;; esac
     [ ${#most} -lt 16 ] && [ $((most / 2097152)) -lt "$limit" ] && limit=$((most / 2097152))
 done
-template=${BIGMAAC_TEMPLATE:-/tmp/bigmaac.XXXXXXXX}
-folder=${template%/*}
+folder=/tmp
+case ${BIGMAAC_TEMPLATE:-} in
+*/*) folder=${BIGMAAC_TEMPLATE%/*}/ ;;
+?*) folder=. ;;
+esac
 if [ -z "${BIGMAAC_TEMPLATE:-}" ] && [ "$(stat -f -c %T /tmp)" = tmpfs ]; then folder=/var/tmp; fi
 room=$(df -Pk "$folder" | awk 'NR == 2 { print int($4 / 1024) }')
 data=$((limit * 5 / 2))
 if [ $((data + 256)) -gt "$room" ]; then
+    if [ "$room" -lt 320 ]; then
+        echo "$folder has only $room MiB free and the smallest demonstration needs 320: make room, or" \
+            "set BIGMAAC_TEMPLATE=/folder/bigmaac.XXXXXXXX"
+        exit 2
+    fi
     data=$((room > 512 ? room - 256 : room / 2)) limit=$((data * 2 / 5))
     echo "($folder has only $room MiB free: a smaller demonstration)"
 fi
@@ -140,12 +163,16 @@ if [ -n "$how" ]; then
     echo "memory limit $limit MiB, no swap ($how)"
 else
     echo "no memory limit: this user can't set one here, so both runs have all the memory"
+    echo "(as root, or where systemd-run --user works, make demo sets one and shows the difference)"
 fi
 printf '%-16s %-18s %-36s %8s %10s\n' "" result checksum seconds "peak memory"
 # shellcheck disable=SC2086
 run without $job
 # shellcheck disable=SC2086
-run "with BigMaac" env LD_PRELOAD="$library" $job || exit 1
+if ! run "with BigMaac" env LD_PRELOAD="$library" $job; then
+    echo "that should have finished; extras/bigmaac --check says what this machine lacks"
+    exit 1
+fi
 
 # What it should be, by the formula for the sums of what the job fills in.
 expected=$(awk -v mib="$data" 'BEGIN {

@@ -33,6 +33,14 @@ refused 125 'BIGMAAC_MIN_BIGMAAC_SIZE="huge": not a size.*nothing was started' -
 refused 125 'BIGMAAC_MIN_FRY_SIZE="20M": larger than' --fries 20M true
 refused 125 'BIGMAAC_PAGING="fast": not one of adaptive' --paging fast true
 refused 125 'BIGMAAC_FORK="spoon": not one of private' "${on_disk[@]}" --fork=spoon true
+for name in BIGMAAC_STATS BIGMAAC_VERBOSE BIGMAAC_PROFILE BIGMAAC_STRICT; do
+    for value in 7 ''; do
+        export $name="$value"
+        refused 125 "$name=\"$value\": not 0 or 1; nothing was started" "${on_disk[@]}" true
+        bigmaac --check "${on_disk[@]}" >"$TMP/out" && fail "--check is content with $name=$value"
+        unset $name
+    done
+done
 succeeds bigmaac --help; says '^usage: bigmaac'; says '--profile'
 succeeds bigmaac --version; says "^bigmaac $(sed -n 's/^VERSION = //p' "$TOP/Makefile")$"
 
@@ -102,6 +110,8 @@ bigmaac --check --dir /dev/shm >"$TMP/out" && fail "--check is content with tmpf
 says 'is in memory: .*give a folder'
 
 # ---- --check
+bigmaac --check --dir "$TMP/missing" >"$TMP/out" && fail "--check is content with a missing folder"
+[ "$(grep -c '^  - ' "$TMP/out")" = 1 ] || fail "--check: not one advice: $(cat "$TMP/out")"
 succeeds bigmaac --check "${on_disk[@]}"
 says "^swap folder +$TMP/swap \(--dir\)"; says '^  file system +[a-z0-9]+ on /'; says '^  free +[0-9]'
 says '^memory limit'; says '^vm.max_map_count +[0-9]+'; says "^library +$LIB$"; says '^bigmaacs +above 10M$'
