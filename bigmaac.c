@@ -1072,7 +1072,7 @@ static struct folder {
     atomic_size_t files;      /* open now */
     atomic_size_t bytes;      /* of all of them, as allocated by us */
     atomic_size_t bytes_peak;
-} folder;
+} folder = {.readahead = ((size_t)128 << 10) >> PAGE_SHIFT}; /* the kernel's default, until it was read */
 
 static const long magic_zfs = 0x2fc12fc1, magic_btrfs = 0x9123683e;
 
