@@ -1072,7 +1072,7 @@ static struct folder {
     atomic_size_t files;      /* open now */
     atomic_size_t bytes;      /* of all of them, as allocated by us */
     atomic_size_t bytes_peak;
-} folder;
+} folder = {.readahead = ((size_t)128 << 10) >> PAGE_SHIFT}; /* the kernel's default, until it was read */
 
 static const long magic_zfs = 0x2fc12fc1, magic_btrfs = 0x9123683e;
 
@@ -5028,7 +5028,8 @@ static bool range_advise(const struct range *g, bool probing)
     }
     struct big *r = big_at(g->record);
     pthread_mutex_lock(&big.lock);
-    bool same = record_is_subject(r) && r->generation == g->generation;
+    bool warm = r->in_use && big_extent(r)->state == EXTENT_WARM; /* freed since: the next owner has it at once */
+    bool same = r->generation == g->generation && (record_is_subject(r) || (warm && !probing));
     if (same && probing)
         mem_set_policy(big_offset(r), r->mapped, POLICY_RANDOM);
     else if (same)
@@ -5086,7 +5087,7 @@ static unsigned policies_decide(void)
         struct big *r = big_at(g->record);
         g->changed = !g->record && changed_fries;
         pthread_mutex_lock(&big.lock);
-        if (g->record && r->in_use && r->generation == g->generation) {
+        if (g->record && record_is_subject(r) && r->generation == g->generation) {
             unsigned n = 0;
             if (g->subject != SUBJECT_SMALL)
                 n = policy_decide(pager.part[g->subject], r->policy);

@@ -29,7 +29,7 @@ int main(void)
     window_add(0, 0, window_bytes);
     window_add(0, window_bytes, window_bytes);
     CHECK(pager.windows == 2);
-    CHECK(windows_snapshot() == 2);
+    CHECK(windows_snapshot(false) == 2);
     CHECK(pager.vector[3] == 1 && pager.vector[to_pages(window_bytes) + 1000 - 512] == 1);
     CHECK(madvise_own(p, bytes, MADV_DONTNEED) == 0 && is_zero(p, bytes));
     CHECK(!extent_check(&big.space) && !big_check() && !fry_check());

@@ -1,0 +1,223 @@
+/* unit_policy.c - what a probe has seen, made up here, and the policy that comes out: single pages,
+ * blocks, streams, and what tells nothing; at the edges of windows, of parts and of the vectors. */
+#include "../bigmaac.c"
+#include "check.h"
+
+enum { SUBJECT = SUBJECT_LARGE, KEEP = POLICY_COUNT };
+static const char *const names[] = {"normal", "huge", "random", "blocks", "what it was"};
+static unsigned char *after; /* of each window, one behind the other */
+
+/* `windows` windows of a mapping, nothing resident, nothing seen. */
+static void begin(unsigned windows, size_t bytes, size_t apart)
+{
+    size_t pages = to_pages(window_bytes);
+    memset(pager.vector, 0, (2 * WINDOW_MAX + 1) * pages);
+    memset(after, 0, WINDOW_MAX * pages);
+    memset(pager.part, 0, sizeof pager.part);
+    memset(pager.open, 0, sizeof pager.open);
+    pager.range[0] = (struct range){.offset = gib, .bytes = bytes, .subject = SUBJECT};
+    pager.ranges = 1;
+    pager.stalled = false;
+    pager.windows = windows;
+    for (unsigned w = 0; w < windows; w++) {
+        pager.window[w].offset = gib + w * apart;
+        pager.window[w].bytes = window_bytes;
+        pager.window[w].range = 0;
+    }
+}
+
+/* Pages that came during the probe, of which the first `early` were there halfway. */
+static void run(unsigned w, size_t first, size_t pages, size_t early)
+{
+    size_t each = to_pages(window_bytes);
+    memset(after + w * each + first, 1, pages);
+    memset(pager.vector + (WINDOW_MAX + w) * each + first, 1, early);
+}
+
+static size_t evaluate(size_t faults)
+{
+    size_t misses = 0, each = to_pages(window_bytes);
+    unsigned char *last = pager.vector + 2 * WINDOW_MAX * each;
+    for (unsigned w = 0; w < pager.windows; w++) {
+        memcpy(last, after + w * each, each);
+        misses += window_evaluate(w, last);
+    }
+    evidence_add_open(faults);
+    return misses;
+}
+
+/* What is chosen where it was `from`, for all parts. */
+static enum policy chosen(enum policy from)
+{
+    uint8_t policy[BIG_PARTS];
+    memset(policy, (int)from, sizeof policy);
+    unsigned changed = policy_decide(pager.part[SUBJECT], policy);
+    CHECK(changed == (policy[0] == from ? 0 : BIG_PARTS));
+    for (int i = 1; i < BIG_PARTS; i++)
+        CHECK(policy[i] == policy[0]);
+    return policy[0];
+}
+
+/* Whatever it was, it becomes `want`; but what is `near` stays, as there is little to gain. */
+static void expect(const char *what, int want, int near)
+{
+    for (int from = 0; from < POLICY_COUNT; from++) {
+        int to = chosen((enum policy)from), right = want == KEEP || from == near ? from : want;
+        if (to != right)
+            fprintf(stderr, "%s: %s becomes %s, not %s\n", what, names[from], names[to], names[right]);
+        CHECK(to == right);
+    }
+}
+
+/* `runs` runs of so many pages, 3 in a window, each in its 2 MiB. */
+static size_t blocks(unsigned runs, size_t pages, size_t early, size_t faults)
+{
+    begin((runs + 2) / 3, 4 * gib, window_bytes);
+    for (unsigned i = 0; i < runs; i++)
+        run(i / 3, 100 + i % 3 * 2048, pages, early);
+    size_t misses = evaluate(faults);
+    CHECK(misses == runs * pages);
+    return misses;
+}
+
+static void test_blocks(void)
+{
+    blocks(30, 1, 0, 30);
+    expect("single pages", POLICY_RANDOM, -1);
+    blocks(30, 16, 16, 480);
+    expect("16 pages", POLICY_BLOCKS, -1);
+    blocks(30, 16, 0, 480); /* short ones count even if nobody knows whether they ended */
+    expect("16 pages, late", POLICY_BLOCKS, -1);
+    blocks(15, 64, 64, 960);
+    expect("64 pages that ended", POLICY_BLOCKS, POLICY_NORMAL);
+    CHECK(pager.open[SUBJECT][0].misses == 0 && pager.part[SUBJECT][0].runs == 15);
+    folder.readahead = 2048;
+    blocks(30, 16, 16, 480);
+    for (int from = 0; from < POLICY_COUNT; from++)
+        CHECK(chosen((enum policy)from) != POLICY_BLOCKS);
+    folder.readahead = 32;
+}
+
+static void test_streams(void)
+{
+    blocks(1, 500, 250, 500);
+    expect("one run that grows", POLICY_HUGE, -1);
+    CHECK(pager.part[SUBJECT][0].runs == 1 && pager.part[SUBJECT][0].misses == 500);
+    blocks(1, 500, 500, 500); /* the same, but it ended */
+    CHECK(pager.open[SUBJECT][0].misses == 0 && pager.part[SUBJECT][0].misses == 500);
+    blocks(1, 60, 30, 2000);
+    expect("a run that grows, of few of many faults", KEEP, -1);
+    CHECK(pager.part[SUBJECT][0].misses == 0 && pager.open[SUBJECT][0].misses == 60);
+    blocks(1, 60, 30, 240); /* a quarter is enough */
+    CHECK(pager.part[SUBJECT][0].misses == 60);
+    begin(1, gib, window_bytes);
+    pager.stalled = true; /* the disk was slow after the half: nobody knows whether it ended */
+    run(0, 100, 500, 500);
+    CHECK(evaluate(500) == 500 && pager.open[SUBJECT][0].misses == 500);
+    expect("a run when the probe stalled", POLICY_HUGE, -1);
+}
+
+/* Which run grew: one that goes down, and only that, though another follows in its window. */
+static void test_growth(void)
+{
+    begin(1, gib, window_bytes);
+    run(0, 100, 200, 0);
+    run(0, 300, 200, 200);
+    run(0, 2000, 100, 100);
+    CHECK(evaluate(500) == 500);
+    CHECK(pager.open[SUBJECT][0].misses == 400 && pager.open[SUBJECT][0].runs == 1);
+    CHECK(pager.part[SUBJECT][0].misses == 500 && pager.part[SUBJECT][0].runs == 2);
+}
+
+static void test_nothing(void)
+{
+    begin(WINDOW_MAX, gib, window_bytes);
+    CHECK(evaluate(100) == 0);
+    expect("nothing", KEEP, -1);
+    blocks(2, 3, 3, 6);
+    expect("6 pages", KEEP, -1);
+    blocks(2, 11, 11, 22);
+    expect("22 pages in 2 runs", KEEP, -1);
+    begin(2, gib, window_bytes); /* what was there before the probe, or is gone, is no miss */
+    run(0, 100, 500, 500);
+    memset(pager.vector + 100, 1, 500);
+    memset(pager.vector + to_pages(window_bytes), 1, to_pages(window_bytes));
+    CHECK(evaluate(500) == 0);
+}
+
+/* Gaps of run_gap pages don't end a run, a page more does. */
+static void test_gaps(void)
+{
+    begin(1, gib, window_bytes);
+    run(0, 0, 30, 30);
+    run(0, 30 + run_gap, 30, 30);
+    CHECK(evaluate(60) == 60 && pager.part[SUBJECT][0].runs == 1);
+    begin(1, gib, window_bytes);
+    run(0, 0, 30, 30);
+    run(0, 30 + run_gap + 1, 30, 30);
+    CHECK(evaluate(60) == 60 && pager.part[SUBJECT][0].runs == 2);
+}
+
+/* The last page of the last window; the parts of 16 GiB; a piece of a page at the end. */
+static void test_edges(void)
+{
+    size_t pages = to_pages(window_bytes), most = 16 * gib;
+    begin(WINDOW_MAX, most, (most - window_bytes) / (WINDOW_MAX - 1));
+    for (unsigned w = 0; w < WINDOW_MAX; w++)
+        run(w, pages - 100, 100, 100);
+    CHECK(evaluate(1200) == 1200); /* all reach the end of what is looked at: open */
+    size_t runs = 0;
+    for (int i = 0; i < BIG_PARTS; i++) {
+        CHECK(pager.open[SUBJECT][i].runs >= 1 && pager.part[SUBJECT][i].runs == pager.open[SUBJECT][i].runs);
+        runs += pager.part[SUBJECT][i].runs;
+    }
+    CHECK(runs == WINDOW_MAX);
+    expect("ends of windows", POLICY_HUGE, -1);
+    begin(1, 64 * mib + page_size, 0); /* a second part of one page, and a window of it alone */
+    pager.window[0].offset += 64 * mib;
+    pager.window[0].bytes = page_size;
+    run(0, 0, 1, 0);
+    CHECK(evaluate(1) == 1 && pager.part[SUBJECT][1].misses == 1);
+    begin(1, gib, window_bytes);
+    pager.range[0].subject = SUBJECT_MAX - 1;
+    run(0, 0, pages, pages);
+    CHECK(evaluate(pages) == pages && pager.part[SUBJECT_MAX - 1][0].misses == pages);
+}
+
+/* Streams in one half of a mapping and single pages in the other: a policy for each. The last part shows
+ * too little, and the others don't agree: it stays. */
+static void test_parts(void)
+{
+    uint8_t policy[BIG_PARTS] = {0};
+    begin(10, 512 * mib, 48 * mib);
+    for (unsigned w = 0; w < 10; w++)
+        for (unsigned i = 0; i < 60; i++)
+            if (pager.window[w].offset - gib >= 256 * mib)
+                run(w, 100 + i * 100, 1, 0);
+            else if (i == 0)
+                run(w, 100, 700, 350);
+    evaluate(4500);
+    CHECK(policy_decide(pager.part[SUBJECT], policy) == 7);
+    CHECK(pager.part[SUBJECT][7].misses > 0 && policy[7] == POLICY_NORMAL);
+    for (int i = 0; i < 7; i++)
+        CHECK(policy[i] == (i < 4 ? POLICY_HUGE : POLICY_RANDOM));
+}
+
+int main(void)
+{
+    size_t pages = to_pages(window_bytes);
+    pager.vector = malloc((2 * WINDOW_MAX + 1) * pages);
+    after = malloc(WINDOW_MAX * pages);
+    CHECK(pager.vector && after);
+    blocks(30, 16, 16, 480); /* where the folder could not be looked at, nothing is known of the device */
+    CHECK(chosen(POLICY_HUGE) == POLICY_BLOCKS);
+    folder.readahead = 32;
+    test_blocks();
+    test_streams();
+    test_growth();
+    test_nothing();
+    test_gaps();
+    test_edges();
+    test_parts();
+    return check_result();
+}

@@ -1,0 +1,124 @@
+/* unit_probe.c - what the program does in the middle of a probe, when everything is at RANDOM: a fork's
+ * child gets the policies back, a block that went or that the program gives advice for is left alone. */
+#include "../bigmaac.c"
+#include "check.h"
+#include <sys/wait.h>
+
+/* The flags of the mapping that holds an address, such as "rr" or "hg". */
+static bool has_flag(const void *p, const char *flag)
+{
+    char line[1024], word[8];
+    unsigned long from, to;
+    bool inside = false, has = false;
+    FILE *f = fopen("/proc/self/smaps", "r");
+    snprintf(word, sizeof word, " %s ", flag);
+    while (f && fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            inside = from <= (uintptr_t)p && (uintptr_t)p < to;
+        if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            has |= strstr(line, word) != NULL;
+    }
+    fclose(f);
+    return has;
+}
+
+static void probe_begins(void)
+{
+    ranges_find();
+    atomic_store(&forking.probing, true);
+    for (unsigned i = 0; i < pager.ranges; i++)
+        CHECK(range_advise(&pager.range[i], true));
+}
+
+static unsigned probe_ends(void)
+{
+    unsigned done = 0;
+    for (unsigned i = 0; i < pager.ranges; i++)
+        done += range_advise(&pager.range[i], false);
+    atomic_store(&forking.probing, false);
+    return done;
+}
+
+static struct big *record_of(void *p)
+{
+    return big_at(extent_at(&big.space, extent_lookup(&big.space, mem_offset(p)))->aux);
+}
+
+/* The second fork finds everything private already. */
+static void test_fork(char *large, char *fry)
+{
+    for (int i = 0; i < 2; i++) {
+        int status = -1;
+        probe_begins();
+        CHECK(has_flag(large, "rr") && (i || has_flag(fry, "rr"))); /* frozen fries are not looked at */
+        pid_t pid = fork();
+        if (pid == 0) {
+            CHECK(has_flag(large, "hg"));
+            CHECK(!has_flag(fry, "rr") && !atomic_load(&forking.probing));
+            CHECK(is_filled(large, 1 << 20, 1) && is_filled(fry, 1000, 2));
+            _exit(check_result());
+        }
+        CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+        CHECK(probe_ends() == pager.ranges);
+        CHECK(has_flag(large, "hg") && !has_flag(fry, "rr"));
+    }
+}
+
+/* All faults of a large block in a growing run: it would be HUGE. */
+static void see_stream(void)
+{
+    memset(pager.part, 0, sizeof pager.part);
+    evidence_add_run(&pager.part[SUBJECT_LARGE][0], 0, 500, 500, true);
+}
+
+static void test_advice(void)
+{
+    char *p = bigmaac_malloc(70 << 20);
+    probe_begins();
+    CHECK(pager.ranges == 2 && bigmaac_advise(p, BIGMAAC_RANDOM) == 0);
+    see_stream();
+    policies_decide();
+    CHECK(record_of(p)->policy[0] == POLICY_RANDOM);
+    CHECK(probe_ends() == 1 && has_flag(p, "rr") && !has_flag(p, "hg"));
+    bigmaac_free(p);
+}
+
+/* One that was freed meanwhile is warm, and its next owner gets it as it should be. One that is gone stays so. */
+static void test_freed(void)
+{
+    char *p = bigmaac_malloc(70 << 20);
+    probe_begins();
+    CHECK(pager.ranges == 2 && has_flag(p, "rr"));
+    bigmaac_free(p);
+    see_stream();
+    policies_decide();
+    CHECK(probe_ends() == 2);
+    CHECK(bigmaac_malloc(70 << 20) == p && has_flag(p, "hg"));
+    probe_begins();
+    bigmaac_free(p);
+    warm_expire(UINT64_MAX);
+    see_stream();
+    policies_decide();
+    CHECK(probe_ends() == 1 && !has_flag(p, "hg"));
+}
+
+int main(void)
+{
+    setenv("BIGMAAC_MIN_FRY_SIZE", "128", 1);
+    setenv("BIGMAAC_RESERVE", "0", 1);
+    config_load();
+    route_set_limit();
+    char *fry = bigmaac_malloc(1000);
+    CHECK(bigmaac_kind(fry) == BIGMAAC_KIND_FRY);
+    fill(fry, 1000, 2);
+    test_advice();
+    test_freed();
+    char *large = bigmaac_malloc(96 << 20);
+    fill(large, 1 << 20, 1);
+    test_fork(large, fry);
+    CHECK(is_filled(large, 1 << 20, 1) && is_filled(fry, 1000, 2));
+    CHECK(!extent_check(&big.space) && !big_check() && !fry_check());
+    bigmaac_free(large);
+    bigmaac_free(fry);
+    return check_result();
+}
