@@ -3974,7 +3974,8 @@ static const char *size_text(size_t bytes, char text[16])
     return text;
 }
 
-/* A setting that moves that share of the peak to disk. */
+/* A setting that moves that share of the peak to disk: small requests as fries, as a file for each costs more
+ * than they are worth. */
 COLD static void profile_tell_threshold(size_t all, unsigned percent)
 {
     size_t above = 0;
@@ -3983,8 +3984,8 @@ COLD static void profile_tell_threshold(size_t all, unsigned percent)
     while (bin && above < all / 100 * percent)
         above += profile.peak[--bin];
     size_t size = bin < PROFILE_BINS && profile_bin_size(bin) > 1 ? profile_bin_size(bin) - 1 : 1;
-    report("profile: %u %% of the peak is in requests above %s: BIGMAAC_MIN_BIGMAAC_SIZE=%s", percent,
-           size_text(size, text), text);
+    report("profile: %u %% of the peak is in requests above %s: BIGMAAC_MIN_%s_SIZE=%s", percent,
+           size_text(size, text), size < mib ? "FRY" : "BIGMAAC", text);
 }
 
 COLD static void profile_report(void)
@@ -5157,15 +5158,18 @@ static size_t window_evaluate(unsigned w, const unsigned char *after)
     return all;
 }
 
-/* Long runs that grew to the end are streams if they account for a good part of the faults: else they are
- * pieces like those that came to an end, and nobody knows how long they would have become. */
+/* Long runs that grew to the end are streams if they account for a good part of the faults, or are as many
+ * as windows follow: else they are pieces like those that came to an end, and nobody knows how long they would
+ * have become. */
 static void evidence_add_open(size_t faults)
 {
     struct evidence *open = pager.open[0], *part = pager.part[0];
-    size_t misses = 0;
+    size_t misses = 0, runs = 0;
     for (size_t i = 0; i < (size_t)SUBJECT_MAX * BIG_PARTS; i++)
-        misses += open[i].misses;
-    for (size_t i = 0; i < (size_t)SUBJECT_MAX * BIG_PARTS && misses >= faults / 4; i++) {
+        misses += open[i].misses, runs += open[i].runs;
+    if (misses < faults / 4 && runs < ACTIVE_MAX)
+        return;
+    for (size_t i = 0; i < (size_t)SUBJECT_MAX * BIG_PARTS; i++) {
         part[i].misses += open[i].misses;
         part[i].runs += open[i].runs;
         for (unsigned p = 0; p < POLICY_COUNT; p++)

@@ -179,7 +179,9 @@ print(open("/proc/self/maps").read().count("(deleted)"))'
 [ "$(cat "$TMP/out")" = 0 ] || fail "--profile: swap files are mapped"
 [ -s "$TMP/err" ] || fail "--profile: the library printed no histogram"
 grep -Eq '^bigmaac\[[0-9]+\]: ' "$TMP/err" || fail "--profile: $(cat "$TMP/err")"
-grep -q '90' "$TMP/err" || fail "--profile: no threshold for 90 %: $(cat "$TMP/err")"
+grep -q ' 90 .*: BIGMAAC_MIN_BIGMAAC_SIZE=[0-9]' "$TMP/err" || fail "--profile: no threshold for 90 %: $(cat "$TMP/err")"
+bigmaac --profile "$PYTHON" -c 'x = [bytearray(50000) for i in range(999)]' 2>"$TMP/err" || fail "--profile: status $?"
+grep -q ' 90 .*: BIGMAAC_MIN_FRY_SIZE=[0-9]' "$TMP/err" || fail "--profile: small requests as bigmaacs: $(cat "$TMP/err")"
 bigmaac --profile sh -c 'kill -SEGV $$' 2>"$TMP/err"; [ $? = 139 ] || fail "--profile of a crash: status $?"
 
 # ---- disks that are full or read-only (needs loop devices: last, as it may skip)

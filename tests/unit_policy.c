@@ -108,6 +108,8 @@ static void test_streams(void)
     blocks(1, 60, 30, 2000);
     expect("a run that grows, of few of many faults", KEEP, -1);
     CHECK(pager.part[SUBJECT][0].misses == 0 && pager.open[SUBJECT][0].misses == 60);
+    blocks(4, 60, 30, 4000); /* of many streams four are followed */
+    expect("four runs that grow", POLICY_HUGE, -1);
     blocks(1, 60, 30, 240); /* a quarter is enough */
     CHECK(pager.part[SUBJECT][0].misses == 60);
     begin(1, gib, window_bytes);
