@@ -4795,8 +4795,8 @@ static void fork_child(void)
  * The monitor alone works here. While the process pages it probes: every mapping is set to
  * RANDOM for some milliseconds, so that a fault brings in exactly the page that was touched, and
  * mincore before and after tells which pages these were; halfway, which runs of them went on. What
- * those faults would have cost under each policy decides. A subject is what shares a decision: a large bigmaac (and each of its
- * parts, where they differ), all smaller ones together, or the fries.
+ * those faults would have cost under each policy decides. A subject is what shares a decision: a
+ * large bigmaac (and each of its parts, where they differ), all smaller ones together, or the fries.
  *
  * Only some windows are looked at: around the chunks that became resident in the last few
  * milliseconds, where a stream must be, and at random places, where scattered access must show.
@@ -4827,7 +4827,7 @@ static const uint64_t split_most_ms = 5000;
 static const size_t probe_misses = 96;   /* faults that make a probe end early */
 static const size_t probe_faults_few = 64; /* fewer make it last probe_held_ms */
 static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
-static const size_t evidence_runs = 3; /* that few misses in fewer runs may be the begin of a long one */
+static const size_t evidence_runs = 3; /* that few misses in fewer runs may be where a long one begins */
 
 /* What faults cost, in microseconds; only the ratios matter. */
 static const double cost_fault = 70, cost_page = 3, cost_page_stream = 2.9, cost_page_far = 1.25;
