@@ -5048,6 +5048,14 @@ static enum policy evidence_best(const struct evidence *e, enum policy now)
     return best;
 }
 
+static void evidence_add(struct evidence *to, const struct evidence *from)
+{
+    to->misses += from->misses;
+    to->runs += from->runs;
+    for (unsigned p = 0; p < POLICY_COUNT; p++)
+        to->cost[p] += from->cost[p];
+}
+
 /* Decides for each part of a subject. Parts that show little follow the others, as long as
  * these agree. Returns how many parts changed. */
 static unsigned policy_decide(const struct evidence *part, uint8_t *policy)
@@ -5055,12 +5063,8 @@ static unsigned policy_decide(const struct evidence *part, uint8_t *policy)
     struct evidence all = {0};
     unsigned changed = 0;
     bool agree = true;
-    for (unsigned i = 0; i < BIG_PARTS; i++) {
-        all.misses += part[i].misses;
-        all.runs += part[i].runs;
-        for (unsigned p = 0; p < POLICY_COUNT; p++)
-            all.cost[p] += part[i].cost[p];
-    }
+    for (unsigned i = 0; i < BIG_PARTS; i++)
+        evidence_add(&all, &part[i]);
     if (all.misses < evidence_least || (all.misses < evidence_part && all.runs < evidence_runs))
         return 0;
     for (unsigned i = 0; i < BIG_PARTS; i++)
@@ -5129,12 +5133,17 @@ static void evidence_add_run(struct evidence *e, size_t first, size_t end, size_
     e->cost[POLICY_BLOCKS] += around * (double)((end - first - 1) / folder.readahead + 1);
 }
 
+/* One of the vectors that mincore fills: a window's before, from WINDOW_MAX on halfway, the last one after. */
+static unsigned char *window_vector(unsigned i)
+{
+    return pager.vector + i * to_pages(window_bytes);
+}
+
 /* Finds the runs of pages that became resident during the probe; small gaps don't end one. */
 static size_t window_evaluate(unsigned w, const unsigned char *after)
 {
     const struct range *r = &pager.range[pager.window[w].range];
-    const unsigned char *before = pager.vector + w * to_pages(window_bytes);
-    const unsigned char *halfway = before + WINDOW_MAX * to_pages(window_bytes);
+    const unsigned char *before = window_vector(w), *halfway = window_vector(WINDOW_MAX + w);
     size_t at = (pager.window[w].offset - r->offset) / page_size, all = 0;
     size_t part_pages = big_part_bytes(r->bytes) / page_size, pages = pager.window[w].bytes / page_size;
     size_t first = 0, end = 0, misses = 0;
@@ -5163,18 +5172,13 @@ static size_t window_evaluate(unsigned w, const unsigned char *after)
  * have become. */
 static void evidence_add_open(size_t faults)
 {
-    struct evidence *open = pager.open[0], *part = pager.part[0];
-    size_t misses = 0, runs = 0;
+    struct evidence *open = pager.open[0], *part = pager.part[0], all = {0};
     for (size_t i = 0; i < (size_t)SUBJECT_MAX * BIG_PARTS; i++)
-        misses += open[i].misses, runs += open[i].runs;
-    if (misses < faults / 4 && runs < ACTIVE_MAX)
+        evidence_add(&all, &open[i]);
+    if (all.misses < faults / 4 && all.runs < ACTIVE_MAX)
         return;
-    for (size_t i = 0; i < (size_t)SUBJECT_MAX * BIG_PARTS; i++) {
-        part[i].misses += open[i].misses;
-        part[i].runs += open[i].runs;
-        for (unsigned p = 0; p < POLICY_COUNT; p++)
-            part[i].cost[p] += open[i].cost[p];
-    }
+    for (size_t i = 0; i < (size_t)SUBJECT_MAX * BIG_PARTS; i++)
+        evidence_add(&part[i], &open[i]);
 }
 
 static void usage_read(struct usage *u)
@@ -5192,7 +5196,7 @@ static size_t windows_snapshot(bool halfway)
 {
     size_t resident = 0;
     for (unsigned w = 0; w < pager.windows; w++) {
-        unsigned char *vector = pager.vector + (w + (halfway ? WINDOW_MAX : 0)) * to_pages(window_bytes);
+        unsigned char *vector = window_vector(halfway ? WINDOW_MAX + w : w);
         size_t pages = pager.window[w].bytes / page_size;
         if (!mem_resident(pager.window[w].offset, pager.window[w].bytes, vector))
             memset(vector, 1, pages);
@@ -5221,19 +5225,21 @@ static size_t probe_wait(void)
 {
     struct usage begin, now;
     size_t enough = min_size(probe_misses * (pager.total_pages / (pager.window_pages + 1) + 1), 500);
-    size_t faults = 0, halfway = 0;
+    size_t faults = 0, at_half = 0;
+    bool half = false; /* is past: long before the end */
     usage_read(&begin);
     now = begin;
     for (uint64_t ms = 0; ms < (faults < probe_faults_few ? probe_held_ms : probe_ms) && faults < enough; ms++) {
         sleep_ms(1);
         usage_read(&now);
         faults = now.majflt - begin.majflt;
-        if (!halfway && (ms >= probe_ms / 2 || faults >= enough / 2)) {
+        if (!half && (ms >= probe_ms / 2 || faults >= enough / 2)) {
             windows_snapshot(true);
-            halfway = faults + 1;
+            half = true;
+            at_half = faults;
         }
     }
-    pager.stalled = !halfway || faults < halfway + stream_misses;
+    pager.stalled = faults <= at_half + stream_misses;
     pager.changing = now.written > begin.written;
     return faults;
 }
@@ -5257,7 +5263,7 @@ static unsigned probe(void)
     windows_settle();
     size_t faults = probe_wait();
     pager.misses = 0;
-    unsigned char *after = pager.vector + 2 * WINDOW_MAX * to_pages(window_bytes);
+    unsigned char *after = window_vector(2 * WINDOW_MAX);
     for (unsigned w = 0; w < pager.windows; w++)
         if (mem_resident(pager.window[w].offset, pager.window[w].bytes, after))
             pager.misses += window_evaluate(w, after);

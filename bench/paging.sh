@@ -5,7 +5,7 @@
 #     bash bench/paging.sh          from the environment:
 #     LIMIT_MIB=512                 the limit; the data is 2.5 times that
 #     SECONDS_EACH=6                per run; `phases` runs three times as long
-#     PATTERNS="seqread seqrmw rand8r rand8w rand64k stride16k zipf two phases"
+#     PATTERNS="seqread seqrmw rand8r rand8w rand64k stride16k zipf two phases" (or rand256k)
 #     POLICIES="swap sequential normal random adaptive"
 #     READAHEADS="128 8192"         the disk's read_ahead_kb
 #     REPEATS=1                     the median counts
