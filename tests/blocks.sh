@@ -8,21 +8,16 @@ loop_mount ext4 900
 echo 128 >"/sys/class/bdi/$(mountpoint -d "$MOUNT")/read_ahead_kb" || fail "can't set the loop device's readahead"
 export BIGMAAC_TEMPLATE=$MOUNT/bigmaac.XXXXXXXX
 cat >"$TMP/blocks.c" <<'END'
-#include "check.h"
-#include <stdio.h>
-#include <stdlib.h>
+#include "sys_blocks.h"
 
-static uint64_t *p, state = 88172645463325252u;
+static uint64_t *p;
 static size_t blocks, words;
 
 static void read_some(unsigned count)
 {
     uint64_t wrong = 0;
     while (count--) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        size_t first = state % blocks * words;
+        size_t first = random_word() % blocks * words;
         for (size_t i = first; i < first + words; i++)
             wrong |= p[i] ^ (i * 0x9E3779B97F4A7C15);
     }

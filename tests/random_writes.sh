@@ -5,23 +5,17 @@
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 cat >"$TMP/writes.c" <<'END'
-#include "check.h"
-#include <stdio.h>
-#include <stdlib.h>
+#include "sys_blocks.h"
 #include <sys/resource.h>
 
-static uint64_t *p, state = 88172645463325252u, writes;
+static uint64_t *p, writes;
 static size_t words;
 
 /* Each word is its index plus how often it was written, and they add up. */
 static void write_some(unsigned count)
 {
-    for (unsigned i = 0; i < count; i++, writes++) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        p[state % words]++;
-    }
+    for (unsigned i = 0; i < count; i++, writes++)
+        p[random_word() % words]++;
 }
 
 /* writes MIB SETTLE COUNT: prints faults in 100 writes, and KiB written out for each. */
