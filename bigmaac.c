@@ -4823,7 +4823,10 @@ static const uint64_t probe_gap_stream_ms = 8000; /* while streams account for a
 static const uint64_t probe_gap_random_ms = 350; /* where the program does not notice probes */
 static const uint64_t probe_gap_blind_ms = 50;   /* after one that saw too little, a few times */
 static const unsigned blind_most = 3;
+static const unsigned scattered_ticks = 10;
 static const uint64_t split_most_ms = 5000;
+static const uint64_t refill_gap_ms = 10000;
+static const size_t refill_most = 8 * mib; /* at a look */
 static const size_t probe_misses = 96;   /* faults that make a probe end early */
 static const size_t probe_faults_few = 64; /* fewer make it last probe_held_ms */
 static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
@@ -4867,7 +4870,8 @@ static struct {
     uint32_t first_record;   /* where the next enumeration begins, when there are too many */
     uint64_t random;         /* state of a generator */
     bool writing;            /* a quarter of what is read, or more, is changed */
-    size_t read;             /* bytes, in the last tick */
+    size_t read, faults;     /* bytes, and major faults, in the last tick */
+    unsigned scattered;      /* more of these than streams account for: now, or up to so many ticks ago */
     size_t moved;            /* blocks read and changed, when streams were last looked at */
     size_t streamed;         /* bytes that streams went on since the last tick, read as they should be */
     bool stalled;            /* the last probe saw few faults after its half */
@@ -4877,6 +4881,8 @@ static struct {
     size_t misses;           /* that the last probe saw */
     unsigned blind;          /* probes in a row that saw too few */
     unsigned quiet;          /* ticks without paging */
+    size_t refill;           /* bytes of free memory that are still to be filled */
+    uint64_t refill_at;      /* ms: no look for free memory before that */
     unsigned amplified;      /* ticks in which single pages were read and large ones written */
 } pager = {.random = 88172645463325252u, .probe_gap = 250};
 
@@ -5339,7 +5345,9 @@ static struct scan {
     size_t units;            /* in the mapping */
     size_t front;            /* the unit that the stream reached last; `units`: not known */
     size_t covered;          /* units passed in order */
-    size_t kept;             /* units at the end that stay; 0: nothing is dropped */
+    bool proven;             /* that it is a stream, and its policy is not one for scattered access */
+    bool drops;              /* what is behind the front */
+    size_t kept;             /* units at the end that stay all the same */
     size_t written, dropped; /* of this pass: writeback was begun, and pages dropped, before these units */
     uint64_t rest_until;     /* ms: no look before that */
     bool blind;              /* the next look only brings `seen` up to date */
@@ -5377,6 +5385,7 @@ static void scan_forget(struct scan *s)
 {
     s->front = s->units;
     s->covered = s->kept = 0;
+    s->proven = s->drops = false;
     s->rest_until = now_ms() + scan_rest_ms;
     s->blind = true;
 }
@@ -5448,26 +5457,75 @@ static size_t scan_look(struct scan *s, const struct range *g, size_t moved)
     return passed;
 }
 
-/* How many of the mapping's units may stay: its part of the memory that is left for all streams. */
-static size_t scan_share(const struct scan *s)
+static bool scattered_at(const struct range *g, size_t at)
+{
+    enum policy policy = range_policy(g, at);
+    return policy == POLICY_RANDOM || policy == POLICY_BLOCKS;
+}
+
+static bool is_streamed(const struct range *g)
+{
+    for (const struct scan *s = scans; g->record && s < scans + SCAN_MAX; s++)
+        if (s->record == g->record && s->generation == g->generation)
+            return s->proven;
+    return false;
+}
+
+/* How much of a mapping is in memory, by a glance at a few places. */
+static size_t range_resident(const struct range *g)
+{
+    unsigned char vector[8];
+    size_t step = round_up(g->bytes / 256 + 1, huge_size), looked = 0, resident = 0;
+    for (size_t at = 0; at < g->bytes; at += step) {
+        size_t pages = min_size(sizeof vector, (g->bytes - at) / page_size);
+        bool known = mem_resident(g->offset + at, pages * page_size, vector);
+        looked += pages;
+        for (size_t i = 0; known && i < pages; i++)
+            resident += vector[i] & 1;
+    }
+    return looked ? (size_t)((double)g->bytes * (double)resident / (double)looked) : 0;
+}
+
+/* How much memory there should be for the `others` bytes that no stream goes through: as much as they have now;
+ * but for what is picked from at random, and faults for it, as much as it is. */
+static size_t others_need(size_t others)
+{
+    size_t seen = 0, need = 0;
+    for (unsigned i = 0; i < pager.ranges; i++) {
+        const struct range *g = &pager.range[i];
+        if (is_streamed(g))
+            continue;
+        size_t part = big_part_bytes(g->bytes), scattered = 0;
+        for (size_t at = 0; at < g->bytes && pager.scattered; at += part)
+            scattered += scattered_at(g, at) ? min_size(part, g->bytes - at) : 0;
+        need += max_size(scattered, range_resident(g));
+        seen += g->bytes;
+    }
+    return seen ? (size_t)((double)need / (double)seen * (double)others) : 0;
+}
+
+/* Decides whether a stream that has gone through all of its mapping drops what is behind it, and how much of that
+ * stays: its part of the memory that is left for all streams. */
+static void scan_share(struct scan *s)
 {
     size_t streamed = 0, live = live_bytes(), fits = room_bytes();
     for (const struct scan *other = scans; other < scans + SCAN_MAX; other++)
-        if (other->record && other->front < other->units)
+        if (other->record && other->proven)
             streamed += other->unit * other->units;
-    size_t others = live > streamed ? live - streamed : 0;
+    size_t others = others_need(live - min_size(live, streamed));
     size_t usable = fits - min_size(fits / 4, scan_slack_max); /* what it reads needs room, too */
-    if (live <= fits || others >= usable)
-        return 0;
-    size_t share = (size_t)((double)(usable - others) / (double)streamed * (double)s->units);
-    return share >= s->units / 10 ? min_size(share, s->units) : 0;
+    size_t left = usable - min_size(usable, others);
+    size_t share = (size_t)((double)left / (double)streamed * (double)s->units);
+    s->drops = live > fits;
+    s->kept = s->drops && share >= s->units / 10 ? min_size(share, s->units) : 0;
 }
 
-/* Drops the units `from` ... `to` - 1. */
+/* Drops the units `from` ... `to` - 1, but where the program picks pages at random, too. */
 static void scan_drop(const struct scan *s, const struct range *g, size_t from, size_t to)
 {
     for (; from < to; from++)
-        mem_advise(g->offset + from * s->unit, unit_bytes(s, g, from), MADV_PAGEOUT);
+        if (!scattered_at(g, from * s->unit))
+            mem_advise(g->offset + from * s->unit, unit_bytes(s, g, from), MADV_PAGEOUT);
 }
 
 /* Begins to write them, so that they can be dropped at the next look. */
@@ -5485,7 +5543,7 @@ static void scan_follow(struct scan *s, const struct range *g)
     if (s->front < s->dropped) { /* round it came */
         scan_drop(s, g, s->dropped, end);
         s->written = s->dropped = 0;
-        s->kept = scan_share(s);
+        scan_share(s);
     } else if (pager.writing) {
         scan_drop(s, g, s->dropped, s->written);
         s->dropped = max_size(s->dropped, s->written);
@@ -5557,16 +5615,62 @@ GUESSES static bool scans_look(void)
         size_t streamed = scan_look(s, g, moved);
         bool large_pages = s->front < s->units && range_policy(g, s->front * s->unit) == POLICY_HUGE;
         pager.streamed += large_pages ? streamed : 0;
-        if (!s->kept && s->covered >= s->units - s->units / 16 && (s->kept = scan_share(s)))
-            s->written = s->dropped = s->front < s->units - s->kept ? s->front : 0;
-        if (s->kept)
+        s->proven = s->front < s->units && s->covered >= scan_proof && !scattered_at(g, s->front * s->unit);
+        bool passed = s->covered >= s->units - s->units / 16;
+        if (!s->drops && s->proven && (passed || pager.scattered)) {
+            scan_share(s);
+            s->drops &= passed || !s->kept;
+            s->written = s->dropped = !pager.scattered && s->front < s->units - s->kept ? s->front : 0;
+        }
+        if (s->drops && s->proven)
             scan_follow(s, g);
-        bool proven = s->front < s->units && s->covered >= scan_proof;
-        if (proven && pager.quiet == 0 && large_pages)
+        if (s->proven && pager.quiet == 0 && large_pages)
             scan_read_ahead(s, g);
-        streams |= proven;
+        streams |= s->proven;
     }
     return streams;
+}
+
+/* --- memory that nobody uses --------------------------------------------------------------------- */
+
+/* Reads what the program is going to pick from at random into memory that is free: what has been dropped behind
+ * a stream, or freed. Single faults would take a minute for a GiB of it. Returns the bytes asked for. */
+static size_t refill(size_t most)
+{
+    size_t step = min_size(folder.readahead * page_size, huge_size), asked = 0;
+    for (int tries = 0; tries < 64 && asked < most; tries++) {
+        size_t at = pager_random() % pager.total_pages * page_size;
+        const struct range *g = pager.range;
+        while (at >= g->bytes)
+            at -= g++->bytes;
+        at = round_down(at, huge_size);
+        if (!scattered_at(g, at))
+            continue;
+        size_t end = min_size(at + huge_size, g->bytes);
+        asked += end - at;
+        for (; at < end; at += step)
+            mem_advise(g->offset + at, min_size(step, end - at), MADV_WILLNEED);
+    }
+    return asked;
+}
+
+/* Is memory free, beyond what the next reads need? Then fills it, a piece at a time. True: there is more to fill. */
+static bool refill_look(void)
+{
+    uint64_t now = now_ms();
+    if (!pager.refill && now >= pager.refill_at) {
+        size_t fits = room_bytes(), used = fits / 8;
+        for (unsigned i = 0; i < pager.ranges; i++)
+            used += range_resident(&pager.range[i]);
+        size_t left = fits - min_size(fits, used);
+        pager.refill = left > fits / 8 ? left : 0;
+        pager.refill_at = now + (pager.refill ? refill_gap_ms : mon_idle_ms);
+    }
+    if (pager.refill && pager.total_pages) {
+        size_t asked = refill(refill_most);
+        pager.refill = asked ? pager.refill - min_size(pager.refill, asked) : 0;
+    }
+    return pager.refill;
 }
 
 /* --- when to look -------------------------------------------------------------------------------- */
@@ -5597,6 +5701,7 @@ static bool usage_since(struct usage *since)
     pager.last = now;
     pager.dirtying = written * 1000 / ms >= 2000 && live_bytes() > room_bytes();
     pager.read = blocks * 512;
+    pager.faults = faults;
     if (blocks < 4 * faults || blocks * 1000 / ms < 1000)
         return false;
     faults = max_size(faults, 1); /* readahead that stays ahead of a stream leaves none */
@@ -5625,12 +5730,14 @@ static void tables_trim(void)
     }
 }
 
-/* Do streams account for what was read since the last tick, but for an eighth? */
+/* Do streams account for what was read since the last tick, but for an eighth, and for its faults? */
 static bool streams_explain(void)
 {
     size_t streamed = pager.streamed;
     pager.streamed = 0;
-    return streamed && pager.read <= streamed + streamed / 8 + 8 * mib;
+    bool more = pager.faults > 2 * streamed / huge_size + stream_misses;
+    pager.scattered = more ? scattered_ticks : pager.scattered - (pager.scattered > 0);
+    return streamed && !more && pager.read <= streamed + streamed / 8 + 8 * mib;
 }
 
 /* Something is read: is it time to probe, or to drop what a probe has shown to be wrong? */
@@ -5669,6 +5776,7 @@ static uint64_t paging_tick(void)
     if (cfg.paging != PAGING_ADAPTIVE || live_bytes() < room_bytes() / 2)
         return mon_idle_ms;
     bool streams = (pager.quiet == 0 || pager.dirtying) && scans_look();
+    streams |= pager.quiet == 0 && pager.scattered && refill_look();
     if (streams && now_ms() - pager.last.ms < paging_ms)
         return scan_ms;
     if (usage_since(&since)) {
