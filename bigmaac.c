@@ -40,7 +40,7 @@
  *      snapshot, so mappings turn MAP_PRIVATE before the fork.
  *
  * SECTIONS (search for "=== TAG"): PLATFORM REPORT CONFIG MEMORY EXTENT FILE BUS LOCKS ROOM BIG
- * FRY ROUTE STATS PROFILE HOME FORK PAGING STREAM MONITOR INIT API
+ * FRY ROUTE STATS PROFILE HOME FORK WATCH PAGING STREAM MONITOR INIT API
  */
 
 /* ============================================================================================
@@ -54,6 +54,7 @@
 #include <linux/fs.h>
 #include <linux/futex.h>
 #include <linux/magic.h>
+#include <linux/perf_event.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
@@ -65,6 +66,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -520,15 +522,17 @@ enum policy {
     POLICY_HUGE,   /* the 2 MiB around it, and no readahead beyond */
     POLICY_RANDOM, /* that page alone */
     POLICY_BLOCKS, /* as much as NORMAL, but from it on, and nothing behind that */
+    POLICY_WATCHED, /* that page alone; then a thread of ours asks for the rest of its block (WATCH) */
     POLICY_COUNT
 };
 
-static const char *const policy_names[POLICY_COUNT] = {"normal", "sequential", "random", "blocks"};
+static const char *const policy_names[POLICY_COUNT] = {"normal", "sequential", "random", "blocks", "watched"};
 
 /* Tells the kernel; what it can't do is slower, not wrong. Changes nothing of the content. */
 static void mem_set_policy(size_t offset, size_t bytes, enum policy policy)
 {
-    static const int advice[POLICY_COUNT] = {MADV_NORMAL, MADV_RANDOM, MADV_RANDOM, MADV_SEQUENTIAL};
+    static const int advice[POLICY_COUNT] = {MADV_NORMAL, MADV_RANDOM, MADV_RANDOM, MADV_SEQUENTIAL,
+                                              MADV_RANDOM};
     mem_advise(offset, bytes, policy == POLICY_HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     mem_advise(offset, bytes, advice[policy]);
 }
@@ -1804,6 +1808,7 @@ struct big {
     bool stray;          /* `file` is still mapped where the block was before it moved */
     uint8_t advice;      /* enum bigmaac_advice of the program */
     uint8_t policy[BIG_PARTS];  /* enum policy of each part (PAGING); big.lock */
+    uint8_t piece;              /* log2 of the pages of a block, where WATCHED; big.lock */
     uint16_t policy_changes;    /* how often the monitor changed its mind */
     uint32_t generation;        /* of the record: the monitor's copies may be stale */
 };
@@ -2540,6 +2545,7 @@ static struct {
     size_t full_bytes;         /* what all our files held then */
     uint32_t full_pages;       /* what was asked for then */
     uint8_t policy[BIG_PARTS]; /* enum policy of each part of the file (PAGING) */
+    uint8_t piece;             /* log2 of the pages of a block, where WATCHED; the monitor's */
     size_t run_bytes;          /* in page runs now */
     size_t slab_bytes;         /* in slabs now */
     size_t sampled_bytes;      /* in both when fry_peak was last brought up to date */
@@ -4213,13 +4219,14 @@ static struct {
     bool copies;        /* `own` of every live bigmaac is the child's copy */
     struct file fries;  /* the child's copy of the fries file */
     bool alone;         /* fork() has made the process one with a single thread */
-    atomic_bool probing; /* PAGING has set everything to RANDOM for a moment */
+    atomic_bool probing; /* PAGING has set everything to RANDOM for a moment; WATCH does nothing */
 } forking;
 
 static struct mon {
     pthread_mutex_t lock;
     atomic_bool running;   /* the thread exists, or is about to */
-    atomic_int alive;      /* such threads that /proc counts, or will in a moment no more */
+    atomic_int tid;        /* of the thread */
+    atomic_int alive;      /* threads of ours that /proc counts, or will in a moment no more */
     atomic_uint_fast64_t failed_ms; /* when it could not be made; 0: never */
     atomic_bool wanted;    /* the next malloc asks whether it is needed */
     atomic_bool only_ours; /* glibc counts several threads because of ours */
@@ -4227,6 +4234,14 @@ static struct mon {
                             * not asleep; a fork takes it to keep the thread where it is */
     atomic_uint wake;      /* futex: raised when there is work before the sleep is over */
 } mon = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct {
+    _Atomic(atomic_uchar *) piece; /* per 2 MiB of the reservation: log2 of the pages of a block there, 0: not watched */
+    atomic_bool running;  /* the thread exists, or is about to */
+    atomic_bool wanted;   /* it is to go on */
+    atomic_bool unable;   /* the kernel does not let us, or there are too many threads */
+    atomic_int tid;       /* of the thread; 0: none */
+} watch;
 
 /* Keeps the thread asleep, or waits until it is. Plain atomics and system calls: while a fork has
  * it, glibc believes in one thread, and its mutexes would not be safe in a second. */
@@ -4770,6 +4785,9 @@ static void fork_child(void)
     forking.alone = false;
     atomic_store(&op_waiting, 0); /* of threads that are not here */
     mon_self = false;
+    atomic_store(&mon.tid, 0);
+    atomic_store(&watch.tid, 0);
+    atomic_store(&watch.running, false);
     kept_forget();
     if (atomic_load(&fry.open)) {
         heaps_inherit();
@@ -4790,6 +4808,269 @@ static void fork_child(void)
 }
 
 /* ============================================================================================
+ * === WATCH  the addresses of faults while they happen, where the kernel tells them
+ *
+ * No advice fits a program that reads blocks of some pages here and there: the kernel reads one page
+ * at a time, or as much as its readahead says. But perf_event_open(2) shows a process its own faults,
+ * without privileges where perf_event_paranoid is 2 or less. A thread waits for them, and while the
+ * kernel reads the first page of a block it asks for the rest of it.
+ *
+ * The thread has a table of descriptors to itself, so the program's numbers stay as they are. It
+ * takes no lock and allocates nothing, so a fork need not wait for it; what it does changes no content.
+ * Under a seccomp filter nothing is tried: the filter's answer may be the end of the program.
+ * ========================================================================================= */
+enum { WATCH_THREADS = 256, WATCH_RING = 4096 }; /* threads watched; bytes of events for each */
+
+static const int watch_pause_ms = 1000; /* between two looks for threads; a rest */
+static const size_t watch_busy = 8192;  /* faults between two looks that must be worth watching */
+static const size_t watch_step = 32;    /* pages: advice for more than this may read less than it says */
+
+/* A thread of the program; the watching thread alone works here. */
+static struct watched {
+    pid_t tid;       /* 0: unused */
+    int fd;
+    bool seen;       /* at the last look for threads */
+    char *ring;      /* a page of the kernel's, and the events */
+    size_t from, to; /* offsets of the block that was asked for last */
+} watched[WATCH_THREADS];
+
+static struct {
+    int epoll;            /* every thread's descriptor is in it */
+    size_t faults, asked; /* since the last look for threads: seen, and blocks asked for */
+} watcher;
+
+static void sleep_ms(uint64_t ms)
+{
+    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    syscall(SYS_nanosleep, &t, NULL);
+}
+
+/* Makes a thread of ours. Its caller blocks every signal, and so does the thread. */
+COLD static bool thread_make(void *(*run)(void *))
+{
+    pthread_t thread;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, 256 * kib);
+    mon_starting = true;
+    bool made = pthread_create(&thread, &attr, run, NULL) == 0;
+    if (!made) {
+        pthread_attr_setstacksize(&attr, 8 * mib); /* some programs have large TLS */
+        made = pthread_create(&thread, &attr, run, NULL) == 0;
+    }
+    if (made)
+        atomic_fetch_add(&mon.alive, 1);
+    mon_starting = false;
+    pthread_attr_destroy(&attr);
+    return made;
+}
+
+static void watch_drop(struct watched *w)
+{
+    munmap(w->ring, page_size + WATCH_RING);
+    syscall(SYS_close, w->fd);
+    w->tid = 0;
+}
+
+/* Asks for every fault of that thread's own code. False: the kernel does not let us. */
+static bool watch_add(struct watched *w, pid_t tid)
+{
+    struct perf_event_attr attr = {
+        .type = PERF_TYPE_SOFTWARE, .size = sizeof attr, .config = PERF_COUNT_SW_PAGE_FAULTS,
+        .sample_period = 1, .sample_type = PERF_SAMPLE_ADDR, .wakeup_events = 1,
+        .exclude_kernel = 1, .exclude_hv = 1,
+    };
+    int fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    if (fd < 0)
+        return errno == ESRCH; /* it has ended since */
+    struct epoll_event wait = {.events = EPOLLIN, .data.ptr = w};
+    void *ring = mmap(NULL, page_size + WATCH_RING, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (ring == MAP_FAILED) {
+        syscall(SYS_close, fd);
+        return false;
+    }
+    *w = (struct watched){.tid = tid, .fd = fd, .seen = true, .ring = ring};
+    return epoll_ctl(watcher.epoll, EPOLL_CTL_ADD, fd, &wait) == 0;
+}
+
+static bool watch_see(pid_t tid, int unused)
+{
+    (void)unused;
+    struct watched *spare = NULL;
+    for (struct watched *w = watched; w < watched + WATCH_THREADS; w++) {
+        if (w->tid == tid)
+            return w->seen = true;
+        spare = w->tid ? spare : w;
+    }
+    return spare && watch_add(spare, tid);
+}
+
+/* Calls `see` with each thread of the program, none of ours, as /proc/self/task, open as fd, has them.
+ * Returns how many there are; 0 if `see` was false for one. */
+static unsigned threads_see(int fd, bool (*see)(pid_t tid, int argument), int argument)
+{
+    char entries[4096];
+    unsigned threads = 0;
+    syscall(SYS_lseek, fd, 0, SEEK_SET);
+    for (long n; (n = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0;)
+        for (long at = 0; at < n;) {
+            struct { uint64_t ino; int64_t off; unsigned short len; unsigned char type; } head;
+            memcpy(&head, entries + at, 19);
+            const char *name = entries + at + 19;
+            pid_t tid = isdigit((unsigned char)name[0]) ? (pid_t)strtol(name, NULL, 10) : 0;
+            at += head.len;
+            if (!tid || tid == atomic_load(&mon.tid) || tid == atomic_load(&watch.tid))
+                continue;
+            if (!see(tid, argument))
+                return 0;
+            threads++;
+        }
+    return threads;
+}
+
+static int threads_open(void)
+{
+    return (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Watches the threads that there are now. False: that can't be done for all. */
+static bool watch_threads(void)
+{
+    int fd = threads_open();
+    if (fd < 0)
+        return false;
+    for (struct watched *w = watched; w < watched + WATCH_THREADS; w++)
+        w->seen = false;
+    bool all = threads_see(fd, watch_see, 0) > 0;
+    for (struct watched *w = watched; w < watched + WATCH_THREADS; w++)
+        if (w->tid && !w->seen)
+            watch_drop(w);
+    syscall(SYS_close, fd);
+    return all;
+}
+
+/* A thread faults at that address: the first one of a block has the rest of it read. */
+static void watch_fault(struct watched *w, size_t address)
+{
+    size_t from = round_down(address - mem.base, page_size), chunk = from / huge_size;
+    watcher.faults++;
+    if (from >= mem.size || (from >= w->from && from < w->to) || atomic_load(&forking.probing))
+        return;
+    const atomic_uchar *pieces = atomic_load(&watch.piece);
+    unsigned piece = pieces ? atomic_load_explicit(&pieces[chunk], memory_order_relaxed) : 0;
+    if (!piece)
+        return;
+    w->from = from;
+    w->to = min_size(from + to_bytes(1u << piece), mem.size);
+    size_t step = max_size(folder.readahead, watch_step) * page_size;
+    for (size_t at = from; at < w->to; at += step)
+        mem_advise(at, min_size(step, w->to - at), MADV_WILLNEED);
+    watcher.asked++;
+}
+
+/* Takes what the kernel has written since the last time. Events have 8 bytes of header and the address; records
+ * of other kinds are passed over. All are multiples of 8 bytes. */
+static void watch_drain(struct watched *w)
+{
+    struct perf_event_mmap_page *control = (void *)w->ring;
+    const char *events = w->ring + page_size;
+    uint64_t head = __atomic_load_n(&control->data_head, __ATOMIC_ACQUIRE), tail = control->data_tail;
+    while (tail < head) {
+        struct perf_event_header h;
+        uint64_t address;
+        memcpy(&h, events + tail % WATCH_RING, sizeof h);
+        memcpy(&address, events + (tail + sizeof h) % WATCH_RING, sizeof address);
+        if (h.type == PERF_RECORD_SAMPLE)
+            watch_fault(w, (size_t)address);
+        tail += h.size;
+    }
+    __atomic_store_n(&control->data_tail, tail, __ATOMIC_RELEASE);
+}
+
+/* Is the program busy with faults that reading ahead does not help, in its ordinary memory perhaps? Then it is
+ * left alone for a while. */
+static void watch_rest(void)
+{
+    bool rest = watcher.faults > watch_busy && watcher.asked < watcher.faults / 8;
+    for (struct watched *w = watched; w < watched + WATCH_THREADS && rest; w++)
+        if (w->tid)
+            ioctl(w->fd, PERF_EVENT_IOC_DISABLE, 0);
+    if (rest)
+        sleep_ms((uint64_t)watch_pause_ms);
+    for (struct watched *w = watched; w < watched + WATCH_THREADS && rest; w++)
+        if (w->tid)
+            ioctl(w->fd, PERF_EVENT_IOC_ENABLE, 0);
+    watcher.faults = watcher.asked = 0;
+}
+
+static void watch_wait(void)
+{
+    struct epoll_event ready[16];
+    int n = epoll_wait(watcher.epoll, ready, sizeof ready / sizeof ready[0], watch_pause_ms);
+    for (int i = 0; i < n; i++)
+        watch_drain(ready[i].data.ptr);
+}
+
+static void *watch_main(void *unused)
+{
+    (void)unused;
+    prctl(PR_SET_NAME, "bigmaac-watch");
+    atomic_store(&watch.tid, (int)syscall(SYS_gettid));
+    memset(watched, 0, sizeof watched); /* a child's are its parent's */
+    bool able = prctl(PR_GET_SECCOMP) == 0 && syscall(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0 &&
+                (watcher.epoll = epoll_create1(EPOLL_CLOEXEC)) >= 0;
+    for (uint64_t looked = 0; able && atomic_load(&watch.wanted);) {
+        if (now_ms() - looked >= (uint64_t)watch_pause_ms || watcher.faults > watch_busy) {
+            watch_rest();
+            able = watch_threads();
+            looked = now_ms();
+        }
+        if (able)
+            watch_wait();
+    }
+    for (struct watched *w = watched; w < watched + WATCH_THREADS; w++)
+        if (w->tid)
+            watch_drop(w);
+    if (!able)
+        atomic_store(&watch.unable, true);
+    mon_hold();
+    atomic_store(&watch.tid, 0);
+    atomic_fetch_sub(&mon.alive, 1);
+    atomic_store(&watch.running, false);
+    mon_release();
+    return NULL;
+}
+
+/* Starts the thread where there is something for it to do, and lets it end where there is not. The monitor's. */
+static void watch_want(bool wanted)
+{
+    wanted = wanted && !atomic_load(&watch.unable);
+    atomic_store(&watch.wanted, wanted);
+    if (wanted && !atomic_exchange(&watch.running, true) && !thread_make(watch_main)) {
+        atomic_store(&watch.running, false);
+        atomic_store(&watch.unable, true);
+    }
+}
+
+/* Says how many pages the blocks of a range have, as a log2; 0: it is not watched. The monitor's. */
+static void watch_set(size_t offset, size_t bytes, unsigned piece)
+{
+    atomic_uchar *pieces = atomic_load(&watch.piece);
+    if (!pieces && piece) {
+        size_t chunks = round_up(mem.size / huge_size + 1, page_size);
+        void *p = mmap(NULL, chunks, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+        pieces = p != MAP_FAILED ? p : NULL;
+        atomic_store(&watch.piece, pieces);
+    }
+    if (!pieces && piece)
+        atomic_store(&watch.unable, true);
+    for (size_t chunk = offset / huge_size; pieces && chunk * huge_size < offset + bytes; chunk++)
+        if (atomic_load_explicit(&pieces[chunk], memory_order_relaxed) != piece)
+            atomic_store_explicit(&pieces[chunk], (unsigned char)piece, memory_order_relaxed);
+}
+
+/* ============================================================================================
  * === PAGING  the policy that suits the access, found by looking from outside
  *
  * The monitor alone works here. While the process pages it probes: every mapping is set to
@@ -4806,18 +5087,13 @@ static void fork_child(void)
 static const uint64_t mon_idle_ms = 1000, mon_frozen_ms = 20, mon_retry_ms = 10000;
 GUESSES static size_t live_bytes(void) { return big.live_bytes + fry.run_bytes + fry.slab_bytes; }
 
-static void sleep_ms(uint64_t ms)
-{
-    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-    syscall(SYS_nanosleep, &t, NULL);
-}
-
 enum { SUBJECT_MAX = 64, RANGE_MAX = 1024, WINDOW_MAX = 12, ACTIVE_MAX = 4 };
 enum { SUBJECT_FRIES, SUBJECT_SMALL, SUBJECT_LARGE }; /* the first large one has number 2 */
 
 static const size_t large_bytes = (size_t)64 << 20;   /* a subject of its own from here on */
 static const size_t window_bytes = (size_t)32 << 20;
 static const size_t run_gap = 64, stream_misses = 48; /* pages */
+static const unsigned block_log_most = 6;
 static const uint64_t probe_ms = 20, probe_held_ms = 60, paging_ms = 100, probe_gap_ms = 250, probe_gap_max_ms = 2000;
 static const uint64_t probe_gap_stream_ms = 8000; /* while streams account for all that is read */
 static const uint64_t probe_gap_random_ms = 350; /* where the program does not notice probes */
@@ -4835,6 +5111,9 @@ static const size_t evidence_runs = 3; /* that few misses in fewer runs may be w
 /* What faults cost, in microseconds; only the ratios matter. */
 static const double cost_fault = 70, cost_page = 3, cost_page_stream = 2.9, cost_page_far = 1.25;
 static const double cost_huge = 580, cost_huge_alone = 900; /* in a stream; one here and one there */
+static const double cost_watch = 50, cost_never = 1e12; /* until the watching thread asks; what can't be had */
+
+enum { SPAN_LOGS = 14, PIECE_LOGS = 10 }; /* of the lengths of runs, and of the blocks that WATCH reads */
 
 struct range {
     size_t offset, bytes;
@@ -4845,7 +5124,8 @@ struct range {
 
 struct evidence {
     size_t misses, runs;
-    double cost[POLICY_COUNT];
+    double cost[POLICY_COUNT];  /* WATCHED: of streams; what has an end is in `spans` */
+    uint16_t spans[SPAN_LOGS];  /* runs that have an end, by the log2 of their pages, rounded up */
 };
 
 struct usage {
@@ -4864,6 +5144,8 @@ static struct {
     struct evidence part[SUBJECT_MAX][BIG_PARTS];
     struct evidence open[SUBJECT_MAX][BIG_PARTS]; /* of long runs that had not come to an end */
     uint8_t small_policy;    /* of all bigmaacs below large_bytes */
+    uint8_t small_piece;     /* and what it was for WATCHED */
+    bool watching;           /* something is WATCHED */
     struct usage last;       /* at the last tick */
     struct usage calm;       /* what a major fault came with, since the last probe */
     uint64_t probe_at, probe_gap;
@@ -4880,6 +5162,7 @@ static struct {
     bool all_random;         /* every subject is at RANDOM */
     size_t misses;           /* that the last probe saw */
     unsigned blind;          /* probes in a row that saw too few */
+    unsigned unexplained;    /* ticks since streams accounted for what was read */
     unsigned quiet;          /* ticks without paging */
     size_t refill;           /* bytes of free memory that are still to be filled */
     uint64_t refill_at;      /* ms: no look for free memory before that */
@@ -5045,11 +5328,32 @@ static bool range_advise(const struct range *g, bool probing)
     return same;
 }
 
+/* What all runs would have cost had WATCH read so many pages for each of them, as a log2. */
+static double watched_cost(const struct evidence *e, unsigned piece)
+{
+    double each = cost_fault + cost_watch + cost_page * (double)((size_t)1 << piece), cost = e->cost[POLICY_WATCHED];
+    for (unsigned i = 0; i < SPAN_LOGS; i++)
+        cost += each * (double)e->spans[i] * (double)((size_t)1 << (i > piece ? i - piece : 0));
+    return cost;
+}
+
+/* The best number of pages for WATCH to read, as a log2. */
+static unsigned evidence_piece(const struct evidence *e)
+{
+    unsigned best = 1;
+    for (unsigned piece = 2; piece < PIECE_LOGS; piece++)
+        best = watched_cost(e, piece) < watched_cost(e, best) ? piece : best;
+    return best;
+}
+
 static enum policy evidence_best(const struct evidence *e, enum policy now)
 {
+    double cost[POLICY_COUNT];
     enum policy best = now;
+    memcpy(cost, e->cost, sizeof cost);
+    cost[POLICY_WATCHED] = atomic_load(&watch.unable) ? cost_never : watched_cost(e, evidence_piece(e));
     for (enum policy p = POLICY_NORMAL; p < POLICY_COUNT; p++)
-        if (e->cost[p] < 0.87 * e->cost[now] && e->cost[p] < e->cost[best])
+        if (cost[p] < 0.87 * cost[now] && cost[p] < cost[best])
             best = p;
     return best;
 }
@@ -5060,11 +5364,13 @@ static void evidence_add(struct evidence *to, const struct evidence *from)
     to->runs += from->runs;
     for (unsigned p = 0; p < POLICY_COUNT; p++)
         to->cost[p] += from->cost[p];
+    for (unsigned i = 0; i < SPAN_LOGS; i++)
+        to->spans[i] = (uint16_t)(to->spans[i] + from->spans[i]);
 }
 
 /* Decides for each part of a subject. Parts that show little follow the others, as long as
- * these agree. Returns how many parts changed. */
-static unsigned policy_decide(const struct evidence *part, uint8_t *policy)
+ * these agree. *piece: of the parts that are WATCHED. Returns how many parts changed. */
+static unsigned policy_decide(const struct evidence *part, uint8_t *policy, uint8_t *piece)
 {
     struct evidence all = {0};
     unsigned changed = 0;
@@ -5073,6 +5379,7 @@ static unsigned policy_decide(const struct evidence *part, uint8_t *policy)
         evidence_add(&all, &part[i]);
     if (all.misses < evidence_least || (all.misses < evidence_part && all.runs < evidence_runs))
         return 0;
+    *piece = (uint8_t)evidence_piece(&all);
     for (unsigned i = 0; i < BIG_PARTS; i++)
         agree = agree && (part[i].misses < evidence_part ||
                           evidence_best(&part[i], policy[i]) == evidence_best(&all, policy[i]));
@@ -5088,10 +5395,10 @@ static unsigned policy_decide(const struct evidence *part, uint8_t *policy)
 /* Decides for every subject; then nothing stays at RANDOM for the probe's sake. */
 static unsigned policies_decide(void)
 {
-    unsigned changed_fries = policy_decide(pager.part[SUBJECT_FRIES], fry.policy), changed = changed_fries;
+    unsigned changed_fries = policy_decide(pager.part[SUBJECT_FRIES], fry.policy, &fry.piece), changed = changed_fries;
     uint8_t small[BIG_PARTS];
     memset(small, pager.small_policy, sizeof small);
-    changed += policy_decide(pager.part[SUBJECT_SMALL], small);
+    changed += policy_decide(pager.part[SUBJECT_SMALL], small, &pager.small_piece);
     pager.small_policy = small[0];
     for (unsigned i = 0; i < pager.ranges; i++) {
         struct range *g = &pager.range[i];
@@ -5101,9 +5408,10 @@ static unsigned policies_decide(void)
         if (g->record && record_is_subject(r) && r->generation == g->generation) {
             unsigned n = 0;
             if (g->subject != SUBJECT_SMALL)
-                n = policy_decide(pager.part[g->subject], r->policy);
+                n = policy_decide(pager.part[g->subject], r->policy, &r->piece);
             else if (r->policy[0] != pager.small_policy)
                 n = 1, memset(r->policy, pager.small_policy, sizeof r->policy);
+            r->piece = g->subject == SUBJECT_SMALL ? pager.small_piece : r->piece;
             r->policy_changes = (uint16_t)(r->policy_changes + (n != 0));
             changed += n;
             g->changed = n != 0;
@@ -5111,6 +5419,22 @@ static unsigned policies_decide(void)
         pthread_mutex_unlock(&big.lock);
     }
     return changed;
+}
+
+/* Tells WATCH about every mapping. */
+static void ranges_watch(void)
+{
+    pager.watching = false;
+    for (unsigned i = 0; i < pager.ranges; i++) {
+        const struct range *g = &pager.range[i];
+        unsigned piece = g->record ? big_at(g->record)->piece : fry.piece;
+        size_t part = big_part_bytes(g->bytes);
+        for (size_t at = 0; at < g->bytes; at += part) {
+            bool here = range_policy(g, at) == POLICY_WATCHED;
+            watch_set(g->offset + at, min_size(part, g->bytes - at), here ? piece : 0);
+            pager.watching |= here;
+        }
+    }
 }
 
 /* --- the probe ----------------------------------------------------------------------------------- */
@@ -5127,12 +5451,17 @@ static void evidence_add_run(struct evidence *e, size_t first, size_t end, size_
     e->runs++;
     e->cost[POLICY_RANDOM] += (cost_fault + cost_page) * (double)misses;
     if (stream) {
+        e->cost[POLICY_WATCHED] += (cost_fault + cost_page) * (double)misses;
         e->cost[POLICY_HUGE] += cost_huge * span / (double)to_pages(huge_size);
         e->cost[POLICY_NORMAL] += span / (double)misses < reach / 2 ? each * span : around * (double)misses;
         e->cost[POLICY_BLOCKS] += around * (span / reach < (double)misses ? span / reach : (double)misses);
         return;
     }
     size_t chunks = (end - 1) / to_pages(huge_size) - first / to_pages(huge_size) + 1;
+    unsigned log = 0;
+    while (log < SPAN_LOGS - 1 && end - first > (size_t)1 << log)
+        log++;
+    e->spans[log]++;
     e->cost[POLICY_HUGE] += cost_huge_alone * (double)chunks;
     e->cost[POLICY_NORMAL] += around + (span > reach / 4 ? cost_page * reach / 2 : 0) +
                               (span > reach / 2 ? each * (span - reach / 2) : 0);
@@ -5143,6 +5472,15 @@ static void evidence_add_run(struct evidence *e, size_t first, size_t end, size_
 static unsigned char *window_vector(unsigned i)
 {
     return pager.vector + i * to_pages(window_bytes);
+}
+
+/* How long the blocks there are known to be, in pages; 0: not known, or so long that a probe may not tell them
+ * from a stream. */
+static size_t block_pages(const struct range *g, size_t at)
+{
+    enum policy policy = range_policy(g, at);
+    unsigned piece = g->record ? big_at(g->record)->piece : fry.piece;
+    return piece <= block_log_most && (policy == POLICY_BLOCKS || policy == POLICY_WATCHED) ? (size_t)1 << piece : 0;
 }
 
 /* Finds the runs of pages that became resident during the probe; small gaps don't end one. */
@@ -5157,7 +5495,8 @@ static size_t window_evaluate(unsigned w, const unsigned char *after)
     for (size_t i = 0; i <= pages; i++) {
         bool miss = i < pages && !(before[i] & 1) && after[i] & 1;
         if (misses && (i == pages || (miss && i - end > run_gap))) {
-            bool open = misses >= stream_misses && (grows || pager.stalled || end + run_gap > pages);
+            bool open = misses >= stream_misses && (grows || pager.stalled || end + run_gap > pages) &&
+                        end - first > block_pages(r, (at + first) * page_size);
             struct evidence *e = (open ? pager.open : pager.part)[r->subject];
             evidence_add_run(e + (at + first) / part_pages % BIG_PARTS, at + first, at + end, misses, open);
             all += misses;
@@ -5285,6 +5624,7 @@ static unsigned probe(void)
         for (int tries = 0; tries < 20 && !range_advise(&pager.range[i], false); tries++)
             sleep_ms(pager.range[i].record && big_at(pager.range[i].record)->generation ==
                      pager.range[i].generation ? 1 : 0);
+    ranges_watch();
     atomic_store(&forking.probing, false);
     atomic_fetch_add(&count.changes, changed);
     return changed;
@@ -5460,7 +5800,7 @@ static size_t scan_look(struct scan *s, const struct range *g, size_t moved)
 static bool scattered_at(const struct range *g, size_t at)
 {
     enum policy policy = range_policy(g, at);
-    return policy == POLICY_RANDOM || policy == POLICY_BLOCKS;
+    return policy == POLICY_RANDOM || policy == POLICY_BLOCKS || policy == POLICY_WATCHED;
 }
 
 static bool is_streamed(const struct range *g)
@@ -5747,17 +6087,23 @@ static void paging_act(const struct usage *since)
     uint64_t gap = other ? min_size(pager.probe_gap, 2 * probe_gap_ms) : pager.probe_gap;
     if (pager.blind)
         gap = probe_gap_blind_ms;
-    if (streams_explain())
+    bool explained = streams_explain();
+    pager.unexplained = explained ? 0 : pager.unexplained + 1;
+    if (explained)
         gap = probe_gap_stream_ms;
+    else if (pager.unexplained == 2) /* it has ended, or something else began beside it */
+        pager.probe_gap = gap = min_size(gap, probe_gap_ms);
     pager.calm = *since;
     pager.writing = since->written > since->blocks / 4;
     bool amplified = since->blocks <= 16 && since->written > 64;
     pager.amplified = amplified ? pager.amplified + 1 : 0;
     if (pager.amplified == 3)
         large_pages_split(true);
+    watch_want(pager.watching);
     if (pager.last.ms < pager.probe_at + gap || !pager_open())
         return;
     bool changed = probe() != 0;
+    watch_want(pager.watching);
     if (changed && pager.changing)
         large_pages_split(false);
     uint64_t most = pager.all_random ? probe_gap_random_ms : probe_gap_max_ms;
@@ -5785,6 +6131,8 @@ static uint64_t paging_tick(void)
         return streams ? scan_ms : paging_ms;
     }
     pager.quiet = pager.quiet < 20 ? pager.quiet + 1 : 20;
+    if (pager.quiet == 20)
+        watch_want(false);
     return pager.quiet < 10 || pager.dirtying ? paging_ms : mon_idle_ms;
 }
 
@@ -5847,27 +6195,12 @@ static int stop_signal(void)
     return 0;
 }
 
-/* Signals every thread of the program once; returns how many there are. */
-static unsigned stop_signal_all(int sig, int fd)
+/* Signals a thread of the program; 0 only asks whether it is there. */
+static bool stop_signal_one(pid_t tid, int sig)
 {
-    char entries[4096];
-    unsigned threads = 0;
-    pid_t self = (pid_t)syscall(SYS_gettid), process = getpid();
-    syscall(SYS_lseek, fd, 0, SEEK_SET);
-    for (long n; (n = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0;)
-        for (long at = 0; at < n;) {
-            struct { uint64_t ino; int64_t off; unsigned short len; unsigned char type; } head;
-            memcpy(&head, entries + at, 19);
-            const char *name = entries + at + 19;
-            pid_t tid = isdigit((unsigned char)name[0]) ? (pid_t)strtol(name, NULL, 10) : 0;
-            if (tid && tid != self) {
-                threads++;
-                if (sig)
-                    syscall(SYS_tgkill, process, tid, sig);
-            }
-            at += head.len;
-        }
-    return threads;
+    if (sig)
+        syscall(SYS_tgkill, getpid(), tid, sig);
+    return true;
 }
 
 /* Begins the next round, with nobody stopped in it. Who is counted in a round that stops waits for its
@@ -5888,17 +6221,17 @@ static bool stop_world(int sig, struct sigaction *saved)
 {
     struct sigaction handler = {.sa_handler = stop_handler, .sa_flags = SA_RESTART};
     sigfillset(&handler.sa_mask);
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = threads_open();
     if (sigaction(sig, &handler, saved) != 0 || fd < 0)
         return false;
     stop_round();
-    unsigned threads = stop_signal_all(sig, fd);
+    unsigned threads = threads_see(fd, stop_signal_one, sig);
     unsigned still = 0;
     for (int ms = 0; ms < 200 && still < threads; ms++) {
         sleep_ms(1);
         still = (unsigned)atomic_load(&stop.stopped) + atomic_load(&op_waiting);
     }
-    bool all = still >= threads && stop_signal_all(0, fd) == threads;
+    bool all = still >= threads && threads_see(fd, stop_signal_one, 0) == threads;
     syscall(SYS_close, fd);
     return all;
 }
@@ -6025,6 +6358,7 @@ static void *mon_main(void *unused)
     (void)unused;
     mon_hold();
     mon_self = true;
+    atomic_store(&mon.tid, (int)syscall(SYS_gettid));
     prctl(PR_SET_NAME, "bigmaac");
     stop.anonymous_floor = anonymous_bytes();
     uint64_t tidied = 0;
@@ -6043,6 +6377,7 @@ static void *mon_main(void *unused)
             atomic_store(&mon.running, false);
         pthread_mutex_unlock(&mon.lock);
         if (!needed) {
+            watch_want(false);
             atomic_fetch_sub(&mon.alive, 1);
             mon_release();
             return NULL;
@@ -6064,32 +6399,17 @@ static void mon_open(void)
  * allocate, and comes back here, where `running` is already set. */
 COLD static void mon_start(void)
 {
-    pthread_t thread;
-    pthread_attr_t attr;
     mon_open();
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, 256 * kib);
-    mon_starting = true;
     bool single = next.single_threaded && *next.single_threaded;
-    bool made = pthread_create(&thread, &attr, mon_main, NULL) == 0;
-    if (!made) {
-        pthread_attr_setstacksize(&attr, 8 * mib); /* some programs have large TLS */
-        made = pthread_create(&thread, &attr, mon_main, NULL) == 0;
-    }
-    if (made) {
-        atomic_fetch_add(&mon.alive, 1);
-    } else {
+    if (!thread_make(mon_main)) {
         static atomic_bool told;
         atomic_store(&mon.failed_ms, now_ms());
         atomic_store(&mon.running, false);
         if (cfg.verbose && first_time(&told))
             report("the background thread can't be started; paging stays as the kernel does it");
     }
-    mon_starting = false;
     if (single)
         atomic_store(&mon.only_ours, true);
-    pthread_attr_destroy(&attr);
 }
 
 /* Called after operations that may have made work for the thread. */

@@ -4,8 +4,9 @@
 #include "check.h"
 
 enum { SUBJECT = SUBJECT_LARGE, KEEP = POLICY_COUNT };
-static const char *const names[] = {"normal", "huge", "random", "blocks", "what it was"};
+static const char *const names[] = {"normal", "huge", "random", "blocks", "watched", "what it was"};
 static unsigned char *after; /* of each window, one behind the other */
+static uint8_t piece;        /* that was decided last */
 
 /* `windows` windows of a mapping, nothing resident, nothing seen. */
 static void begin(unsigned windows, size_t bytes, size_t apart)
@@ -51,7 +52,7 @@ static enum policy chosen(enum policy from)
 {
     uint8_t policy[BIG_PARTS];
     memset(policy, (int)from, sizeof policy);
-    unsigned changed = policy_decide(pager.part[SUBJECT], policy);
+    unsigned changed = policy_decide(pager.part[SUBJECT], policy, &piece);
     CHECK(changed == (policy[0] == from ? 0 : BIG_PARTS));
     for (int i = 1; i < BIG_PARTS; i++)
         CHECK(policy[i] == policy[0]);
@@ -199,14 +200,64 @@ static void test_parts(void)
             else if (i == 0)
                 run(w, 100, 700, 350);
     evaluate(4500);
-    CHECK(policy_decide(pager.part[SUBJECT], policy) == 7);
+    CHECK(policy_decide(pager.part[SUBJECT], policy, &piece) == 7);
     CHECK(pager.part[SUBJECT][7].misses > 0 && policy[7] == POLICY_NORMAL);
     for (int i = 0; i < 7; i++)
         CHECK(policy[i] == (i < 4 ? POLICY_HUGE : POLICY_RANDOM));
 }
 
+/* Where faults can be seen: blocks that readahead is too short or too long for. Pieces are as long as these. */
+static void test_watched(void)
+{
+    atomic_store(&watch.unable, false);
+    folder.readahead = 2048;
+    blocks(30, 1, 0, 30);
+    expect("single pages", POLICY_RANDOM, -1);
+    blocks(30, 16, 16, 480);
+    expect("16 pages", POLICY_WATCHED, -1);
+    CHECK(piece == 4);
+    blocks(15, 64, 64, 960);
+    expect("64 pages", POLICY_WATCHED, -1);
+    CHECK(piece == 6);
+    blocks(3, 2000, 2000, 6000);
+    for (int from = 0; from < POLICY_COUNT; from++)
+        CHECK(chosen((enum policy)from) != POLICY_RANDOM);
+    blocks(1, 500, 250, 500);
+    expect("a stream", POLICY_HUGE, POLICY_NORMAL);
+    folder.readahead = 32;
+    blocks(30, 4, 4, 120);
+    expect("4 pages", POLICY_WATCHED, -1);
+    CHECK(piece == 2);
+    blocks(30, 16, 16, 480);
+    expect("16 pages, as readahead has them", POLICY_BLOCKS, POLICY_WATCHED);
+    begin(2, gib, window_bytes); /* many single pages, and a few blocks: these are not worth reading 16 for each */
+    for (unsigned i = 0; i < 60; i++)
+        run(0, 100 + i * 100, 1, 0);
+    for (unsigned i = 0; i < 6; i++)
+        run(1, 100 + i * 200, 4, 4);
+    evaluate(84);
+    expect("single pages above all", POLICY_RANDOM, -1);
+    atomic_store(&watch.unable, true);
+}
+
+/* A block that is as long as those before it is none, though it grew to the end. */
+static void test_known(void)
+{
+    uint32_t pages = (uint32_t)to_pages(window_bytes);
+    for (unsigned log = 5; log <= 7; log++) {
+        begin(1, gib, window_bytes);
+        memset(fry.policy, POLICY_WATCHED, sizeof fry.policy);
+        fry.piece = (uint8_t)log;
+        run(0, pages / 2, 64, 32);
+        evaluate(64);
+        CHECK(pager.open[SUBJECT][0].runs == (log != 6));
+    }
+    memset(fry.policy, POLICY_NORMAL, sizeof fry.policy);
+}
+
 int main(void)
 {
+    atomic_store(&watch.unable, true);
     size_t pages = to_pages(window_bytes);
     pager.vector = malloc((2 * WINDOW_MAX + 1) * pages);
     after = malloc(WINDOW_MAX * pages);
@@ -221,5 +272,7 @@ int main(void)
     test_gaps();
     test_edges();
     test_parts();
+    test_watched();
+    test_known();
     return check_result();
 }

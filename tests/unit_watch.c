@@ -1,0 +1,237 @@
+/* unit_watch.c - the thread that sees the program's faults: it asks for blocks, of every thread, and for
+ * nothing else; the program's descriptors, thread count, forks and stops are as without it; it ends. */
+#include "../bigmaac.c"
+#include "check.h"
+#include <dirent.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/wait.h>
+
+enum { BYTES = 64 << 20, BLOCK = 16, APART = 128 }; /* pages */
+
+static char *data;
+static size_t offset;
+static atomic_size_t next_block;
+/* Nothing of it is in memory, and faults bring single pages. */
+static void evict(void)
+{
+    static unsigned char vector[BYTES / 4096];
+    CHECK(msync(data, BYTES, MS_SYNC) == 0);
+    for (int tries = 0; tries < 50; tries++) {
+        mem_advise(offset, BYTES, MADV_PAGEOUT);
+        size_t resident = 0;
+        CHECK(mincore(data, BYTES, vector) == 0);
+        for (size_t i = 0; i < sizeof vector; i++)
+            resident += vector[i] & 1;
+        if (!resident)
+            break;
+        sleep_ms(20);
+    }
+    mem_set_policy(offset, BYTES, POLICY_WATCHED);
+}
+
+/* Touches a page that nobody has touched; returns how many it and those behind it are in memory, `wanted` at least
+ * or a second later. */
+static size_t touch(size_t wanted)
+{
+    unsigned char vector[APART];
+    size_t page = atomic_fetch_add(&next_block, 1) * APART, pages = 0;
+    *(volatile char *)(data + page * page_size);
+    for (int ms = 0; ms < 1000 && pages < wanted; ms++) {
+        CHECK(mincore(data + page * page_size, APART * page_size, vector) == 0);
+        for (pages = 0; pages < APART && vector[pages] & 1;)
+            pages++;
+        if (pages < wanted)
+            sleep_ms(1);
+    }
+    return pages;
+}
+
+static void *touch_main(void *result)
+{
+    sleep_ms(1500); /* the thread looks for new ones once a second */
+    *(size_t *)result = touch(BLOCK);
+    return NULL;
+}
+
+/* TSan has a thread of its own, and believes in one table of descriptors. */
+#ifdef __SANITIZE_THREAD__
+static const bool tsan = true;
+#else
+static const bool tsan = false;
+#endif
+
+static size_t descriptors(void)
+{
+    if (tsan)
+        return 0;
+    size_t n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    while (d && readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+static bool wait_for(bool there)
+{
+    for (int ms = 0; ms < 3000; ms++, sleep_ms(1))
+        if (atomic_load(&watch.unable) || ((atomic_load(&watch.tid) != 0) == there && (there || !atomic_load(&watch.running))))
+            return !atomic_load(&watch.unable);
+    return false;
+}
+
+static bool start(void)
+{
+    sigset_t all, saved;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    watch_want(true);
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    bool there = wait_for(true);
+    sleep_ms(200); /* by then it watches */
+    return there && !atomic_load(&watch.unable);
+}
+
+static void test_blocks(void)
+{
+    size_t other = 0;
+    pthread_t thread;
+    watch_set(offset, BYTES, 4);
+    CHECK(touch(BLOCK) == BLOCK);
+    CHECK(pthread_create(&thread, NULL, touch_main, &other) == 0);
+    CHECK(touch(BLOCK) == BLOCK);
+    CHECK(pthread_join(thread, NULL) == 0 && other == BLOCK);
+    atomic_store(&forking.probing, true);
+    CHECK(touch(2) == 1);
+    atomic_store(&forking.probing, false);
+    watch_set(offset, BYTES, 6);
+    CHECK(touch(64) == 64);
+    watch_set(offset, BYTES, 0);
+    CHECK(touch(2) == 1);
+    watch_set(offset, BYTES, 4);
+}
+
+/* After many faults that are none of ours it rests; afterwards it is there again. */
+static void test_rest(void)
+{
+    size_t bytes = 256 << 20;
+    char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    CHECK(p != MAP_FAILED && syscall(SYS_madvise, p, bytes, MADV_NOHUGEPAGE) == 0);
+    for (size_t at = 0; at < bytes; at += page_size)
+        p[at] = 1;
+    munmap(p, bytes);
+    sleep_ms(2500);
+    CHECK(touch(BLOCK) == BLOCK);
+}
+
+static void *nothing_main(void *unused) { return unused; }
+
+/* Everybody is stopped but it; then they go on. */
+static void test_stop(void)
+{
+    struct sigaction saved;
+    mon_self = true;
+    atomic_store(&mon.tid, (int)syscall(SYS_gettid));
+    pthread_t thread;
+    size_t other = 0;
+    CHECK(pthread_create(&thread, NULL, touch_main, &other) == 0);
+    home_lock();
+    CHECK(sigaction(SIGURG, NULL, &saved) == 0 && stop_world(SIGURG, &saved));
+    resume_world(SIGURG, &saved);
+    home_unlock();
+    CHECK(pthread_join(thread, NULL) == 0);
+    atomic_store(&mon.tid, 0);
+    mon_self = false;
+}
+
+/* A child has no such thread, and may have its own. */
+static void test_fork(void)
+{
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK(!atomic_load(&watch.running) && !atomic_load(&watch.tid) && thread_count() == 1);
+        CHECK(start() && thread_count() == 1);
+        watch_want(false);
+        CHECK(wait_for(false));
+        _exit(check_result());
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(touch(1) >= 1); /* private now: no longer what WATCH is for */
+}
+
+/* Under a filter that would kill for it, nothing is tried. */
+static void test_filter(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_perf_event_open, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close_range, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {sizeof code / sizeof code[0], code};
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
+        CHECK(!start() && atomic_load(&watch.unable));
+        _exit(check_result());
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static void *wait_main(void *over)
+{
+    while (!atomic_load((atomic_bool *)over))
+        sleep_ms(10);
+    return NULL;
+}
+
+/* More threads than can be watched: then none is. */
+static void test_many(void)
+{
+    static pthread_t thread[WATCH_THREADS];
+    atomic_bool over = false;
+    for (int i = 0; i < WATCH_THREADS; i++)
+        CHECK(pthread_create(&thread[i], NULL, wait_main, &over) == 0);
+    CHECK(!start() && atomic_load(&watch.unable));
+    atomic_store(&over, true);
+    for (int i = 0; i < WATCH_THREADS; i++)
+        pthread_join(thread[i], NULL);
+}
+
+int main(void)
+{
+    test_filter(); /* forks come before there is a block, or after all: they freeze it */
+    data = bigmaac_malloc(BYTES);
+    CHECK(data && mem_owns(data));
+    offset = mem_offset(data);
+    fill(data, BYTES, 1);
+    evict();
+    size_t before = descriptors();
+    if (!start()) {
+        fprintf(stderr, "this machine does not show a process its own faults\n");
+        return 77;
+    }
+    CHECK(descriptors() == before);
+    CHECK(tsan || thread_count() == 1);
+    test_blocks();
+    test_rest();
+    if (!tsan)
+        test_stop();
+    CHECK(descriptors() == before);
+    if (!tsan)
+        test_fork();
+    watch_want(false);
+    CHECK(wait_for(false) && atomic_load(&mon.alive) == 0);
+    CHECK(is_filled(data, BYTES, 1));
+    pthread_t thread; /* all is as it was */
+    CHECK(pthread_create(&thread, NULL, nothing_main, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    test_many();
+    CHECK(!extent_check(&big.space) && !big_check() && !fry_check());
+    bigmaac_free(data);
+    return check_result();
+}
