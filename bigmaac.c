@@ -4236,7 +4236,7 @@ static struct mon {
 } mon = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct {
-    _Atomic(atomic_uchar *) piece; /* per 2 MiB of the reservation: log2 of the pages of a block there, 0: not watched */
+    _Atomic(atomic_uchar *) piece; /* per 2 MiB of the reservation: 1 + log2 of the pages of a block there; 0: not watched */
     atomic_bool running;  /* the thread exists, or is about to */
     atomic_bool wanted;   /* it is to go on */
     atomic_bool unable;   /* the kernel does not let us, or there are too many threads */
@@ -4824,6 +4824,8 @@ enum { WATCH_THREADS = 256, WATCH_RING = 4096 }; /* threads watched; bytes of ev
 static const int watch_pause_ms = 1000; /* between two looks for threads; a rest */
 static const size_t watch_busy = 8192;  /* faults between two looks that must be worth watching */
 static const size_t watch_step = 32;    /* pages: advice for more than this may read less than it says */
+static const unsigned stride_proof = 3;
+static const size_t stride_ahead = 32;  /* blocks that a walk in equal strides has asked for in advance */
 
 /* A thread of the program; the watching thread alone works here. */
 static struct watched {
@@ -4832,6 +4834,10 @@ static struct watched {
     bool seen;       /* at the last look for threads */
     char *ring;      /* a page of the kernel's, and the events */
     size_t from, to; /* offsets of the block that was asked for last */
+    size_t at;       /* and of the fault there */
+    intptr_t stride; /* bytes between the last such faults; 0: none yet */
+    unsigned proof;  /* how often in a row that was so */
+    size_t ahead;    /* so many strides from here have been asked for */
 } watched[WATCH_THREADS];
 
 static struct {
@@ -4950,23 +4956,55 @@ static bool watch_threads(void)
     return all;
 }
 
-/* A thread faults at that address: the first one of a block has the rest of it read. */
-static void watch_fault(struct watched *w, size_t address)
+/* How many bytes a block has there; 0: it is not watched. */
+static size_t watch_bytes(size_t offset)
 {
-    size_t from = round_down(address - mem.base, page_size), chunk = from / huge_size;
-    watcher.faults++;
-    if (from >= mem.size || (from >= w->from && from < w->to) || atomic_load(&forking.probing))
-        return;
     const atomic_uchar *pieces = atomic_load(&watch.piece);
-    unsigned piece = pieces ? atomic_load_explicit(&pieces[chunk], memory_order_relaxed) : 0;
-    if (!piece)
+    unsigned piece = pieces && offset < mem.size ?
+                     atomic_load_explicit(&pieces[offset / huge_size], memory_order_relaxed) : 0;
+    return piece ? page_size << (piece - 1) : 0;
+}
+
+static void watch_ask(size_t from, size_t to)
+{
+    size_t step = max_size(folder.readahead, watch_step) * page_size;
+    for (; from < to; from += step)
+        mem_advise(from, min_size(step, to - from), MADV_WILLNEED);
+    watcher.asked++;
+}
+
+/* Blocks that are the same distance apart, as a column of a matrix has them: the next ones are asked for. */
+static void watch_stride(struct watched *w, size_t at)
+{
+    intptr_t moved = (intptr_t)(at - w->at);
+    size_t strides = w->stride && moved % w->stride == 0 && moved / w->stride > 0 ? (size_t)(moved / w->stride) : 0;
+    w->at = at;
+    w->ahead -= min_size(w->ahead, strides);
+    if (!strides) {
+        w->stride = moved;
+        w->proof = 0;
+        w->ahead = 0;
+    } else if (++w->proof >= stride_proof) {
+        while (w->ahead < stride_ahead) {
+            size_t there = at + ++w->ahead * (size_t)w->stride, bytes = watch_bytes(there);
+            if (bytes)
+                watch_ask(round_down(there, page_size), min_size(round_down(there, page_size) + bytes, mem.size));
+        }
+    }
+}
+
+/* A thread faults there: the first fault of a block has the rest of it read. */
+static void watch_fault(struct watched *w, size_t at)
+{
+    size_t from = round_down(at, page_size), bytes = watch_bytes(at);
+    watcher.faults++;
+    if (!bytes || (from >= w->from && from < w->to) || atomic_load(&forking.probing))
         return;
     w->from = from;
-    w->to = min_size(from + to_bytes(1u << piece), mem.size);
-    size_t step = max_size(folder.readahead, watch_step) * page_size;
-    for (size_t at = from; at < w->to; at += step)
-        mem_advise(at, min_size(step, w->to - at), MADV_WILLNEED);
-    watcher.asked++;
+    w->to = min_size(from + bytes, mem.size);
+    if (bytes > page_size)
+        watch_ask(w->from, w->to);
+    watch_stride(w, at);
 }
 
 /* Takes what the kernel has written since the last time. Events have 8 bytes of header and the address; records
@@ -4982,7 +5020,7 @@ static void watch_drain(struct watched *w)
         memcpy(&h, events + tail % WATCH_RING, sizeof h);
         memcpy(&address, events + (tail + sizeof h) % WATCH_RING, sizeof address);
         if (h.type == PERF_RECORD_SAMPLE)
-            watch_fault(w, (size_t)address);
+            watch_fault(w, (size_t)address - mem.base);
         tail += h.size;
     }
     __atomic_store_n(&control->data_tail, tail, __ATOMIC_RELEASE);
@@ -5053,7 +5091,7 @@ static void watch_want(bool wanted)
     }
 }
 
-/* Says how many pages the blocks of a range have, as a log2; 0: it is not watched. The monitor's. */
+/* Says how many pages the blocks of a range have, as 1 + log2; 0: it is not watched. The monitor's. */
 static void watch_set(size_t offset, size_t bytes, unsigned piece)
 {
     atomic_uchar *pieces = atomic_load(&watch.piece);
@@ -5094,6 +5132,7 @@ static const size_t large_bytes = (size_t)64 << 20;   /* a subject of its own fr
 static const size_t window_bytes = (size_t)32 << 20;
 static const size_t run_gap = 64, stream_misses = 48; /* pages */
 static const unsigned block_log_most = 6;
+static const size_t stride_least = 16; /* pages */
 static const uint64_t probe_ms = 20, probe_held_ms = 60, paging_ms = 100, probe_gap_ms = 250, probe_gap_max_ms = 2000;
 static const uint64_t probe_gap_stream_ms = 8000; /* while streams account for all that is read */
 static const uint64_t probe_gap_random_ms = 350; /* where the program does not notice probes */
@@ -5111,7 +5150,8 @@ static const size_t evidence_runs = 3; /* that few misses in fewer runs may be w
 /* What faults cost, in microseconds; only the ratios matter. */
 static const double cost_fault = 70, cost_page = 3, cost_page_stream = 2.9, cost_page_far = 1.25;
 static const double cost_huge = 580, cost_huge_alone = 900; /* in a stream; one here and one there */
-static const double cost_watch = 50, cost_never = 1e12; /* until the watching thread asks; what can't be had */
+static const double cost_watch = 50, cost_stride = 20; /* until the watching thread asks; had it asked before */
+static const double cost_never = 1e12;                 /* what can't be had */
 
 enum { SPAN_LOGS = 14, PIECE_LOGS = 10 }; /* of the lengths of runs, and of the blocks that WATCH reads */
 
@@ -5126,6 +5166,7 @@ struct evidence {
     size_t misses, runs;
     double cost[POLICY_COUNT];  /* WATCHED: of streams; what has an end is in `spans` */
     uint16_t spans[SPAN_LOGS];  /* runs that have an end, by the log2 of their pages, rounded up */
+    uint16_t strided;           /* of these, in equal strides */
 };
 
 struct usage {
@@ -5151,6 +5192,7 @@ static struct {
     uint64_t probe_at, probe_gap;
     uint32_t first_record;   /* where the next enumeration begins, when there are too many */
     uint64_t random;         /* state of a generator */
+    size_t front;            /* where a stream is, an offset of the reservation; 0: there is none */
     bool writing;            /* a quarter of what is read, or more, is changed */
     size_t read, faults;     /* bytes, and major faults, in the last tick */
     unsigned scattered;      /* more of these than streams account for: now, or up to so many ticks ago */
@@ -5162,6 +5204,8 @@ static struct {
     bool all_random;         /* every subject is at RANDOM */
     size_t misses;           /* that the last probe saw */
     unsigned blind;          /* probes in a row that saw too few */
+    double stream_cpu;       /* microseconds of work with a block that is read, after the last probe; 0: not known */
+    unsigned stream_other;   /* ticks in which it was much more or less than that */
     unsigned unexplained;    /* ticks since streams accounted for what was read */
     unsigned quiet;          /* ticks without paging */
     size_t refill;           /* bytes of free memory that are still to be filled */
@@ -5281,6 +5325,15 @@ static void chunks_look(bool open_windows)
     }
 }
 
+/* Windows from where a stream is to behind what has been read ahead of it. */
+static void windows_ahead(void)
+{
+    for (unsigned i = 0; i < pager.ranges; i++)
+        for (size_t from = pager.front - pager.range[i].offset; pager.front >= pager.range[i].offset &&
+             from < pager.range[i].bytes && pager.windows < ACTIVE_MAX; from += window_bytes)
+            window_add(i, from, window_bytes);
+}
+
 /* Windows at random places, each mapping as likely as it is large. */
 static void windows_scatter(void)
 {
@@ -5331,7 +5384,8 @@ static bool range_advise(const struct range *g, bool probing)
 /* What all runs would have cost had WATCH read so many pages for each of them, as a log2. */
 static double watched_cost(const struct evidence *e, unsigned piece)
 {
-    double each = cost_fault + cost_watch + cost_page * (double)((size_t)1 << piece), cost = e->cost[POLICY_WATCHED];
+    double fault = cost_fault + cost_watch, each = fault + cost_page * (double)((size_t)1 << piece);
+    double cost = e->cost[POLICY_WATCHED] - (double)e->strided * (fault - cost_stride);
     for (unsigned i = 0; i < SPAN_LOGS; i++)
         cost += each * (double)e->spans[i] * (double)((size_t)1 << (i > piece ? i - piece : 0));
     return cost;
@@ -5340,8 +5394,8 @@ static double watched_cost(const struct evidence *e, unsigned piece)
 /* The best number of pages for WATCH to read, as a log2. */
 static unsigned evidence_piece(const struct evidence *e)
 {
-    unsigned best = 1;
-    for (unsigned piece = 2; piece < PIECE_LOGS; piece++)
+    unsigned best = 0;
+    for (unsigned piece = 1; piece < PIECE_LOGS; piece++)
         best = watched_cost(e, piece) < watched_cost(e, best) ? piece : best;
     return best;
 }
@@ -5366,6 +5420,7 @@ static void evidence_add(struct evidence *to, const struct evidence *from)
         to->cost[p] += from->cost[p];
     for (unsigned i = 0; i < SPAN_LOGS; i++)
         to->spans[i] = (uint16_t)(to->spans[i] + from->spans[i]);
+    to->strided = (uint16_t)(to->strided + from->strided);
 }
 
 /* Decides for each part of a subject. Parts that show little follow the others, as long as
@@ -5431,7 +5486,7 @@ static void ranges_watch(void)
         size_t part = big_part_bytes(g->bytes);
         for (size_t at = 0; at < g->bytes; at += part) {
             bool here = range_policy(g, at) == POLICY_WATCHED;
-            watch_set(g->offset + at, min_size(part, g->bytes - at), here ? piece : 0);
+            watch_set(g->offset + at, min_size(part, g->bytes - at), here ? piece + 1 : 0);
             pager.watching |= here;
         }
     }
@@ -5439,33 +5494,51 @@ static void ranges_watch(void)
 
 /* --- the probe ----------------------------------------------------------------------------------- */
 
-/* Adds what the faults of one run of pages would have cost under each policy: `misses` pages from `first`
- * to before `end`, of a stream that the probe saw a moment of or of a piece that is all there is. */
-static void evidence_add_run(struct evidence *e, size_t first, size_t end, size_t misses, bool stream)
+/* Pages that became resident during the probe, with small gaps. */
+struct run {
+    size_t first, end, misses;
+    size_t pieces; /* that they are without gaps */
+    bool open;     /* of a stream that the probe saw a moment of; else it is all there is */
+    bool strided;  /* the pieces are in equal strides */
+};
+
+/* Adds what WATCH would have cost. */
+static void evidence_add_watched(struct evidence *e, const struct run *r)
 {
-    double reach = (double)folder.readahead, span = (double)(end - first);
+    size_t pieces = r->strided ? r->pieces : 1;
+    size_t pages = r->strided ? (r->misses + r->pieces - 1) / r->pieces : r->end - r->first;
+    unsigned log = 0;
+    while (log < SPAN_LOGS - 1 && pages > (size_t)1 << log)
+        log++;
+    if (r->open && !r->strided)
+        e->cost[POLICY_WATCHED] += (cost_fault + cost_page) * (double)r->misses;
+    else
+        e->spans[log] = (uint16_t)(e->spans[log] + pieces);
+    e->strided = (uint16_t)(e->strided + (r->strided ? pieces : 0));
+}
+
+/* Adds what the faults of a run would have cost under each policy. */
+static void evidence_add_run(struct evidence *e, const struct run *r)
+{
+    double reach = (double)folder.readahead, span = (double)(r->end - r->first), misses = (double)r->misses;
     bool far = folder.readahead >= to_pages(huge_size) && !pager.writing;
     double each = far ? cost_page_far : cost_page_stream;
     double around = cost_fault + cost_page * reach; /* a fault that no readahead expected */
-    e->misses += misses;
+    e->misses += r->misses;
     e->runs++;
-    e->cost[POLICY_RANDOM] += (cost_fault + cost_page) * (double)misses;
-    if (stream) {
-        e->cost[POLICY_WATCHED] += (cost_fault + cost_page) * (double)misses;
+    e->cost[POLICY_RANDOM] += (cost_fault + cost_page) * misses;
+    evidence_add_watched(e, r);
+    if (r->open) {
         e->cost[POLICY_HUGE] += cost_huge * span / (double)to_pages(huge_size);
-        e->cost[POLICY_NORMAL] += span / (double)misses < reach / 2 ? each * span : around * (double)misses;
-        e->cost[POLICY_BLOCKS] += around * (span / reach < (double)misses ? span / reach : (double)misses);
+        e->cost[POLICY_NORMAL] += span / misses < reach / 2 ? each * span : around * misses;
+        e->cost[POLICY_BLOCKS] += around * (span / reach < misses ? span / reach : misses);
         return;
     }
-    size_t chunks = (end - 1) / to_pages(huge_size) - first / to_pages(huge_size) + 1;
-    unsigned log = 0;
-    while (log < SPAN_LOGS - 1 && end - first > (size_t)1 << log)
-        log++;
-    e->spans[log]++;
+    size_t chunks = (r->end - 1) / to_pages(huge_size) - r->first / to_pages(huge_size) + 1;
     e->cost[POLICY_HUGE] += cost_huge_alone * (double)chunks;
     e->cost[POLICY_NORMAL] += around + (span > reach / 4 ? cost_page * reach / 2 : 0) +
                               (span > reach / 2 ? each * (span - reach / 2) : 0);
-    e->cost[POLICY_BLOCKS] += around * (double)((end - first - 1) / folder.readahead + 1);
+    e->cost[POLICY_BLOCKS] += around * (double)((r->end - r->first - 1) / folder.readahead + 1);
 }
 
 /* One of the vectors that mincore fills: a window's before, from WINDOW_MAX on halfway, the last one after. */
@@ -5483,31 +5556,54 @@ static size_t block_pages(const struct range *g, size_t at)
     return piece <= block_log_most && (policy == POLICY_BLOCKS || policy == POLICY_WATCHED) ? (size_t)1 << piece : 0;
 }
 
-/* Finds the runs of pages that became resident during the probe; small gaps don't end one. */
+static bool is_miss(const unsigned char *before, const unsigned char *after, size_t i)
+{
+    return !(before[i] & 1) && after[i] & 1;
+}
+
+/* Are the pieces that came in equal strides, or in multiples where some were there before? */
+static bool window_strided(const unsigned char *before, const unsigned char *after, size_t pages)
+{
+    size_t least = SIZE_MAX, gaps = 0, regular = 0;
+    for (int pass = 0; pass < 2 && (!pass || least >= stride_least); pass++)
+        for (size_t i = 0, last = SIZE_MAX; i < pages; i++) {
+            if (!is_miss(before, after, i) || (i && is_miss(before, after, i - 1)))
+                continue;
+            size_t gap = last == SIZE_MAX ? 0 : i - last, off = gap % least, some = min_size(gap / least, 2);
+            last = i;
+            if (!pass)
+                least = gap ? min_size(gap, least) : least;
+            else if (gap)
+                gaps++, regular += off <= some || least - off <= some;
+        }
+    return gaps >= evidence_least && regular >= gaps - gaps / 4;
+}
+
+/* Finds the runs of a window; small gaps don't end one. Returns how many pages they are. */
 static size_t window_evaluate(unsigned w, const unsigned char *after)
 {
-    const struct range *r = &pager.range[pager.window[w].range];
+    const struct range *g = &pager.range[pager.window[w].range];
     const unsigned char *before = window_vector(w), *halfway = window_vector(WINDOW_MAX + w);
-    size_t at = (pager.window[w].offset - r->offset) / page_size, all = 0;
-    size_t part_pages = big_part_bytes(r->bytes) / page_size, pages = pager.window[w].bytes / page_size;
-    size_t first = 0, end = 0, misses = 0;
+    size_t at = (pager.window[w].offset - g->offset) / page_size, all = 0;
+    size_t part_pages = big_part_bytes(g->bytes) / page_size, pages = pager.window[w].bytes / page_size;
+    struct run r = {.strided = window_strided(before, after, pages)};
     bool grows = false;
     for (size_t i = 0; i <= pages; i++) {
-        bool miss = i < pages && !(before[i] & 1) && after[i] & 1;
-        if (misses && (i == pages || (miss && i - end > run_gap))) {
-            bool open = misses >= stream_misses && (grows || pager.stalled || end + run_gap > pages) &&
-                        end - first > block_pages(r, (at + first) * page_size);
-            struct evidence *e = (open ? pager.open : pager.part)[r->subject];
-            evidence_add_run(e + (at + first) / part_pages % BIG_PARTS, at + first, at + end, misses, open);
-            all += misses;
-            misses = 0;
+        bool miss = i < pages && is_miss(before, after, i);
+        if (r.misses && (i == pages || (miss && at + i - r.end > run_gap))) {
+            r.open = r.misses >= stream_misses && (grows || pager.stalled || r.end - at + run_gap > pages) &&
+                     r.end - r.first > block_pages(g, r.first * page_size);
+            evidence_add_run((r.open ? pager.open : pager.part)[g->subject] + r.first / part_pages % BIG_PARTS, &r);
+            all += r.misses;
+            r.misses = r.pieces = 0;
         }
-        if (miss) {
-            first = misses ? first : i;
-            end = i + 1;
-            grows = (misses && grows) || !(halfway[i] & 1);
-            misses++;
-        }
+        if (!miss)
+            continue;
+        r.pieces += !r.misses || at + i != r.end;
+        r.first = r.misses ? r.first : at + i;
+        r.end = at + i + 1;
+        grows = (r.misses && grows) || !(halfway[i] & 1);
+        r.misses++;
     }
     return all;
 }
@@ -5600,6 +5696,8 @@ static unsigned probe(void)
     pager.window_pages = 0;
     chunks_look(false);
     sleep_ms(4);
+    if (pager.front)
+        windows_ahead();
     chunks_look(true);
     windows_scatter();
     atomic_store(&forking.probing, true);
@@ -5946,6 +6044,7 @@ GUESSES static bool scans_look(void)
     usage_read(&now);
     size_t moved = (now.blocks + now.written - pager.moved) * 512;
     pager.moved = now.blocks + now.written;
+    pager.front = 0;
     ranges_find();
     for (unsigned i = 0; i < pager.ranges; i++) {
         const struct range *g = &pager.range[i];
@@ -5967,6 +6066,7 @@ GUESSES static bool scans_look(void)
         if (s->proven && pager.quiet == 0 && large_pages)
             scan_read_ahead(s, g);
         streams |= s->proven;
+        pager.front = s->proven ? g->offset + s->front * s->unit : pager.front;
     }
     return streams;
 }
@@ -6080,17 +6180,31 @@ static bool streams_explain(void)
     return streamed && !more && pager.read <= streamed + streamed / 8 + 8 * mib;
 }
 
+/* Does a stream work more or less on what it reads than it did after the last probe? A walk through a column
+ * touches the same large pages in the same order. */
+static bool stream_differs(const struct usage *since)
+{
+    double cpu = ((double)since->cpu_us + 1) / ((double)since->blocks + 1);
+    if (pager.stream_cpu == 0)
+        pager.stream_cpu = cpu;
+    bool differs = cpu > 3 * pager.stream_cpu || 3 * cpu < pager.stream_cpu;
+    pager.stream_other = differs ? pager.stream_other + 1 : 0;
+    return pager.stream_other >= 2;
+}
+
 /* Something is read: is it time to probe, or to drop what a probe has shown to be wrong? */
 static void paging_act(const struct usage *since)
 {
     bool other = usage_differs(since, &pager.calm);
     uint64_t gap = other ? min_size(pager.probe_gap, 2 * probe_gap_ms) : pager.probe_gap;
-    if (pager.blind)
-        gap = probe_gap_blind_ms;
     bool explained = streams_explain();
     pager.unexplained = explained ? 0 : pager.unexplained + 1;
-    if (explained)
+    if (explained && !stream_differs(since))
         gap = probe_gap_stream_ms;
+    else if (pager.blind)
+        gap = probe_gap_blind_ms;
+    else if (explained)
+        gap = probe_gap_ms;
     else if (pager.unexplained == 2) /* it has ended, or something else began beside it */
         pager.probe_gap = gap = min_size(gap, probe_gap_ms);
     pager.calm = *since;
@@ -6112,6 +6226,8 @@ static void paging_act(const struct usage *since)
     usage_read(&pager.last);
     pager.probe_at = pager.last.ms;
     pager.streamed = 0;
+    if (!pager.blind)
+        pager.stream_cpu = pager.stream_other = 0;
 }
 
 /* Looks at the paging; returns the milliseconds until it wants to look again. */

@@ -232,12 +232,37 @@ static void test_watched(void)
     expect("16 pages, as readahead has them", POLICY_BLOCKS, POLICY_WATCHED);
     begin(2, gib, window_bytes); /* many single pages, and a few blocks: these are not worth reading 16 for each */
     for (unsigned i = 0; i < 60; i++)
-        run(0, 100 + i * 100, 1, 0);
+        run(0, 100 + i * 100 + i * i % 37, 1, 0);
     for (unsigned i = 0; i < 6; i++)
         run(1, 100 + i * 200, 4, 4);
     evaluate(84);
     expect("single pages above all", POLICY_RANDOM, -1);
     atomic_store(&watch.unable, true);
+}
+
+/* Pieces in equal strides, of which some were there: WATCH asks for the next ones in advance. */
+static void test_strides(void)
+{
+    atomic_store(&watch.unable, false);
+    for (size_t stride = 15; stride <= 400; stride += stride < 17 ? 1 : 191)
+        for (size_t length = 1; length <= 3; length++) {
+            begin(1, gib, window_bytes);
+            for (unsigned i = 0; i < 20; i++)
+                if (i % 5 != 2)
+                    run(0, i * stride + i / 7, length, 0); /* not a multiple of the page size: it shifts */
+            evaluate(16 * length);
+            CHECK(pager.part[SUBJECT][0].strided == (stride < stride_least ? 0 : 16));
+            if (stride < 200) /* a large page has as many of these as make it worth while */
+                continue;
+            expect("strides", POLICY_WATCHED, -1);
+            CHECK(piece == (length == 1 ? 0 : length == 2 ? 1 : 2));
+        }
+    atomic_store(&watch.unable, true);
+    begin(1, gib, window_bytes); /* where it can't, it is as it was */
+    for (unsigned i = 0; i < 20; i++)
+        run(0, i * 100, 1, 0);
+    evaluate(20);
+    expect("strides", POLICY_RANDOM, -1);
 }
 
 /* A block that is as long as those before it is none, though it grew to the end. */
@@ -273,6 +298,7 @@ int main(void)
     test_edges();
     test_parts();
     test_watched();
+    test_strides();
     test_known();
     return check_result();
 }

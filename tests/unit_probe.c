@@ -68,7 +68,7 @@ static void test_fork(char *large, char *fry)
 static void see_stream(void)
 {
     memset(pager.part, 0, sizeof pager.part);
-    evidence_add_run(&pager.part[SUBJECT_LARGE][0], 0, 500, 500, true);
+    evidence_add_run(&pager.part[SUBJECT_LARGE][0], &(struct run){.end = 500, .misses = 500, .pieces = 1, .open = true});
 }
 
 static void test_advice(void)

@@ -98,7 +98,7 @@ static void test_blocks(void)
 {
     size_t other = 0;
     pthread_t thread;
-    watch_set(offset, BYTES, 4);
+    watch_set(offset, BYTES, 1 + 4);
     CHECK(touch(BLOCK) == BLOCK);
     CHECK(pthread_create(&thread, NULL, touch_main, &other) == 0);
     CHECK(touch(BLOCK) == BLOCK);
@@ -106,11 +106,11 @@ static void test_blocks(void)
     atomic_store(&forking.probing, true);
     CHECK(touch(2) == 1);
     atomic_store(&forking.probing, false);
-    watch_set(offset, BYTES, 6);
+    watch_set(offset, BYTES, 1 + 6);
     CHECK(touch(64) == 64);
     watch_set(offset, BYTES, 0);
     CHECK(touch(2) == 1);
-    watch_set(offset, BYTES, 4);
+    watch_set(offset, BYTES, 1 + 4);
 }
 
 /* After many faults that are none of ours it rests; afterwards it is there again. */
