@@ -528,9 +528,23 @@ enum policy {
 
 static const char *const policy_names[POLICY_COUNT] = {"normal", "sequential", "random", "blocks", "watched"};
 
+/* Per 2 MiB of the reservation 1 + log2 of the pages of a block there; 0: WATCH leaves faults there alone.
+ * The monitor makes it, once; everybody may clear pieces of it. NULL: nothing was ever WATCHED. */
+static _Atomic(atomic_uchar *) mem_pieces;
+
+static void mem_set_piece(size_t offset, size_t bytes, unsigned char piece)
+{
+    atomic_uchar *pieces = atomic_load(&mem_pieces);
+    for (size_t chunk = offset / huge_size; pieces && chunk * huge_size < offset + bytes; chunk++)
+        if (atomic_load_explicit(&pieces[chunk], memory_order_relaxed) != piece)
+            atomic_store_explicit(&pieces[chunk], piece, memory_order_relaxed);
+}
+
 /* Tells the kernel; what it can't do is slower, not wrong. Changes nothing of the content. */
 static void mem_set_policy(size_t offset, size_t bytes, enum policy policy)
 {
+    if (policy != POLICY_WATCHED)
+        mem_set_piece(offset, bytes, 0);
     static const int advice[POLICY_COUNT] = {MADV_NORMAL, MADV_RANDOM, MADV_RANDOM, MADV_SEQUENTIAL,
                                               MADV_RANDOM};
     mem_advise(offset, bytes, policy == POLICY_HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
@@ -540,6 +554,7 @@ static void mem_set_policy(size_t offset, size_t bytes, enum policy policy)
 /* Turns [offset, offset + bytes) of the reservation back into unreadable address space. */
 static bool mem_unmap(size_t offset, size_t bytes)
 {
+    mem_set_piece(offset, bytes, 0);
     return mmap(mem_at(offset), bytes, PROT_NONE, anon_flags | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 
@@ -4235,12 +4250,14 @@ static struct mon {
     atomic_uint wake;      /* futex: raised when there is work before the sleep is over */
 } mon = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+enum { WATCH_PARK, WATCH_ON, WATCH_END };
+
 static struct {
-    _Atomic(atomic_uchar *) piece; /* per 2 MiB of the reservation: 1 + log2 of the pages of a block there; 0: not watched */
-    atomic_bool running;  /* the thread exists, or is about to */
-    atomic_bool wanted;   /* it is to go on */
-    atomic_bool unable;   /* the kernel does not let us, or there are too many threads */
-    atomic_int tid;       /* of the thread; 0: none */
+    atomic_bool running;   /* the thread exists, or is about to */
+    atomic_uint order;     /* futex: what it is to do, WATCH_...; the monitor's */
+    atomic_int tid;        /* of the thread; 0: none */
+    atomic_size_t budget;  /* bytes that may be asked for in advance of all walks */
+    atomic_uint_fast64_t unable_until; /* ms: it can't be done before that; UINT64_MAX: never */
 } watch;
 
 /* Keeps the thread asleep, or waits until it is. Plain atomics and system calls: while a fork has
@@ -4788,6 +4805,7 @@ static void fork_child(void)
     atomic_store(&mon.tid, 0);
     atomic_store(&watch.tid, 0);
     atomic_store(&watch.running, false);
+    atomic_store(&watch.order, WATCH_PARK);
     kept_forget();
     if (atomic_load(&fry.open)) {
         heaps_inherit();
@@ -4815,16 +4833,20 @@ static void fork_child(void)
  * without privileges where perf_event_paranoid is 2 or less. A thread waits for them, and while the
  * kernel reads the first page of a block it asks for the rest of it.
  *
- * The thread has a table of descriptors to itself, so the program's numbers stay as they are. It
- * takes no lock and allocates nothing, so a fork need not wait for it; what it does changes no content.
- * Under a seccomp filter nothing is tried: the filter's answer may be the end of the program.
+ * A thread of the program makes it, beside the monitor: making a thread allocates, and a signal handler
+ * that forks may wait for the monitor. It parks until something is WATCHED. It has a table of descriptors
+ * to itself, so the program's numbers stay as they are. At work it takes no lock and allocates nothing, so
+ * a fork need not wait for it; what it does changes no content. Under a seccomp filter nothing is tried:
+ * the filter's answer may be the end of the program.
  * ========================================================================================= */
-enum { WATCH_THREADS = 256, WATCH_RING = 4096 }; /* threads watched; bytes of events for each */
+enum { WATCH_THREADS = 256 };
 
 static const int watch_pause_ms = 1000; /* between two looks for threads; a rest */
 static const size_t watch_busy = 8192;  /* faults between two looks that must be worth watching */
+static const uint64_t watch_retry_ms = 10000; /* after what may pass: too many threads, no memory */
 static const size_t watch_step = 32;    /* pages: advice for more than this may read less than it says */
 static const unsigned stride_proof = 3;
+static const size_t stride_skip = 4;    /* blocks of a walk that may have been there */
 static const size_t stride_ahead = 32;  /* blocks that a walk in equal strides has asked for in advance */
 
 /* A thread of the program; the watching thread alone works here. */
@@ -4832,16 +4854,17 @@ static struct watched {
     pid_t tid;       /* 0: unused */
     int fd;
     bool seen;       /* at the last look for threads */
-    char *ring;      /* a page of the kernel's, and the events */
+    struct perf_event_mmap_page *ring; /* two of the kernel's pages: this, and the events */
     size_t from, to; /* offsets of the block that was asked for last */
     size_t at;       /* and of the fault there */
     intptr_t stride; /* bytes between the last such faults; 0: none yet */
-    unsigned proof;  /* how often in a row that was so */
+    unsigned proof;  /* how often in a row that was so, about */
     size_t ahead;    /* so many strides from here have been asked for */
 } watched[WATCH_THREADS];
 
 static struct {
     int epoll;            /* every thread's descriptor is in it */
+    unsigned threads;     /* that it watches */
     size_t faults, asked; /* since the last look for threads: seen, and blocks asked for */
 } watcher;
 
@@ -4872,11 +4895,25 @@ COLD static bool thread_make(void *(*run)(void *))
     return made;
 }
 
+static size_t watch_ring_bytes(void) { return 2 * (size_t)sysconf(_SC_PAGESIZE); }
+
 static void watch_drop(struct watched *w)
 {
-    munmap(w->ring, page_size + WATCH_RING);
+    munmap(w->ring, watch_ring_bytes());
     syscall(SYS_close, w->fd);
     w->tid = 0;
+}
+
+static bool watch_able(void)
+{
+    return now_ms() >= atomic_load(&watch.unable_until);
+}
+
+/* It can't be done: now, or as nobody will let us. Returns false. */
+static bool watch_fails(bool for_ever)
+{
+    atomic_store(&watch.unable_until, for_ever ? UINT64_MAX : now_ms() + watch_retry_ms);
+    return false;
 }
 
 /* Asks for every fault of that thread's own code. False: the kernel does not let us. */
@@ -4887,17 +4924,21 @@ static bool watch_add(struct watched *w, pid_t tid)
         .sample_period = 1, .sample_type = PERF_SAMPLE_ADDR, .wakeup_events = 1,
         .exclude_kernel = 1, .exclude_hv = 1,
     };
+    if (prctl(PR_GET_SECCOMP) != 0)
+        return watch_fails(true);
     int fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
-    if (fd < 0)
-        return errno == ESRCH; /* it has ended since */
+    if (fd < 0) /* ESRCH: it has ended since */
+        return errno == ESRCH || watch_fails(errno != EMFILE && errno != ENFILE && errno != ENOMEM);
     struct epoll_event wait = {.events = EPOLLIN, .data.ptr = w};
-    void *ring = mmap(NULL, page_size + WATCH_RING, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (ring == MAP_FAILED) {
+    void *ring = mmap(NULL, watch_ring_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (ring == MAP_FAILED || epoll_ctl(watcher.epoll, EPOLL_CTL_ADD, fd, &wait) != 0) {
+        if (ring != MAP_FAILED)
+            munmap(ring, watch_ring_bytes());
         syscall(SYS_close, fd);
-        return false;
+        return watch_fails(false);
     }
     *w = (struct watched){.tid = tid, .fd = fd, .seen = true, .ring = ring};
-    return epoll_ctl(watcher.epoll, EPOLL_CTL_ADD, fd, &wait) == 0;
+    return true;
 }
 
 static bool watch_see(pid_t tid, int unused)
@@ -4909,7 +4950,7 @@ static bool watch_see(pid_t tid, int unused)
             return w->seen = true;
         spare = w->tid ? spare : w;
     }
-    return spare && watch_add(spare, tid);
+    return spare ? watch_add(spare, tid) : watch_fails(false);
 }
 
 /* Calls `see` with each thread of the program, none of ours, as /proc/self/task, open as fd, has them.
@@ -4945,21 +4986,21 @@ static bool watch_threads(void)
 {
     int fd = threads_open();
     if (fd < 0)
-        return false;
+        return watch_fails(false);
     for (struct watched *w = watched; w < watched + WATCH_THREADS; w++)
         w->seen = false;
-    bool all = threads_see(fd, watch_see, 0) > 0;
+    watcher.threads = threads_see(fd, watch_see, 0);
     for (struct watched *w = watched; w < watched + WATCH_THREADS; w++)
         if (w->tid && !w->seen)
             watch_drop(w);
     syscall(SYS_close, fd);
-    return all;
+    return watcher.threads > 0;
 }
 
 /* How many bytes a block has there; 0: it is not watched. */
 static size_t watch_bytes(size_t offset)
 {
-    const atomic_uchar *pieces = atomic_load(&watch.piece);
+    const atomic_uchar *pieces = atomic_load(&mem_pieces);
     unsigned piece = pieces && offset < mem.size ?
                      atomic_load_explicit(&pieces[offset / huge_size], memory_order_relaxed) : 0;
     return piece ? page_size << (piece - 1) : 0;
@@ -4973,23 +5014,28 @@ static void watch_ask(size_t from, size_t to)
     watcher.asked++;
 }
 
-/* Blocks that are the same distance apart, as a column of a matrix has them: the next ones are asked for. */
-static void watch_stride(struct watched *w, size_t at)
+/* Blocks that are the same distance apart, as a column of a matrix has them: the next ones are asked for. Where a few
+ * are there already nothing faults; but picks in ascending order keep no distance for long. */
+static void watch_stride(struct watched *w, size_t at, size_t bytes)
 {
     intptr_t moved = (intptr_t)(at - w->at);
     size_t strides = w->stride && moved % w->stride == 0 && moved / w->stride > 0 ? (size_t)(moved / w->stride) : 0;
+    size_t most = min_size(stride_ahead, atomic_load(&watch.budget) / (watcher.threads + 1) / bytes + 1);
     w->at = at;
     w->ahead -= min_size(w->ahead, strides);
-    if (!strides) {
+    if (strides == 1) {
+        w->proof += w->proof < 2 * stride_proof;
+    } else if (strides && strides <= stride_skip && w->proof) {
+        w->proof--;
+    } else {
         w->stride = moved;
         w->proof = 0;
         w->ahead = 0;
-    } else if (++w->proof >= stride_proof) {
-        while (w->ahead < stride_ahead) {
-            size_t there = at + ++w->ahead * (size_t)w->stride, bytes = watch_bytes(there);
-            if (bytes)
-                watch_ask(round_down(there, page_size), min_size(round_down(there, page_size) + bytes, mem.size));
-        }
+    }
+    while (w->proof >= stride_proof && w->ahead < most) {
+        size_t there = at + ++w->ahead * (size_t)w->stride, more = watch_bytes(there);
+        if (more)
+            watch_ask(round_down(there, page_size), min_size(round_down(there, page_size) + more, mem.size));
     }
 }
 
@@ -5004,26 +5050,26 @@ static void watch_fault(struct watched *w, size_t at)
     w->to = min_size(from + bytes, mem.size);
     if (bytes > page_size)
         watch_ask(w->from, w->to);
-    watch_stride(w, at);
+    watch_stride(w, at, bytes);
 }
 
 /* Takes what the kernel has written since the last time. Events have 8 bytes of header and the address; records
- * of other kinds are passed over. All are multiples of 8 bytes. */
+ * of other kinds are passed over. All are multiples of 8 bytes, so none of these is cut in two. */
 static void watch_drain(struct watched *w)
 {
-    struct perf_event_mmap_page *control = (void *)w->ring;
-    const char *events = w->ring + page_size;
-    uint64_t head = __atomic_load_n(&control->data_head, __ATOMIC_ACQUIRE), tail = control->data_tail;
+    const char *events = (const char *)w->ring + w->ring->data_offset;
+    uint64_t size = w->ring->data_size, tail = w->ring->data_tail;
+    uint64_t head = __atomic_load_n(&w->ring->data_head, __ATOMIC_ACQUIRE);
     while (tail < head) {
         struct perf_event_header h;
         uint64_t address;
-        memcpy(&h, events + tail % WATCH_RING, sizeof h);
-        memcpy(&address, events + (tail + sizeof h) % WATCH_RING, sizeof address);
+        memcpy(&h, events + tail % size, sizeof h);
+        memcpy(&address, events + (tail + sizeof h) % size, sizeof address);
         if (h.type == PERF_RECORD_SAMPLE)
             watch_fault(w, (size_t)address - mem.base);
-        tail += h.size;
+        tail = h.size >= sizeof h ? tail + h.size : head;
     }
-    __atomic_store_n(&control->data_tail, tail, __ATOMIC_RELEASE);
+    __atomic_store_n(&w->ring->data_tail, tail, __ATOMIC_RELEASE);
 }
 
 /* Is the program busy with faults that reading ahead does not help, in its ordinary memory perhaps? Then it is
@@ -5042,12 +5088,44 @@ static void watch_rest(void)
     watcher.faults = watcher.asked = 0;
 }
 
-static void watch_wait(void)
+/* Waits for faults, a second at most. */
+static bool watch_wait(void)
 {
     struct epoll_event ready[16];
     int n = epoll_wait(watcher.epoll, ready, sizeof ready / sizeof ready[0], watch_pause_ms);
-    for (int i = 0; i < n; i++)
-        watch_drain(ready[i].data.ptr);
+    if (n < 0 && errno != EINTR)
+        return watch_fails(true);
+    for (int i = 0; i < n; i++) {
+        struct watched *w = ready[i].data.ptr;
+        watch_drain(w);
+        if (ready[i].events & (EPOLLHUP | EPOLLERR)) /* the thread has ended */
+            watch_drop(w);
+    }
+    return true;
+}
+
+/* Watches until it is ordered not to, or can't. */
+static void watch_work(void)
+{
+    bool able = prctl(PR_GET_SECCOMP) == 0 && syscall(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0 &&
+                (watcher.epoll = epoll_create1(EPOLL_CLOEXEC)) >= 0;
+    if (!able)
+        watch_fails(true);
+    memset(watched, 0, sizeof watched); /* a child's are its parent's */
+    for (uint64_t looked = 0; able && atomic_load(&watch.order) == WATCH_ON;) {
+        if (now_ms() - looked >= (uint64_t)watch_pause_ms || watcher.faults > watch_busy) {
+            watch_rest();
+            able = watch_threads();
+            looked = now_ms();
+        }
+        able = able && watch_wait();
+    }
+    for (struct watched *w = watched; w < watched + WATCH_THREADS; w++)
+        if (w->tid)
+            watch_drop(w);
+    if (watcher.epoll >= 0)
+        syscall(SYS_close, watcher.epoll);
+    watcher.epoll = -1;
 }
 
 static void *watch_main(void *unused)
@@ -5055,23 +5133,12 @@ static void *watch_main(void *unused)
     (void)unused;
     prctl(PR_SET_NAME, "bigmaac-watch");
     atomic_store(&watch.tid, (int)syscall(SYS_gettid));
-    memset(watched, 0, sizeof watched); /* a child's are its parent's */
-    bool able = prctl(PR_GET_SECCOMP) == 0 && syscall(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0 &&
-                (watcher.epoll = epoll_create1(EPOLL_CLOEXEC)) >= 0;
-    for (uint64_t looked = 0; able && atomic_load(&watch.wanted);) {
-        if (now_ms() - looked >= (uint64_t)watch_pause_ms || watcher.faults > watch_busy) {
-            watch_rest();
-            able = watch_threads();
-            looked = now_ms();
-        }
-        if (able)
-            watch_wait();
+    for (unsigned order; (order = atomic_load(&watch.order)) != WATCH_END;) {
+        if (order == WATCH_ON && watch_able())
+            watch_work();
+        else /* unable, it waits for the next order */
+            syscall(SYS_futex, &watch.order, FUTEX_WAIT_PRIVATE, order, NULL, NULL, 0);
     }
-    for (struct watched *w = watched; w < watched + WATCH_THREADS; w++)
-        if (w->tid)
-            watch_drop(w);
-    if (!able)
-        atomic_store(&watch.unable, true);
     mon_hold();
     atomic_store(&watch.tid, 0);
     atomic_fetch_sub(&mon.alive, 1);
@@ -5080,32 +5147,38 @@ static void *watch_main(void *unused)
     return NULL;
 }
 
-/* Starts the thread where there is something for it to do, and lets it end where there is not. The monitor's. */
-static void watch_want(bool wanted)
+/* Says what the thread is to do from now on. The monitor's. */
+static void watch_order(unsigned order)
 {
-    wanted = wanted && !atomic_load(&watch.unable);
-    atomic_store(&watch.wanted, wanted);
-    if (wanted && !atomic_exchange(&watch.running, true) && !thread_make(watch_main)) {
+    if (order == WATCH_ON && !watch_able())
+        order = WATCH_PARK;
+    if (atomic_exchange(&watch.order, order) != order)
+        syscall(SYS_futex, &watch.order, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Makes the thread, parked. Called as mon_start is. */
+COLD static void watch_start(void)
+{
+    if (cfg.paging != PAGING_ADAPTIVE || !watch_able() || atomic_exchange(&watch.running, true))
+        return;
+    atomic_store(&watch.order, WATCH_PARK);
+    if (!thread_make(watch_main)) {
         atomic_store(&watch.running, false);
-        atomic_store(&watch.unable, true);
+        watch_fails(false);
     }
 }
 
-/* Says how many pages the blocks of a range have, as 1 + log2; 0: it is not watched. The monitor's. */
-static void watch_set(size_t offset, size_t bytes, unsigned piece)
+/* Makes the table in which mem_set_piece writes. False: no memory for it. */
+static bool watch_open(void)
 {
-    atomic_uchar *pieces = atomic_load(&watch.piece);
-    if (!pieces && piece) {
-        size_t chunks = round_up(mem.size / huge_size + 1, page_size);
-        void *p = mmap(NULL, chunks, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
-        pieces = p != MAP_FAILED ? p : NULL;
-        atomic_store(&watch.piece, pieces);
-    }
-    if (!pieces && piece)
-        atomic_store(&watch.unable, true);
-    for (size_t chunk = offset / huge_size; pieces && chunk * huge_size < offset + bytes; chunk++)
-        if (atomic_load_explicit(&pieces[chunk], memory_order_relaxed) != piece)
-            atomic_store_explicit(&pieces[chunk], (unsigned char)piece, memory_order_relaxed);
+    if (atomic_load(&mem_pieces))
+        return true;
+    size_t bytes = round_up(mem.size / huge_size + 1, page_size);
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    if (p == MAP_FAILED)
+        return watch_fails(false);
+    atomic_store(&mem_pieces, p);
+    return true;
 }
 
 /* ============================================================================================
@@ -5140,7 +5213,7 @@ static const uint64_t probe_gap_blind_ms = 50;   /* after one that saw too littl
 static const unsigned blind_most = 3;
 static const unsigned scattered_ticks = 10;
 static const uint64_t split_most_ms = 5000;
-static const uint64_t refill_gap_ms = 10000;
+static const uint64_t refill_gap_ms = 10000; /* after it was filled as far as it should be */
 static const size_t refill_most = 8 * mib; /* at a look */
 static const size_t probe_misses = 96;   /* faults that make a probe end early */
 static const size_t probe_faults_few = 64; /* fewer make it last probe_held_ms */
@@ -5400,12 +5473,12 @@ static unsigned evidence_piece(const struct evidence *e)
     return best;
 }
 
-static enum policy evidence_best(const struct evidence *e, enum policy now)
+static enum policy evidence_best(const struct evidence *e, enum policy now, unsigned piece)
 {
     double cost[POLICY_COUNT];
     enum policy best = now;
     memcpy(cost, e->cost, sizeof cost);
-    cost[POLICY_WATCHED] = atomic_load(&watch.unable) ? cost_never : watched_cost(e, evidence_piece(e));
+    cost[POLICY_WATCHED] = watch_able() ? watched_cost(e, piece) : cost_never;
     for (enum policy p = POLICY_NORMAL; p < POLICY_COUNT; p++)
         if (cost[p] < 0.87 * cost[now] && cost[p] < cost[best])
             best = p;
@@ -5434,13 +5507,14 @@ static unsigned policy_decide(const struct evidence *part, uint8_t *policy, uint
         evidence_add(&all, &part[i]);
     if (all.misses < evidence_least || (all.misses < evidence_part && all.runs < evidence_runs))
         return 0;
-    *piece = (uint8_t)evidence_piece(&all);
+    if (all.misses >= evidence_part || policy[0] != POLICY_WATCHED)
+        *piece = (uint8_t)evidence_piece(&all);
     for (unsigned i = 0; i < BIG_PARTS; i++)
         agree = agree && (part[i].misses < evidence_part ||
-                          evidence_best(&part[i], policy[i]) == evidence_best(&all, policy[i]));
+                          evidence_best(&part[i], policy[i], *piece) == evidence_best(&all, policy[i], *piece));
     for (unsigned i = 0; i < BIG_PARTS; i++) {
         const struct evidence *e = agree ? &all : &part[i];
-        enum policy to = agree || part[i].misses >= evidence_part ? evidence_best(e, policy[i]) : policy[i];
+        enum policy to = agree || part[i].misses >= evidence_part ? evidence_best(e, policy[i], *piece) : policy[i];
         changed += to != policy[i];
         policy[i] = (uint8_t)to;
     }
@@ -5476,19 +5550,19 @@ static unsigned policies_decide(void)
     return changed;
 }
 
-/* Tells WATCH about every mapping. */
+/* Tells WATCH about every mapping, after these have their policies back. */
 static void ranges_watch(void)
 {
-    pager.watching = false;
+    pager.watching = pager.watching && pager.ranges == RANGE_MAX; /* there may be others */
     for (unsigned i = 0; i < pager.ranges; i++) {
         const struct range *g = &pager.range[i];
         unsigned piece = g->record ? big_at(g->record)->piece : fry.piece;
         size_t part = big_part_bytes(g->bytes);
-        for (size_t at = 0; at < g->bytes; at += part) {
-            bool here = range_policy(g, at) == POLICY_WATCHED;
-            watch_set(g->offset + at, min_size(part, g->bytes - at), here ? piece + 1 : 0);
-            pager.watching |= here;
-        }
+        for (size_t at = 0; at < g->bytes; at += part)
+            if (range_policy(g, at) == POLICY_WATCHED && watch_open()) {
+                mem_set_piece(g->offset + at, min_size(part, g->bytes - at), (unsigned char)(1 + piece));
+                pager.watching = true;
+            }
     }
 }
 
@@ -5561,7 +5635,7 @@ static bool is_miss(const unsigned char *before, const unsigned char *after, siz
     return !(before[i] & 1) && after[i] & 1;
 }
 
-/* Are the pieces that came in equal strides, or in multiples where some were there before? */
+/* Are the pieces that came in equal strides, or in two at once where one was there before? */
 static bool window_strided(const unsigned char *before, const unsigned char *after, size_t pages)
 {
     size_t least = SIZE_MAX, gaps = 0, regular = 0;
@@ -5574,7 +5648,7 @@ static bool window_strided(const unsigned char *before, const unsigned char *aft
             if (!pass)
                 least = gap ? min_size(gap, least) : least;
             else if (gap)
-                gaps++, regular += off <= some || least - off <= some;
+                gaps++, regular += gap <= 2 * least + 2 && (off <= some || least - off <= some);
         }
     return gaps >= evidence_least && regular >= gaps - gaps / 4;
 }
@@ -5774,6 +5848,7 @@ static void large_pages_split(bool all)
 enum { SCAN_MAX = 8, SCAN_UNITS = 4096, SCAN_PAST = 64 }; /* units looked at past the last new one */
 
 static const uint64_t scan_ms = 20, scan_rest_ms = 500; /* between two looks; after a disorder */
+static const uint64_t scan_share_ms = 500;
 static const size_t scan_lag = 16 * mib, scan_slack_max = 256 * mib, scan_ahead_max = 48 * mib;
 static const size_t scan_proof = 16; /* units in order that make a stream */
 
@@ -5788,6 +5863,7 @@ static struct scan {
     size_t kept;             /* units at the end that stay all the same */
     size_t written, dropped; /* of this pass: writeback was begun, and pages dropped, before these units */
     uint64_t rest_until;     /* ms: no look before that */
+    uint64_t share_at;       /* ms: `drops` and `kept` are not found out before that, again */
     bool blind;              /* the next look only brings `seen` up to date */
     uint64_t seen[SCAN_UNITS / 64];
 } scans[SCAN_MAX];
@@ -5915,8 +5991,9 @@ static size_t range_resident(const struct range *g)
     unsigned char vector[8];
     size_t step = round_up(g->bytes / 256 + 1, huge_size), looked = 0, resident = 0;
     for (size_t at = 0; at < g->bytes; at += step) {
-        size_t pages = min_size(sizeof vector, (g->bytes - at) / page_size);
-        bool known = mem_resident(g->offset + at, pages * page_size, vector);
+        size_t from = at + round_down(pager_random() % min_size(step, g->bytes - at), page_size);
+        size_t pages = min_size(sizeof vector, (g->bytes - from) / page_size);
+        bool known = mem_resident(g->offset + from, pages * page_size, vector);
         looked += pages;
         for (size_t i = 0; known && i < pages; i++)
             resident += vector[i] & 1;
@@ -5947,6 +6024,11 @@ static size_t others_need(size_t others)
 static void scan_share(struct scan *s)
 {
     size_t streamed = 0, live = live_bytes(), fits = room_bytes();
+    s->drops = false;
+    s->kept = 0;
+    s->share_at = now_ms() + scan_share_ms;
+    if (live <= fits)
+        return;
     for (const struct scan *other = scans; other < scans + SCAN_MAX; other++)
         if (other->record && other->proven)
             streamed += other->unit * other->units;
@@ -5954,16 +6036,19 @@ static void scan_share(struct scan *s)
     size_t usable = fits - min_size(fits / 4, scan_slack_max); /* what it reads needs room, too */
     size_t left = usable - min_size(usable, others);
     size_t share = (size_t)((double)left / (double)streamed * (double)s->units);
-    s->drops = live > fits;
-    s->kept = s->drops && share >= s->units / 10 ? min_size(share, s->units) : 0;
+    s->drops = true;
+    s->kept = share >= s->units / 10 ? min_size(share, s->units) : 0;
 }
 
 /* Drops the units `from` ... `to` - 1, but where the program picks pages at random, too. */
 static void scan_drop(const struct scan *s, const struct range *g, size_t from, size_t to)
 {
-    for (; from < to; from++)
+    for (size_t first = from; from < to; from++) {
+        if ((from - first) % 32 == 31)
+            mon_pause();
         if (!scattered_at(g, from * s->unit))
             mem_advise(g->offset + from * s->unit, unit_bytes(s, g, from), MADV_PAGEOUT);
+    }
 }
 
 /* Begins to write them, so that they can be dropped at the next look. */
@@ -6056,7 +6141,7 @@ GUESSES static bool scans_look(void)
         pager.streamed += large_pages ? streamed : 0;
         s->proven = s->front < s->units && s->covered >= scan_proof && !scattered_at(g, s->front * s->unit);
         bool passed = s->covered >= s->units - s->units / 16;
-        if (!s->drops && s->proven && (passed || pager.scattered)) {
+        if (!s->drops && s->proven && now_ms() >= s->share_at && (passed || pager.scattered)) {
             scan_share(s);
             s->drops &= passed || !s->kept;
             s->written = s->dropped = !pager.scattered && s->front < s->units - s->kept ? s->front : 0;
@@ -6103,8 +6188,8 @@ static bool refill_look(void)
         for (unsigned i = 0; i < pager.ranges; i++)
             used += range_resident(&pager.range[i]);
         size_t left = fits - min_size(fits, used);
-        pager.refill = left > fits / 8 ? left : 0;
-        pager.refill_at = now + (pager.refill ? refill_gap_ms : mon_idle_ms);
+        pager.refill = left > fits / 8 ? min_size(left, refill_most * mon_idle_ms / scan_ms) : 0;
+        pager.refill_at = now + (left > fits / 8 && pager.refill == left ? refill_gap_ms : mon_idle_ms);
     }
     if (pager.refill && pager.total_pages) {
         size_t asked = refill(refill_most);
@@ -6213,11 +6298,12 @@ static void paging_act(const struct usage *since)
     pager.amplified = amplified ? pager.amplified + 1 : 0;
     if (pager.amplified == 3)
         large_pages_split(true);
-    watch_want(pager.watching);
+    atomic_store(&watch.budget, room_bytes() / 16);
+    watch_order(pager.watching ? WATCH_ON : WATCH_PARK);
     if (pager.last.ms < pager.probe_at + gap || !pager_open())
         return;
     bool changed = probe() != 0;
-    watch_want(pager.watching);
+    watch_order(pager.watching ? WATCH_ON : WATCH_PARK);
     if (changed && pager.changing)
         large_pages_split(false);
     uint64_t most = pager.all_random ? probe_gap_random_ms : probe_gap_max_ms;
@@ -6235,8 +6321,14 @@ static uint64_t paging_tick(void)
 {
     struct usage since;
     tables_trim();
-    if (cfg.paging != PAGING_ADAPTIVE || live_bytes() < room_bytes() / 2)
+    if (cfg.paging != PAGING_ADAPTIVE || live_bytes() < room_bytes() / 2) {
+        watch_order(WATCH_PARK);
         return mon_idle_ms;
+    }
+    if (!atomic_load(&watch.running) && watch_able()) { /* the program's next malloc makes it */
+        atomic_store(&mon.wanted, true);
+        __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
+    }
     bool streams = (pager.quiet == 0 || pager.dirtying) && scans_look();
     streams |= pager.quiet == 0 && pager.scattered && refill_look();
     if (streams && now_ms() - pager.last.ms < paging_ms)
@@ -6248,7 +6340,7 @@ static uint64_t paging_tick(void)
     }
     pager.quiet = pager.quiet < 20 ? pager.quiet + 1 : 20;
     if (pager.quiet == 20)
-        watch_want(false);
+        watch_order(WATCH_PARK);
     return pager.quiet < 10 || pager.dirtying ? paging_ms : mon_idle_ms;
 }
 
@@ -6493,7 +6585,8 @@ static void *mon_main(void *unused)
             atomic_store(&mon.running, false);
         pthread_mutex_unlock(&mon.lock);
         if (!needed) {
-            watch_want(false);
+            watch_order(WATCH_END);
+            atomic_store(&mon.tid, 0);
             atomic_fetch_sub(&mon.alive, 1);
             mon_release();
             return NULL;
@@ -6524,6 +6617,8 @@ COLD static void mon_start(void)
         if (cfg.verbose && first_time(&told))
             report("the background thread can't be started; paging stays as the kernel does it");
     }
+    if (atomic_load(&mon.running) && live_bytes() > room_bytes() / 2)
+        watch_start();
     if (single)
         atomic_store(&mon.only_ours, true);
 }
@@ -6555,8 +6650,15 @@ COLD static void mon_start_wanted(void)
     atomic_store(&mon.wanted, false);
     if (!atomic_load(&home.wanted))
         route_set_limit();
-    if (atomic_load(&mon.running))
+    if (atomic_load(&mon.running)) {
+        sigset_t all, saved;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &saved);
         mon_open();
+        if (live_bytes() > room_bytes() / 2)
+            watch_start();
+        pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    }
     errno = err;
     mon_consider();
 }

@@ -209,7 +209,7 @@ static void test_parts(void)
 /* Where faults can be seen: blocks that readahead is too short or too long for. Pieces are as long as these. */
 static void test_watched(void)
 {
-    atomic_store(&watch.unable, false);
+    atomic_store(&watch.unable_until, 0);
     folder.readahead = 2048;
     blocks(30, 1, 0, 30);
     expect("single pages", POLICY_RANDOM, -1);
@@ -237,13 +237,13 @@ static void test_watched(void)
         run(1, 100 + i * 200, 4, 4);
     evaluate(84);
     expect("single pages above all", POLICY_RANDOM, -1);
-    atomic_store(&watch.unable, true);
+    atomic_store(&watch.unable_until, UINT64_MAX);
 }
 
 /* Pieces in equal strides, of which some were there: WATCH asks for the next ones in advance. */
 static void test_strides(void)
 {
-    atomic_store(&watch.unable, false);
+    atomic_store(&watch.unable_until, 0);
     for (size_t stride = 15; stride <= 400; stride += stride < 17 ? 1 : 191)
         for (size_t length = 1; length <= 3; length++) {
             begin(1, gib, window_bytes);
@@ -257,7 +257,13 @@ static void test_strides(void)
             expect("strides", POLICY_WATCHED, -1);
             CHECK(piece == (length == 1 ? 0 : length == 2 ? 1 : 2));
         }
-    atomic_store(&watch.unable, true);
+    begin(1, gib, window_bytes); /* records of 16 pages, picked at random: every gap is a multiple */
+    for (unsigned i = 0, at = 0; i < 60; i++, at += 1 + i * i % 15)
+        run(0, at * 16, 1, 0);
+    evaluate(60);
+    CHECK(pager.part[SUBJECT][0].strided == 0);
+    expect("single pages of records", POLICY_RANDOM, -1);
+    atomic_store(&watch.unable_until, UINT64_MAX);
     begin(1, gib, window_bytes); /* where it can't, it is as it was */
     for (unsigned i = 0; i < 20; i++)
         run(0, i * 100, 1, 0);
@@ -282,7 +288,7 @@ static void test_known(void)
 
 int main(void)
 {
-    atomic_store(&watch.unable, true);
+    atomic_store(&watch.unable_until, UINT64_MAX);
     size_t pages = to_pages(window_bytes);
     pager.vector = malloc((2 * WINDOW_MAX + 1) * pages);
     after = malloc(WINDOW_MAX * pages);

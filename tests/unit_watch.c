@@ -36,7 +36,8 @@ static void evict(void)
 static size_t touch(size_t wanted)
 {
     unsigned char vector[APART];
-    size_t page = atomic_fetch_add(&next_block, 1) * APART, pages = 0;
+    size_t n = atomic_fetch_add(&next_block, 1), pages = 0; /* never in equal strides */
+    size_t page = n * (n + 1) / 2 % (BYTES / page_size / APART) * APART;
     *(volatile char *)(data + page * page_size);
     for (int ms = 0; ms < 1000 && pages < wanted; ms++) {
         CHECK(mincore(data + page * page_size, APART * page_size, vector) == 0);
@@ -74,11 +75,12 @@ static size_t descriptors(void)
     return n;
 }
 
+/* Whether it is at work, or has ended, in time. */
 static bool wait_for(bool there)
 {
-    for (int ms = 0; ms < 3000; ms++, sleep_ms(1))
-        if (atomic_load(&watch.unable) || ((atomic_load(&watch.tid) != 0) == there && (there || !atomic_load(&watch.running))))
-            return !atomic_load(&watch.unable);
+    for (int ms = 0; ms < 3000 && watch_able(); ms++, sleep_ms(1))
+        if (there ? atomic_load(&watch.tid) != 0 : !atomic_load(&watch.running))
+            return true;
     return false;
 }
 
@@ -87,18 +89,26 @@ static bool start(void)
     sigset_t all, saved;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &saved);
-    watch_want(true);
+    watch_start();
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    CHECK(watch_open());
+    watch_order(WATCH_ON);
     bool there = wait_for(true);
     sleep_ms(200); /* by then it watches */
-    return there && !atomic_load(&watch.unable);
+    return there && watch_able();
+}
+
+static bool stop_it(void)
+{
+    watch_order(WATCH_END);
+    return wait_for(false);
 }
 
 static void test_blocks(void)
 {
     size_t other = 0;
     pthread_t thread;
-    watch_set(offset, BYTES, 1 + 4);
+    mem_set_piece(offset, BYTES, 1 + 4);
     CHECK(touch(BLOCK) == BLOCK);
     CHECK(pthread_create(&thread, NULL, touch_main, &other) == 0);
     CHECK(touch(BLOCK) == BLOCK);
@@ -106,11 +116,11 @@ static void test_blocks(void)
     atomic_store(&forking.probing, true);
     CHECK(touch(2) == 1);
     atomic_store(&forking.probing, false);
-    watch_set(offset, BYTES, 1 + 6);
+    mem_set_piece(offset, BYTES, 1 + 6);
     CHECK(touch(64) == 64);
-    watch_set(offset, BYTES, 0);
+    mem_set_piece(offset, BYTES, 0);
     CHECK(touch(2) == 1);
-    watch_set(offset, BYTES, 1 + 4);
+    mem_set_piece(offset, BYTES, 1 + 4);
 }
 
 /* After many faults that are none of ours it rests; afterwards it is there again. */
@@ -124,6 +134,70 @@ static void test_rest(void)
     munmap(p, bytes);
     sleep_ms(2500);
     CHECK(touch(BLOCK) == BLOCK);
+}
+
+static double cpu_seconds(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
+}
+
+static void *nap_main(void *unused)
+{
+    sleep_ms(1500);
+    return unused;
+}
+
+/* Threads that have ended cost nothing, nor does one that is parked. */
+static void test_ended(void)
+{
+    pthread_t thread;
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&thread, NULL, nap_main, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    double before = cpu_seconds();
+    sleep_ms(1000);
+    watch_order(WATCH_PARK);
+    sleep_ms(500);
+    CHECK(cpu_seconds() - before < 0.3);
+    CHECK(touch(2) == 1);
+    watch_order(WATCH_ON);
+    sleep_ms(200);
+    CHECK(touch(BLOCK) == BLOCK);
+}
+
+/* Without the thread: what picks in ascending order and a walk in equal strides ask for. */
+static void test_strides(void)
+{
+    struct watched w = {0};
+    atomic_store(&watch.budget, 16 << 20);
+    watcher.threads = 0;
+    mem_set_piece(offset, BYTES, 1 + 4);
+    watcher.asked = 0;
+    for (size_t at = 0, i = 0; at < BYTES - (8 << 20); at += (1 + i * i % 11) << 16, i++)
+        watch_fault(&w, offset + at);
+    size_t picks = watcher.faults;
+    CHECK(picks > 100 && watcher.asked < 2 * picks);
+    memset(&w, 0, sizeof w);
+    watcher.asked = watcher.faults = 0;
+    for (size_t at = 12345; at < BYTES; at += 200000)
+        watch_fault(&w, offset + at);
+    CHECK(watcher.asked > watcher.faults && w.proof >= stride_proof && w.ahead >= stride_ahead);
+    memset(&w, 0, sizeof w);
+    atomic_store(&watch.budget, 128 << 10); /* three blocks, for all threads */
+    for (size_t at = 0; at < 20 * 200000; at += 200000)
+        watch_fault(&w, offset + at);
+    CHECK(w.ahead == 3);
+    memset(&w, 0, sizeof w);
+    for (size_t at = BYTES - 1; at > 12 * 1000000; at -= 1000000) /* downwards; then off the edge */
+        watch_fault(&w, offset + at);
+    CHECK(w.proof >= stride_proof && w.stride < 0);
+    watch_fault(&w, (size_t)-4096);
+    watch_fault(&w, mem.size);
+    mem_set_policy(offset, BYTES, POLICY_RANDOM);
+    CHECK(watch_bytes(offset) == 0 && watch_bytes(offset + BYTES - 1) == 0);
+    mem_set_policy(offset, BYTES, POLICY_WATCHED);
+    watcher.asked = watcher.faults = 0;
 }
 
 static void *nothing_main(void *unused) { return unused; }
@@ -154,11 +228,12 @@ static void test_fork(void)
     if (pid == 0) {
         CHECK(!atomic_load(&watch.running) && !atomic_load(&watch.tid) && thread_count() == 1);
         CHECK(start() && thread_count() == 1);
-        watch_want(false);
-        CHECK(wait_for(false));
+        CHECK(stop_it());
         _exit(check_result());
     }
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    if (status)
+        fprintf(stderr, "status %#x\n", status);
     CHECK(touch(1) >= 1); /* private now: no longer what WATCH is for */
 }
 
@@ -177,7 +252,7 @@ static void test_filter(void)
     pid_t pid = fork();
     if (pid == 0) {
         CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
-        CHECK(!start() && atomic_load(&watch.unable));
+        CHECK(!start() && !watch_able());
         _exit(check_result());
     }
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
@@ -197,7 +272,7 @@ static void test_many(void)
     atomic_bool over = false;
     for (int i = 0; i < WATCH_THREADS; i++)
         CHECK(pthread_create(&thread[i], NULL, wait_main, &over) == 0);
-    CHECK(!start() && atomic_load(&watch.unable));
+    CHECK(!start() && !watch_able());
     atomic_store(&over, true);
     for (int i = 0; i < WATCH_THREADS; i++)
         pthread_join(thread[i], NULL);
@@ -212,6 +287,7 @@ int main(void)
     fill(data, BYTES, 1);
     evict();
     size_t before = descriptors();
+    CHECK(watch_open());
     if (!start()) {
         fprintf(stderr, "this machine does not show a process its own faults\n");
         return 77;
@@ -220,13 +296,14 @@ int main(void)
     CHECK(tsan || thread_count() == 1);
     test_blocks();
     test_rest();
+    test_ended();
     if (!tsan)
         test_stop();
     CHECK(descriptors() == before);
     if (!tsan)
         test_fork();
-    watch_want(false);
-    CHECK(wait_for(false) && atomic_load(&mon.alive) == 0);
+    CHECK(stop_it() && atomic_load(&mon.alive) == 0);
+    test_strides();
     CHECK(is_filled(data, BYTES, 1));
     pthread_t thread; /* all is as it was */
     CHECK(pthread_create(&thread, NULL, nothing_main, NULL) == 0 && pthread_join(thread, NULL) == 0);
