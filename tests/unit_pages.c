@@ -1,5 +1,5 @@
 /* unit_pages.c - pages of ours that are larger than the kernel's, as on aarch64: what is in memory is
- * counted in ours. */
+ * counted in ours, and faults are seen. */
 #define PAGE_SHIFT 16
 #include "../bigmaac.c"
 #include "check.h"
@@ -11,9 +11,36 @@ static void touch(char *at, size_t page, size_t from)
         at[page * page_size + i] = 1;
 }
 
+/* Touches ordinary memory; returns how many faults WATCH has seen, or none if that can't be done here. */
+static size_t faults_seen(size_t none)
+{
+    const size_t bytes = 100 * 4096;
+    sigset_t all, saved;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    watch_start();
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    watch_order(WATCH_ON);
+    for (int ms = 0; ms < 3000 && watch_able() && !atomic_load(&watch.tid); ms++)
+        sleep_ms(1);
+    sleep_ms(200);
+    char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    for (size_t at = 0; at < bytes; at += 4096)
+        p[at] = 1;
+    sleep_ms(100);
+    bool able = watch_able();
+    watch_order(WATCH_END);
+    for (int ms = 0; ms < 3000 && atomic_load(&watch.running); ms++)
+        sleep_ms(1);
+    CHECK(!atomic_load(&watch.running));
+    munmap(p, bytes);
+    return able ? watcher.faults : none;
+}
+
 int main(void)
 {
     const size_t bytes = 64 << 20;
+    CHECK(faults_seen(100) >= 100);
     cfg.reserve = 0; /* holes, page by page: what is touched is in memory, and nothing else */
     cfg.paging = PAGING_RANDOM;
     char *p = bigmaac_malloc(bytes);

@@ -289,7 +289,7 @@ int main(void)
     size_t before = descriptors();
     CHECK(watch_open());
     if (!start()) {
-        fprintf(stderr, "this machine does not show a process its own faults\n");
+        fprintf(stderr, "this machine can't show a process its own faults\n");
         return 77;
     }
     CHECK(descriptors() == before);
