@@ -2025,6 +2025,8 @@ static void big_apply_policy(const struct big *r, bool all)
             to = min_size(to + part, r->mapped);
         if (all || policy != POLICY_NORMAL)
             mem_set_policy(big_offset(r) + from, to - from, policy);
+        if (policy == POLICY_WATCHED)
+            mem_set_piece(big_offset(r) + from, to - from, (unsigned char)(1 + r->piece));
     }
 }
 
@@ -4843,7 +4845,7 @@ enum { WATCH_THREADS = 256 };
 
 static const int watch_pause_ms = 1000; /* between two looks for threads; a rest */
 static const size_t watch_busy = 8192;  /* faults between two looks that must be worth watching */
-static const uint64_t watch_retry_ms = 10000; /* after what may pass: too many threads, no memory */
+static const uint64_t watch_retry_ms = 10000; /* after what may pass: too many threads, no memory; then 4 times as long */
 static const size_t watch_step = 32;    /* pages: advice for more than this may read less than it says */
 static const unsigned stride_proof = 3;
 static const size_t stride_skip = 4;    /* blocks of a walk that may have been there */
@@ -4912,7 +4914,10 @@ static bool watch_able(void)
 /* It can't be done: now, or as nobody will let us. Returns false. */
 static bool watch_fails(bool for_ever)
 {
-    atomic_store(&watch.unable_until, for_ever ? UINT64_MAX : now_ms() + watch_retry_ms);
+    static atomic_uint_fast64_t retry_ms;
+    uint64_t wait = max_size(atomic_load(&retry_ms), watch_retry_ms);
+    atomic_store(&retry_ms, 4 * wait);
+    atomic_store(&watch.unable_until, for_ever ? UINT64_MAX : now_ms() + wait);
     return false;
 }
 
@@ -4924,8 +4929,6 @@ static bool watch_add(struct watched *w, pid_t tid)
         .sample_period = 1, .sample_type = PERF_SAMPLE_ADDR, .wakeup_events = 1,
         .exclude_kernel = 1, .exclude_hv = 1,
     };
-    if (prctl(PR_GET_SECCOMP) != 0)
-        return watch_fails(true);
     int fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
     if (fd < 0) /* ESRCH: it has ended since */
         return errno == ESRCH || watch_fails(errno != EMFILE && errno != ENFILE && errno != ENOMEM);
@@ -4984,6 +4987,8 @@ static int threads_open(void)
 /* Watches the threads that there are now. False: that can't be done for all. */
 static bool watch_threads(void)
 {
+    if (prctl(PR_GET_SECCOMP) != 0)
+        return watch_fails(true);
     int fd = threads_open();
     if (fd < 0)
         return watch_fails(false);
@@ -5107,6 +5112,7 @@ static bool watch_wait(void)
 /* Watches until it is ordered not to, or can't. */
 static void watch_work(void)
 {
+    watcher.epoll = -1; /* a child's is its parent's */
     bool able = prctl(PR_GET_SECCOMP) == 0 && syscall(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0 &&
                 (watcher.epoll = epoll_create1(EPOLL_CLOEXEC)) >= 0;
     if (!able)
@@ -5125,7 +5131,8 @@ static void watch_work(void)
             watch_drop(w);
     if (watcher.epoll >= 0)
         syscall(SYS_close, watcher.epoll);
-    watcher.epoll = -1;
+    if (!able && watch_able())
+        watch_fails(false);
 }
 
 static void *watch_main(void *unused)
@@ -5136,7 +5143,9 @@ static void *watch_main(void *unused)
     for (unsigned order; (order = atomic_load(&watch.order)) != WATCH_END;) {
         if (order == WATCH_ON && watch_able())
             watch_work();
-        else /* unable, it waits for the next order */
+        else if (order == WATCH_ON) /* it waits for the next order */
+            atomic_compare_exchange_strong(&watch.order, &order, WATCH_PARK);
+        else
             syscall(SYS_futex, &watch.order, FUTEX_WAIT_PRIVATE, order, NULL, NULL, 0);
     }
     mon_hold();
@@ -5165,7 +5174,12 @@ COLD static void watch_start(void)
     if (!thread_make(watch_main)) {
         atomic_store(&watch.running, false);
         watch_fails(false);
+    } else if (!atomic_load(&mon.running)) {
+        watch_order(WATCH_END); /* the monitor has ended, and would not say so */
     }
+    const struct timespec some = {.tv_nsec = 50000}; /* until it is known as ours */
+    for (int i = 0; i < 100 && atomic_load(&watch.running) && !atomic_load(&watch.tid); i++)
+        syscall(SYS_nanosleep, &some, NULL);
 }
 
 /* Makes the table in which mem_set_piece writes. False: no memory for it. */
@@ -5259,7 +5273,7 @@ static struct {
     struct evidence open[SUBJECT_MAX][BIG_PARTS]; /* of long runs that had not come to an end */
     uint8_t small_policy;    /* of all bigmaacs below large_bytes */
     uint8_t small_piece;     /* and what it was for WATCHED */
-    bool watching;           /* something is WATCHED */
+    unsigned watching;       /* something is WATCHED, or was so many probes ago at most */
     struct usage last;       /* at the last tick */
     struct usage calm;       /* what a major fault came with, since the last probe */
     uint64_t probe_at, probe_gap;
@@ -5437,9 +5451,13 @@ static bool range_advise(const struct range *g, bool probing)
 {
     if (!g->record) {
         size_t part = big_part_bytes(g->bytes);
-        for (size_t from = 0; from < g->bytes; from += part)
-            mem_set_policy(g->offset + from, min_size(part, g->bytes - from),
-                           probing ? POLICY_RANDOM : fry.policy[from / part]);
+        for (size_t from = 0; from < g->bytes; from += part) {
+            size_t bytes = min_size(part, g->bytes - from);
+            enum policy policy = probing ? POLICY_RANDOM : fry.policy[from / part];
+            mem_set_policy(g->offset + from, bytes, policy);
+            if (policy == POLICY_WATCHED)
+                mem_set_piece(g->offset + from, bytes, (unsigned char)(1 + fry.piece));
+        }
         return true;
     }
     struct big *r = big_at(g->record);
@@ -5550,20 +5568,15 @@ static unsigned policies_decide(void)
     return changed;
 }
 
-/* Tells WATCH about every mapping, after these have their policies back. */
+/* Is anything WATCHED, as far as can be told? Not all mappings may be listed at once. */
 static void ranges_watch(void)
 {
-    pager.watching = pager.watching && pager.ranges == RANGE_MAX; /* there may be others */
-    for (unsigned i = 0; i < pager.ranges; i++) {
-        const struct range *g = &pager.range[i];
-        unsigned piece = g->record ? big_at(g->record)->piece : fry.piece;
-        size_t part = big_part_bytes(g->bytes);
-        for (size_t at = 0; at < g->bytes; at += part)
-            if (range_policy(g, at) == POLICY_WATCHED && watch_open()) {
-                mem_set_piece(g->offset + at, min_size(part, g->bytes - at), (unsigned char)(1 + piece));
-                pager.watching = true;
-            }
-    }
+    bool here = false;
+    for (unsigned i = 0; i < pager.ranges && !here; i++)
+        for (size_t at = 0; at < pager.range[i].bytes && !here; at += big_part_bytes(pager.range[i].bytes))
+            here = range_policy(&pager.range[i], at) == POLICY_WATCHED;
+    unsigned probes = pager.ranges < RANGE_MAX ? 0 : big.record_count / RANGE_MAX + 1;
+    pager.watching = here && watch_open() ? probes + 1 : pager.watching - (pager.watching > 0);
 }
 
 /* --- the probe ----------------------------------------------------------------------------------- */
@@ -5789,6 +5802,7 @@ static unsigned probe(void)
     if (pager.misses > 2 * faults + 16)
         pager.misses = 0;
     unsigned changed = pager.misses ? policies_decide() : 0;
+    ranges_watch();
     pager.all_random = true;
     for (unsigned i = 0; i < pager.ranges; i++)
         pager.all_random &= range_policy(&pager.range[i], 0) == POLICY_RANDOM;
@@ -5796,7 +5810,6 @@ static unsigned probe(void)
         for (int tries = 0; tries < 20 && !range_advise(&pager.range[i], false); tries++)
             sleep_ms(pager.range[i].record && big_at(pager.range[i].record)->generation ==
                      pager.range[i].generation ? 1 : 0);
-    ranges_watch();
     atomic_store(&forking.probing, false);
     atomic_fetch_add(&count.changes, changed);
     return changed;
@@ -6043,11 +6056,14 @@ static void scan_share(struct scan *s)
 /* Drops the units `from` ... `to` - 1, but where the program picks pages at random, too. */
 static void scan_drop(const struct scan *s, const struct range *g, size_t from, size_t to)
 {
-    for (size_t first = from; from < to; from++) {
-        if ((from - first) % 32 == 31)
-            mon_pause();
-        if (!scattered_at(g, from * s->unit))
-            mem_advise(g->offset + from * s->unit, unit_bytes(s, g, from), MADV_PAGEOUT);
+    const size_t step = 64 * mib;
+    for (size_t at = from * s->unit, end = min_size(to * s->unit, g->bytes), last = at; at < end;) {
+        size_t bytes = min_size(min_size(s->unit, step), end - at);
+        if (!scattered_at(g, at))
+            mem_advise(g->offset + at, bytes, MADV_PAGEOUT);
+        at += bytes;
+        if (at - last >= step)
+            last = at, mon_pause();
     }
 }
 
@@ -6326,8 +6342,8 @@ static uint64_t paging_tick(void)
         return mon_idle_ms;
     }
     if (!atomic_load(&watch.running) && watch_able()) { /* the program's next malloc makes it */
-        atomic_store(&mon.wanted, true);
         __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
+        atomic_store(&mon.wanted, true); /* last: who sees it sets the limit back */
     }
     bool streams = (pager.quiet == 0 || pager.dirtying) && scans_look();
     streams |= pager.quiet == 0 && pager.scattered && refill_look();

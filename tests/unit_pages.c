@@ -18,6 +18,7 @@ static size_t faults_seen(size_t none)
     sigset_t all, saved;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &saved);
+    atomic_store(&mon.running, true); /* without a monitor it would not stay */
     watch_start();
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     watch_order(WATCH_ON);
@@ -33,6 +34,7 @@ static size_t faults_seen(size_t none)
     for (int ms = 0; ms < 3000 && atomic_load(&watch.running); ms++)
         sleep_ms(1);
     CHECK(!atomic_load(&watch.running));
+    atomic_store(&mon.running, false);
     munmap(p, bytes);
     return able ? watcher.faults : none;
 }
