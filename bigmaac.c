@@ -4862,7 +4862,7 @@ static struct watched {
     intptr_t stride; /* bytes between the last such faults; 0: none yet */
     unsigned proof;  /* how often in a row that was so, about */
     size_t ahead;    /* so many strides from here have been asked for */
-} watched[WATCH_THREADS];
+} watched_threads[WATCH_THREADS];
 
 static struct {
     int epoll;            /* every thread's descriptor is in it */
@@ -4948,7 +4948,7 @@ static bool watch_see(pid_t tid, int unused)
 {
     (void)unused;
     struct watched *spare = NULL;
-    for (struct watched *w = watched; w < watched + WATCH_THREADS; w++) {
+    for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS; w++) {
         if (w->tid == tid)
             return w->seen = true;
         spare = w->tid ? spare : w;
@@ -4992,10 +4992,10 @@ static bool watch_threads(void)
     int fd = threads_open();
     if (fd < 0)
         return watch_fails(false);
-    for (struct watched *w = watched; w < watched + WATCH_THREADS; w++)
+    for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS; w++)
         w->seen = false;
     watcher.threads = threads_see(fd, watch_see, 0);
-    for (struct watched *w = watched; w < watched + WATCH_THREADS; w++)
+    for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS; w++)
         if (w->tid && !w->seen)
             watch_drop(w);
     syscall(SYS_close, fd);
@@ -5082,12 +5082,12 @@ static void watch_drain(struct watched *w)
 static void watch_rest(void)
 {
     bool rest = watcher.faults > watch_busy && watcher.asked < watcher.faults / 8;
-    for (struct watched *w = watched; w < watched + WATCH_THREADS && rest; w++)
+    for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS && rest; w++)
         if (w->tid)
             ioctl(w->fd, PERF_EVENT_IOC_DISABLE, 0);
     if (rest)
         sleep_ms((uint64_t)watch_pause_ms);
-    for (struct watched *w = watched; w < watched + WATCH_THREADS && rest; w++)
+    for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS && rest; w++)
         if (w->tid)
             ioctl(w->fd, PERF_EVENT_IOC_ENABLE, 0);
     watcher.faults = watcher.asked = 0;
@@ -5117,7 +5117,7 @@ static void watch_work(void)
                 (watcher.epoll = epoll_create1(EPOLL_CLOEXEC)) >= 0;
     if (!able)
         watch_fails(true);
-    memset(watched, 0, sizeof watched); /* a child's are its parent's */
+    memset(watched_threads, 0, sizeof watched_threads); /* a child's are its parent's */
     for (uint64_t looked = 0; able && atomic_load(&watch.order) == WATCH_ON;) {
         if (now_ms() - looked >= (uint64_t)watch_pause_ms || watcher.faults > watch_busy) {
             watch_rest();
@@ -5126,7 +5126,7 @@ static void watch_work(void)
         }
         able = able && watch_wait();
     }
-    for (struct watched *w = watched; w < watched + WATCH_THREADS; w++)
+    for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS; w++)
         if (w->tid)
             watch_drop(w);
     if (watcher.epoll >= 0)

@@ -31,15 +31,15 @@ static void evict(void)
     mem_set_policy(offset, BYTES, POLICY_WATCHED);
 }
 
-/* Touches a page that nobody has touched; returns how many it and those behind it are in memory, `wanted` at least
- * or a second later. */
+/* Touches a page that nobody has touched; returns how many it and those behind it are in memory: `wanted` of a block
+ * at least, or 5 s later; where it should be alone, after a quarter of a second. */
 static size_t touch(size_t wanted)
 {
     unsigned char vector[APART];
     size_t n = atomic_fetch_add(&next_block, 1), pages = 0; /* never in equal strides */
     size_t page = n * (n + 1) / 2 % (BYTES / page_size / APART) * APART;
     *(volatile char *)(data + page * page_size);
-    for (int ms = 0; ms < 1000 && pages < wanted; ms++) {
+    for (int ms = 0; ms < (wanted < BLOCK ? 250 : 5000) && pages < wanted; ms++) {
         CHECK(mincore(data + page * page_size, APART * page_size, vector) == 0);
         for (pages = 0; pages < APART && vector[pages] & 1;)
             pages++;
@@ -95,7 +95,7 @@ static bool start(void)
     CHECK(watch_open());
     watch_order(WATCH_ON);
     bool there = wait_for(true);
-    sleep_ms(200); /* by then it watches */
+    sleep_ms(400); /* by then it watches */
     return there && watch_able();
 }
 
@@ -159,7 +159,7 @@ static void test_ended(void)
     double before = cpu_seconds();
     sleep_ms(1000);
     watch_order(WATCH_PARK);
-    sleep_ms(1200); /* it looks at its orders once a second */
+    sleep_ms(2000); /* it looks at its orders once a second */
     CHECK(cpu_seconds() - before < 0.3);
     CHECK(touch(2) == 1);
     watch_order(WATCH_ON);
