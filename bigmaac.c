@@ -540,11 +540,11 @@ static void mem_set_piece(size_t offset, size_t bytes, unsigned char piece)
             atomic_store_explicit(&pieces[chunk], piece, memory_order_relaxed);
 }
 
-/* Tells the kernel; what it can't do is slower, not wrong. Changes nothing of the content. */
-static void mem_set_policy(size_t offset, size_t bytes, enum policy policy)
+/* Tells the kernel, and WATCH: there a block has 2^log pages. What can't be done is slower, not wrong. Changes
+ * nothing of the content. */
+static void mem_set_policy(size_t offset, size_t bytes, enum policy policy, unsigned log)
 {
-    if (policy != POLICY_WATCHED)
-        mem_set_piece(offset, bytes, 0);
+    mem_set_piece(offset, bytes, policy == POLICY_WATCHED ? (unsigned char)(1 + log) : 0);
     static const int advice[POLICY_COUNT] = {MADV_NORMAL, MADV_RANDOM, MADV_RANDOM, MADV_SEQUENTIAL,
                                               MADV_RANDOM};
     mem_advise(offset, bytes, policy == POLICY_HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
@@ -2024,9 +2024,7 @@ static void big_apply_policy(const struct big *r, bool all)
         for (to = from; to < r->mapped && r->policy[to / part] == policy;)
             to = min_size(to + part, r->mapped);
         if (all || policy != POLICY_NORMAL)
-            mem_set_policy(big_offset(r) + from, to - from, policy);
-        if (policy == POLICY_WATCHED)
-            mem_set_piece(big_offset(r) + from, to - from, (unsigned char)(1 + r->piece));
+            mem_set_policy(big_offset(r) + from, to - from, policy, r->piece);
     }
 }
 
@@ -2321,7 +2319,7 @@ static enum reason big_move(struct big *r, size_t bytes)
         return REASON_ADDRESS_SPACE;
     size_t to = extent_offset(&big.space, extent_at(&big.space, roomy));
     enum reason why = file_map(&r->file, to + r->mapped, bytes - r->mapped, r->mapped, MAP_SHARED);
-    mem_set_policy(from, r->mapped, POLICY_NORMAL); /* makes it one mapping: older kernels move no two at once */
+    mem_set_policy(from, r->mapped, POLICY_NORMAL, 0); /* makes it one mapping: older kernels move no two at once */
     if (!why && mremap(mem_at(from), r->mapped, r->mapped,
                        MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, mem_at(to)) == MAP_FAILED)
         why = file_map(&r->file, to, r->mapped, 0, MAP_SHARED);
@@ -2702,7 +2700,7 @@ static enum reason fry_back(struct extent *x, uint32_t pages)
         why = file_map(&fry.file, fry.space.start + from, bytes, from, MAP_SHARED);
         size_t part = from / big_part_bytes(max_size(fry.file_bytes, from + 1));
         if (!why && fry.policy[part] != POLICY_NORMAL)
-            mem_set_policy(fry.space.start + from, bytes, fry.policy[part]);
+            mem_set_policy(fry.space.start + from, bytes, fry.policy[part], fry.piece);
     }
     if (!why) {
         fry_backed(from, bytes);
@@ -4242,7 +4240,7 @@ static struct {
 static struct mon {
     pthread_mutex_t lock;
     atomic_bool running;   /* the thread exists, or is about to */
-    atomic_int tid;        /* of the thread */
+    atomic_int tid;        /* of the thread; 0: none */
     atomic_int alive;      /* threads of ours that /proc counts, or will in a moment no more */
     atomic_uint_fast64_t failed_ms; /* when it could not be made; 0: never */
     atomic_bool wanted;    /* the next malloc asks whether it is needed */
@@ -4256,7 +4254,8 @@ enum { WATCH_PARK, WATCH_ON, WATCH_END };
 
 static struct {
     atomic_bool running;   /* the thread exists, or is about to */
-    atomic_uint order;     /* futex: what it is to do, WATCH_...; the monitor's */
+    atomic_uint order;     /* futex: what it is to do, WATCH_...: the monitor says it, who makes the thread says
+                            * PARK first, and so does the thread where it can't do what it should */
     atomic_int tid;        /* of the thread; 0: none */
     atomic_size_t budget;  /* bytes that may be asked for in advance of all walks */
     atomic_uint_fast64_t unable_until; /* ms: it can't be done before that; UINT64_MAX: never */
@@ -5077,19 +5076,22 @@ static void watch_drain(struct watched *w)
     __atomic_store_n(&w->ring->data_tail, tail, __ATOMIC_RELEASE);
 }
 
+static void watch_request(unsigned long request)
+{
+    for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS; w++)
+        if (w->tid)
+            ioctl(w->fd, request, 0);
+}
+
 /* Is the program busy with faults that reading ahead does not help, in its ordinary memory perhaps? Then it is
  * left alone for a while. */
 static void watch_rest(void)
 {
-    bool rest = watcher.faults > watch_busy && watcher.asked < watcher.faults / 8;
-    for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS && rest; w++)
-        if (w->tid)
-            ioctl(w->fd, PERF_EVENT_IOC_DISABLE, 0);
-    if (rest)
+    if (watcher.faults > watch_busy && watcher.asked < watcher.faults / 8) {
+        watch_request(PERF_EVENT_IOC_DISABLE);
         sleep_ms((uint64_t)watch_pause_ms);
-    for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS && rest; w++)
-        if (w->tid)
-            ioctl(w->fd, PERF_EVENT_IOC_ENABLE, 0);
+        watch_request(PERF_EVENT_IOC_ENABLE);
+    }
     watcher.faults = watcher.asked = 0;
 }
 
@@ -5451,13 +5453,9 @@ static bool range_advise(const struct range *g, bool probing)
 {
     if (!g->record) {
         size_t part = big_part_bytes(g->bytes);
-        for (size_t from = 0; from < g->bytes; from += part) {
-            size_t bytes = min_size(part, g->bytes - from);
-            enum policy policy = probing ? POLICY_RANDOM : fry.policy[from / part];
-            mem_set_policy(g->offset + from, bytes, policy);
-            if (policy == POLICY_WATCHED)
-                mem_set_piece(g->offset + from, bytes, (unsigned char)(1 + fry.piece));
-        }
+        for (size_t from = 0; from < g->bytes; from += part)
+            mem_set_policy(g->offset + from, min_size(part, g->bytes - from),
+                           probing ? POLICY_RANDOM : fry.policy[from / part], fry.piece);
         return true;
     }
     struct big *r = big_at(g->record);
@@ -5465,7 +5463,7 @@ static bool range_advise(const struct range *g, bool probing)
     bool warm = r->in_use && big_extent(r)->state == EXTENT_WARM; /* freed since: the next owner has it at once */
     bool same = r->generation == g->generation && (record_is_subject(r) || (warm && !probing));
     if (same && probing)
-        mem_set_policy(big_offset(r), r->mapped, POLICY_RANDOM);
+        mem_set_policy(big_offset(r), r->mapped, POLICY_RANDOM, 0);
     else if (same)
         big_apply_policy(r, true);
     pthread_mutex_unlock(&big.lock);

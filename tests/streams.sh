@@ -57,13 +57,10 @@ keeps 1 95
 # A stream beside picks at random from another array: the kernel lets the stream push them out, which gains
 # it nothing. Prints how much of the array that is picked from is in memory, in percent.
 cat >"$TMP/beside.c" <<'END'
-#include "check.h"
 #include "sys_blocks.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 
 static const size_t words = (size_t)256 << 17;

@@ -3,6 +3,7 @@
 #define PAGE_SHIFT 16
 #include "../bigmaac.c"
 #include "check.h"
+#include "watch.h"
 
 /* The kernel's pages of one of ours. */
 static void touch(char *at, size_t page, size_t from)
@@ -15,25 +16,13 @@ static void touch(char *at, size_t page, size_t from)
 static size_t faults_seen(size_t none)
 {
     const size_t bytes = 100 * 4096;
-    sigset_t all, saved;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
-    atomic_store(&mon.running, true); /* without a monitor it would not stay */
-    watch_start();
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
-    watch_order(WATCH_ON);
-    for (int ms = 0; ms < 3000 && watch_able() && !atomic_load(&watch.tid); ms++)
-        sleep_ms(1);
-    sleep_ms(200);
+    watch_begin();
     char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
     for (size_t at = 0; at < bytes; at += 4096)
         p[at] = 1;
     sleep_ms(100);
     bool able = watch_able();
-    watch_order(WATCH_END);
-    for (int ms = 0; ms < 3000 && atomic_load(&watch.running); ms++)
-        sleep_ms(1);
-    CHECK(!atomic_load(&watch.running));
+    CHECK(watch_end());
     atomic_store(&mon.running, false);
     munmap(p, bytes);
     return able ? watcher.faults : none;

@@ -2,6 +2,7 @@
  * nothing else; the program's descriptors, thread count, forks and stops are as without it; it ends. */
 #include "../bigmaac.c"
 #include "check.h"
+#include "watch.h"
 #include <dirent.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -13,6 +14,7 @@ enum { BYTES = 64 << 20, BLOCK = 16, APART = 128 }; /* pages */
 static char *data;
 static size_t offset;
 static atomic_size_t next_block;
+
 /* Nothing of it is in memory, and faults bring single pages. */
 static void evict(void)
 {
@@ -28,7 +30,7 @@ static void evict(void)
             break;
         sleep_ms(20);
     }
-    mem_set_policy(offset, BYTES, POLICY_WATCHED);
+    mem_set_policy(offset, BYTES, POLICY_WATCHED, 4);
 }
 
 /* Touches a page that nobody has touched; returns how many it and those behind it are in memory: `wanted` of a block
@@ -73,36 +75,6 @@ static size_t descriptors(void)
         n++;
     closedir(d);
     return n;
-}
-
-/* Whether it is at work, or has ended, in time. */
-static bool wait_for(bool there)
-{
-    for (int ms = 0; ms < 3000 && watch_able(); ms++, sleep_ms(1))
-        if (there ? atomic_load(&watch.tid) != 0 : !atomic_load(&watch.running))
-            return true;
-    return false;
-}
-
-static bool start(void)
-{
-    sigset_t all, saved;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
-    atomic_store(&mon.running, true); /* without a monitor it would not stay */
-    watch_start();
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
-    CHECK(watch_open());
-    watch_order(WATCH_ON);
-    bool there = wait_for(true);
-    sleep_ms(400); /* by then it watches */
-    return there && watch_able();
-}
-
-static bool stop_it(void)
-{
-    watch_order(WATCH_END);
-    return wait_for(false);
 }
 
 static void test_blocks(void)
@@ -195,9 +167,9 @@ static void test_strides(void)
     CHECK(w.proof >= stride_proof && w.stride < 0);
     watch_fault(&w, (size_t)-4096);
     watch_fault(&w, mem.size);
-    mem_set_policy(offset, BYTES, POLICY_RANDOM);
+    mem_set_policy(offset, BYTES, POLICY_RANDOM, 0);
     CHECK(watch_bytes(offset) == 0 && watch_bytes(offset + BYTES - 1) == 0);
-    mem_set_policy(offset, BYTES, POLICY_WATCHED);
+    mem_set_policy(offset, BYTES, POLICY_WATCHED, 4);
     watcher.asked = watcher.faults = 0;
 }
 
@@ -228,13 +200,11 @@ static void test_fork(void)
     pid_t pid = fork();
     if (pid == 0) {
         CHECK(!atomic_load(&watch.running) && !atomic_load(&watch.tid) && thread_count() == 1);
-        CHECK(start() && thread_count() == 1);
-        CHECK(stop_it());
+        CHECK(watch_begin() && thread_count() == 1);
+        CHECK(watch_end());
         _exit(check_result());
     }
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
-    if (status)
-        fprintf(stderr, "status %#x\n", status);
     CHECK(touch(1) >= 1); /* private now: no longer what WATCH is for */
 }
 
@@ -253,7 +223,7 @@ static void test_filter(void)
     pid_t pid = fork();
     if (pid == 0) {
         CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
-        CHECK(!start() && !watch_able() && fcntl(0, F_GETFD) >= 0);
+        CHECK(!watch_begin() && !watch_able() && fcntl(0, F_GETFD) >= 0);
         _exit(check_result());
     }
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
@@ -273,7 +243,7 @@ static void test_many(void)
     atomic_bool over = false;
     for (int i = 0; i < WATCH_THREADS; i++)
         CHECK(pthread_create(&thread[i], NULL, wait_main, &over) == 0);
-    CHECK(!start() && !watch_able());
+    CHECK(!watch_begin() && !watch_able());
     atomic_store(&over, true);
     for (int i = 0; i < WATCH_THREADS; i++)
         pthread_join(thread[i], NULL);
@@ -289,7 +259,7 @@ int main(void)
     evict();
     size_t before = descriptors();
     CHECK(watch_open());
-    if (!start()) {
+    if (!watch_begin()) {
         fprintf(stderr, "this machine can't show a process its own faults\n");
         return 77;
     }
@@ -303,7 +273,7 @@ int main(void)
     CHECK(descriptors() == before);
     if (!tsan)
         test_fork();
-    CHECK(stop_it() && atomic_load(&mon.alive) == 0);
+    CHECK(watch_end() && atomic_load(&mon.alive) == 0);
     test_strides();
     CHECK(is_filled(data, BYTES, 1));
     pthread_t thread; /* all is as it was */

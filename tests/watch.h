@@ -1,0 +1,36 @@
+/* watch.h - for unit tests, after bigmaac.c: the thread that sees the program's faults, as the monitor has it
+ * started and ended. */
+#ifndef WATCH_H
+#define WATCH_H
+
+/* Whether it is at work, or has ended, in time. */
+static bool watch_waited(bool there)
+{
+    for (int ms = 0; ms < 3000 && (watch_able() || !there); ms++, sleep_ms(1))
+        if (there ? atomic_load(&watch.tid) != 0 : !atomic_load(&watch.running))
+            return true;
+    return false;
+}
+
+/* False: that can't be done here. */
+static bool watch_begin(void)
+{
+    sigset_t all, saved;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    atomic_store(&mon.running, true); /* without a monitor it would not stay */
+    watch_start();
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    watch_order(WATCH_ON);
+    bool there = watch_waited(true);
+    sleep_ms(400); /* by then it watches */
+    return there && watch_able();
+}
+
+static bool watch_end(void)
+{
+    watch_order(WATCH_END);
+    return watch_waited(false);
+}
+
+#endif
