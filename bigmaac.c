@@ -1541,6 +1541,14 @@ struct op {
     int err;
 };
 
+/* No signal handler of this thread runs until pthread_sigmask sets what is saved here again. */
+static void signals_hold(sigset_t *saved)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, saved);
+}
+
 /* Starts a slow operation: no signal handler of this thread runs until it ends (it could call
  * malloc or fork while we hold a lock), but BUS's; and no fork happens meanwhile. Not recursive. */
 static void op_begin(struct op *op)
@@ -6488,10 +6496,9 @@ static void home_unlock(void)
 /* At an allocator call that the monitor asked for: only while nobody else runs. */
 COLD static void home_now(void)
 {
-    sigset_t all, saved;
+    sigset_t saved;
     int err = errno;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    signals_hold(&saved);
     home_lock();
     if (atomic_load(&home.wanted) && thread_count() == 1)
         home_all();
@@ -6644,9 +6651,8 @@ static void mon_consider(void)
         (mon.failed_ms && now_ms() - mon.failed_ms < mon_retry_ms) || !mon_needed())
         return;
     int err = errno;
-    sigset_t all, saved; /* a handler that forks would wait for the lock that it interrupted */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    sigset_t saved;
+    signals_hold(&saved); /* a handler that forks would wait for the lock that it interrupted */
     pthread_mutex_lock(&mon.lock);
     bool start = !atomic_exchange(&mon.running, true);
     pthread_mutex_unlock(&mon.lock);
@@ -6665,9 +6671,8 @@ COLD static void mon_start_wanted(void)
     if (!atomic_load(&home.wanted))
         route_set_limit();
     if (atomic_load(&mon.running)) {
-        sigset_t all, saved;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &saved);
+        sigset_t saved;
+        signals_hold(&saved);
         mon_open();
         if (live_bytes() > room_bytes() / 2)
             watch_start();
@@ -7245,9 +7250,8 @@ EXPORT pid_t fork(void)
         return kernel_fork();
     if (!atomic_load(&mon.only_ours))
         return next.fork();
-    sigset_t all, saved;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    sigset_t saved;
+    signals_hold(&saved);
     atomic_fetch_add(&op_waiting, 1);
     mon_hold();
     atomic_fetch_sub(&op_waiting, 1);

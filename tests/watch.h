@@ -15,9 +15,8 @@ static bool watch_waited(bool there)
 /* False: that can't be done here. */
 static bool watch_begin(void)
 {
-    sigset_t all, saved;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    sigset_t saved;
+    signals_hold(&saved);
     atomic_store(&mon.running, true); /* without a monitor it would not stay */
     watch_start();
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
