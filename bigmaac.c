@@ -5230,17 +5230,20 @@ static const size_t window_bytes = (size_t)32 << 20;
 static const size_t run_gap = 64, stream_misses = 48; /* pages */
 static const unsigned block_log_most = 6;
 static const size_t stride_least = 16; /* pages */
-static const uint64_t probe_ms = 20, probe_held_ms = 60, paging_ms = 100, probe_gap_ms = 250, probe_gap_max_ms = 2000;
+static const uint64_t probe_ms = 20, probe_held_ms = 60, probe_stalled_ms = 200; /* where more is seen, less, nearly nothing */
+static const uint64_t paging_ms = 100, probe_gap_ms = 250, probe_gap_max_ms = 2000;
 static const uint64_t probe_gap_stream_ms = 8000; /* while streams account for all that is read */
 static const uint64_t probe_gap_random_ms = 350; /* where the program does not notice probes */
 static const uint64_t probe_gap_blind_ms = 50;   /* after one that saw too little, a few times */
 static const unsigned blind_most = 3;
 static const unsigned scattered_ticks = 10;
-static const uint64_t split_most_ms = 5000;
+static const uint64_t split_pause_ms = 4;    /* between two passes over large pages */
+static const unsigned split_passes = 64;
 static const uint64_t refill_gap_ms = 10000; /* after it was filled as far as it should be */
+static const size_t reading_least = mib / 2; /* more in a tick is paging */
 static const size_t refill_most = 8 * mib; /* at a look */
 static const size_t probe_misses = 96;   /* faults that make a probe end early */
-static const size_t probe_faults_few = 64; /* fewer make it last probe_held_ms */
+static const size_t probe_faults_few = 64;
 static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
 static const size_t evidence_runs = 3; /* that few misses in fewer runs may be where a long one begins */
 
@@ -5256,7 +5259,6 @@ struct range {
     size_t offset, bytes;
     uint32_t record, generation; /* record 0: the fries */
     uint32_t subject;
-    bool changed;                /* its policy, by the last probe */
 };
 
 struct evidence {
@@ -5308,6 +5310,7 @@ static struct {
     size_t refill;           /* bytes of free memory that are still to be filled */
     uint64_t refill_at;      /* ms: no look for free memory before that */
     unsigned amplified;      /* ticks in which single pages were read and large ones written */
+    unsigned split;          /* passes over the large pages at RANDOM that are left */
 } pager = {.random = 88172645463325252u, .probe_gap = 250};
 
 static uint64_t pager_random(void)
@@ -5548,15 +5551,14 @@ static unsigned policy_decide(const struct evidence *part, uint8_t *policy, uint
 /* Decides for every subject; then nothing stays at RANDOM for the probe's sake. */
 static unsigned policies_decide(void)
 {
-    unsigned changed_fries = policy_decide(pager.part[SUBJECT_FRIES], fry.policy, &fry.piece), changed = changed_fries;
+    unsigned changed = policy_decide(pager.part[SUBJECT_FRIES], fry.policy, &fry.piece);
     uint8_t small[BIG_PARTS];
     memset(small, pager.small_policy, sizeof small);
     changed += policy_decide(pager.part[SUBJECT_SMALL], small, &pager.small_piece);
     pager.small_policy = small[0];
     for (unsigned i = 0; i < pager.ranges; i++) {
-        struct range *g = &pager.range[i];
+        const struct range *g = &pager.range[i];
         struct big *r = big_at(g->record);
-        g->changed = !g->record && changed_fries;
         pthread_mutex_lock(&big.lock);
         if (g->record && record_is_subject(r) && r->generation == g->generation) {
             unsigned n = 0;
@@ -5567,7 +5569,6 @@ static unsigned policies_decide(void)
             r->piece = g->subject == SUBJECT_SMALL ? pager.small_piece : r->piece;
             r->policy_changes = (uint16_t)(r->policy_changes + (n != 0));
             changed += n;
-            g->changed = n != 0;
         }
         pthread_mutex_unlock(&big.lock);
     }
@@ -5758,15 +5759,18 @@ static void windows_settle(void)
 static size_t probe_wait(void)
 {
     struct usage begin, now;
-    size_t enough = min_size(probe_misses * (pager.total_pages / (pager.window_pages + 1) + 1), 500);
+    size_t seldom = pager.total_pages / (pager.window_pages + 1) + 1; /* a fault in so many is seen */
+    size_t enough = min_size(probe_misses * seldom, 500), few = min_size(evidence_least * seldom, probe_faults_few);
     size_t faults = 0, at_half = 0;
+    uint64_t most = probe_stalled_ms;
     bool half = false; /* is past: long before the end */
     usage_read(&begin);
     now = begin;
-    for (uint64_t ms = 0; ms < (faults < probe_faults_few ? probe_held_ms : probe_ms) && faults < enough; ms++) {
+    for (uint64_t ms = 0; ms < most && faults < enough; ms++) {
         sleep_ms(1);
         usage_read(&now);
         faults = now.majflt - begin.majflt;
+        most = faults < few ? probe_stalled_ms : faults < probe_faults_few ? probe_held_ms : probe_ms;
         if (!half && (ms >= probe_ms / 2 || faults >= enough / 2)) {
             windows_snapshot(true);
             half = true;
@@ -5831,23 +5835,23 @@ GUESSES static void range_write(const struct range *g, size_t at, size_t bytes, 
 
 /* Where access is at random, a large page is in the way: it is written out whole for one changed word, and
  * one busy word keeps all of it in memory. What the parts at RANDOM have of them is split, which is what
- * advice for a piece of one does. That works on clean pages only; nothing leaves the memory. */
-static void large_pages_split(bool all)
+ * advice for a piece of one does; nothing leaves the memory. That works on clean pages only, and what is changed
+ * at random is clean for a moment now and then. So all are advised many times, and in each pass a few are asked to
+ * be written: all at once, reclaim would wait for them. */
+static void large_pages_split(void)
 {
     const size_t step = 16 * mib;
-    const unsigned wait = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    uint64_t end = now_ms() + split_most_ms;
+    pager.split--;
     for (unsigned i = 0; i < pager.ranges; i++) {
         const struct range *g = &pager.range[i];
-        for (size_t at = 0; at < g->bytes && (all || g->changed) && now_ms() < end; at += step) {
-            if (range_policy(g, at) != POLICY_RANDOM)
+        for (size_t at = 0; at < g->bytes; at += huge_size) {
+            if (at % step == 0)
+                mon_pause();
+            if (range_policy(g, at) != POLICY_RANDOM || !is_resident(g->offset + at, 1))
                 continue;
-            size_t bytes = min_size(step, g->bytes - at);
-            range_write(g, at, bytes, wait);
-            for (size_t page = at; page < at + bytes; page += huge_size)
-                if (is_resident(g->offset + page, 1))
-                    mem_advise(g->offset + page, page_size, MADV_COLD);
-            mon_pause();
+            if (at / huge_size % split_passes == pager.split)
+                range_write(g, at, min_size(huge_size, g->bytes - at), SYNC_FILE_RANGE_WRITE);
+            mem_advise(g->offset + at, page_size, MADV_COLD);
         }
     }
 }
@@ -6258,6 +6262,14 @@ static bool usage_since(struct usage *since)
     return true;
 }
 
+/* Has the program begun to read? Until then nothing has shown how. */
+static bool reading_begins(void)
+{
+    struct usage now;
+    usage_read(&now);
+    return pager.quiet && now.blocks - pager.last.blocks >= reading_least / 512;
+}
+
 /* The page tables of what was paged out stay, 2 MiB for a GiB that was touched anywhere, and the
  * program is charged for them: with enough data they are what gets it killed. So when they are
  * large they are dropped, all at once: what is in memory is mapped again by cheap faults. */
@@ -6319,7 +6331,7 @@ static void paging_act(const struct usage *since)
     bool amplified = since->blocks <= 16 && since->written > 64;
     pager.amplified = amplified ? pager.amplified + 1 : 0;
     if (pager.amplified == 3)
-        large_pages_split(true);
+        pager.split = split_passes;
     atomic_store(&watch.budget, room_bytes() / 16);
     watch_order(pager.watching ? WATCH_ON : WATCH_PARK);
     if (pager.last.ms < pager.probe_at + gap || !pager_open())
@@ -6327,7 +6339,7 @@ static void paging_act(const struct usage *since)
     bool changed = probe() != 0;
     watch_order(pager.watching ? WATCH_ON : WATCH_PARK);
     if (changed && pager.changing)
-        large_pages_split(false);
+        pager.split = split_passes;
     uint64_t most = pager.all_random ? probe_gap_random_ms : probe_gap_max_ms;
     pager.probe_gap = changed ? probe_gap_ms : min_size(pager.probe_gap * 2, most);
     pager.blind = pager.misses < evidence_least && pager.blind < blind_most ? pager.blind + 1 : 0;
@@ -6351,19 +6363,25 @@ static uint64_t paging_tick(void)
         __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
         atomic_store(&mon.wanted, true); /* last: who sees it sets the limit back */
     }
+    bool early = now_ms() - pager.last.ms < paging_ms;
+    if (early && pager.dirtying && pager.quiet && !pager.front && !reading_begins())
+        return scan_ms;
     bool streams = (pager.quiet == 0 || pager.dirtying) && scans_look();
     streams |= pager.quiet == 0 && pager.scattered && refill_look();
-    if (streams && now_ms() - pager.last.ms < paging_ms)
-        return scan_ms;
+    bool splits = pager.split;
+    if (splits)
+        large_pages_split();
+    if ((streams || splits) && early && !reading_begins())
+        return splits ? split_pause_ms : scan_ms;
     if (usage_since(&since)) {
         pager.quiet = 0;
         paging_act(&since);
-        return streams ? scan_ms : paging_ms;
+        return pager.split ? split_pause_ms : streams ? scan_ms : paging_ms;
     }
     pager.quiet = pager.quiet < 20 ? pager.quiet + 1 : 20;
     if (pager.quiet == 20)
         watch_order(WATCH_PARK);
-    return pager.quiet < 10 || pager.dirtying ? paging_ms : mon_idle_ms;
+    return pager.dirtying ? scan_ms : pager.quiet < 10 ? paging_ms : mon_idle_ms;
 }
 
 /* ============================================================================================

@@ -320,7 +320,8 @@ static void use_monitor(void)
     if (pager_open())
         probe();
     memset(fry.policy, POLICY_RANDOM, sizeof fry.policy);
-    large_pages_split(true);
+    pager.split = 1;
+    large_pages_split();
     memset(fry.policy, POLICY_NORMAL, sizeof fry.policy);
     check_all();
     drop(44);
