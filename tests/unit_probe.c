@@ -1,5 +1,6 @@
 /* unit_probe.c - what the program does in the middle of a probe, when everything is at RANDOM: a fork's
- * child gets the policies back, a block that went or that the program gives advice for is left alone. */
+ * child gets the policies back, a block that went or that the program gives advice for is left alone. A program
+ * whose faults are held up is waited for. What is picked from at random is read where memory is free. */
 #include "../bigmaac.c"
 #include "check.h"
 #include <sys/wait.h>
@@ -102,6 +103,72 @@ static void test_freed(void)
     CHECK(probe_ends() == 1 && !has_flag(p, "hg"));
 }
 
+/* A block of which nothing is in memory. */
+static char *paged_out(size_t size)
+{
+    const unsigned wait = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    char *p = bigmaac_malloc(size);
+    memset(p, 1, size);
+    ranges_find();
+    for (unsigned i = 0; i < pager.ranges; i++)
+        if (pager.range[i].offset == mem_offset(p)) {
+            range_write(&pager.range[i], 0, size, wait);
+            mem_advise(mem_offset(p), size, MADV_PAGEOUT);
+            CHECK(range_resident(&pager.range[i]) < size / 8);
+        }
+    return p;
+}
+
+static _Atomic(char *) slow_block; /* NULL: the thread ends */
+enum { SLOW_BYTES = 70 << 20 };
+
+static void *touch_slowly(void *unused)
+{
+    (void)unused;
+    uint64_t place = 1;
+    for (char *p; (p = atomic_load(&slow_block));) {
+        place = place * 6364136223846793005 + 1442695040888963407;
+        CHECK(*(volatile char *)(p + place % SLOW_BYTES) == 1);
+        usleep(9000);
+    }
+    return NULL;
+}
+
+/* A page in 9 ms, as it is while reclaim writes out what a fill has left: too few in probe_held_ms. */
+static void test_stalled(void)
+{
+    pthread_t thread;
+    unsigned decided = 0;
+    for (int tries = 0; tries < 3 && !decided; tries++) {
+        char *p = paged_out(SLOW_BYTES);
+        atomic_store(&slow_block, p);
+        CHECK(pager_open() && pthread_create(&thread, NULL, touch_slowly, NULL) == 0);
+        probe();
+        decided = pager.misses >= evidence_least && record_of(p)->policy[0] == POLICY_RANDOM;
+        atomic_store(&slow_block, NULL);
+        pthread_join(thread, NULL);
+        bigmaac_free(p);
+        warm_expire(UINT64_MAX);
+    }
+    CHECK(decided);
+}
+
+static void test_refill(void)
+{
+    char *p = paged_out(SLOW_BYTES);
+    memset(record_of(p)->policy, POLICY_RANDOM, sizeof record_of(p)->policy);
+    CHECK(pager_open());
+    for (int i = 0; i < 30; i++)
+        refill_look();
+    size_t resident = 0;
+    for (int tries = 0; tries < 100 && resident < SLOW_BYTES / 2; tries++, usleep(10000))
+        for (unsigned i = 0; i < pager.ranges; i++)
+            resident = pager.range[i].offset == mem_offset(p) ? range_resident(&pager.range[i]) : resident;
+    CHECK(resident >= SLOW_BYTES / 2);
+    bigmaac_free(p);
+    warm_expire(UINT64_MAX);
+}
+
 int main(void)
 {
     setenv("BIGMAAC_MIN_FRY_SIZE", "128", 1);
@@ -113,6 +180,8 @@ int main(void)
     fill(fry, 1000, 2);
     test_advice();
     test_freed();
+    test_stalled();
+    test_refill();
     char *large = bigmaac_malloc(96 << 20);
     fill(large, 1 << 20, 1);
     test_fork(large, fry);
