@@ -5237,7 +5237,7 @@ static const uint64_t probe_gap_random_ms = 350; /* where the program does not n
 static const uint64_t probe_gap_blind_ms = 50;   /* after one that saw too little, a few times */
 static const unsigned blind_most = 3;
 static const unsigned scattered_ticks = 10;
-static const uint64_t split_pause_ms = 4;    /* between two passes over large pages */
+static const uint64_t split_ms = 20, split_pause_ms = 4; /* of a look for large pages; between two */
 static const unsigned split_passes = 64;
 static const uint64_t refill_gap_ms = 10000; /* after it was filled as far as it should be */
 static const size_t reading_least = mib / 2; /* more in a tick is paging */
@@ -5311,6 +5311,7 @@ static struct {
     uint64_t refill_at;      /* ms: no look for free memory before that */
     unsigned amplified;      /* ticks in which single pages were read and large ones written */
     unsigned split;          /* passes over the large pages at RANDOM that are left */
+    size_t split_at;         /* how far the pass has come, in bytes of all ranges */
 } pager = {.random = 88172645463325252u, .probe_gap = 250};
 
 static uint64_t pager_random(void)
@@ -5841,19 +5842,23 @@ GUESSES static void range_write(const struct range *g, size_t at, size_t bytes, 
 static void large_pages_split(void)
 {
     const size_t step = 16 * mib;
-    pager.split--;
-    for (unsigned i = 0; i < pager.ranges; i++) {
+    uint64_t end = now_ms() + split_ms; /* the pass goes on at the next look */
+    for (size_t i = 0, start = 0; i < pager.ranges; start += round_up(pager.range[i++].bytes, huge_size)) {
         const struct range *g = &pager.range[i];
-        for (size_t at = 0; at < g->bytes; at += huge_size) {
+        for (size_t at; (at = pager.split_at - start) < g->bytes; pager.split_at += huge_size) {
+            if (now_ms() >= end)
+                return;
             if (at % step == 0)
                 mon_pause();
             if (range_policy(g, at) != POLICY_RANDOM || !is_resident(g->offset + at, 1))
                 continue;
-            if (at / huge_size % split_passes == pager.split)
+            if (at / huge_size % split_passes == pager.split - 1)
                 range_write(g, at, min_size(huge_size, g->bytes - at), SYNC_FILE_RANGE_WRITE);
             mem_advise(g->offset + at, page_size, MADV_COLD);
         }
     }
+    pager.split_at = 0;
+    pager.split--;
 }
 
 /* ============================================================================================
