@@ -5761,7 +5761,8 @@ static size_t probe_wait(void)
 {
     struct usage begin, now;
     size_t seldom = pager.total_pages / (pager.window_pages + 1) + 1; /* a fault in so many is seen */
-    size_t enough = min_size(probe_misses * seldom, 500), few = min_size(evidence_least * seldom, probe_faults_few);
+    size_t enough = min_size(probe_misses * seldom, 500);
+    size_t few = pager.watching ? 0 : min_size(evidence_least * seldom, probe_faults_few); /* WATCH leaves few */
     size_t faults = 0, at_half = 0;
     uint64_t most = probe_stalled_ms;
     bool half = false; /* is past: long before the end */
