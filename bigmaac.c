@@ -4286,6 +4286,12 @@ static void mon_release(void)
         syscall(SYS_futex, &mon.awake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
+/* Does a fork wait for the lock that the monitor has? */
+static bool mon_wanted(void)
+{
+    return atomic_load(&mon.awake) == 2;
+}
+
 /* In the middle of long work: a fork that waits for the thread comes in between. */
 static void mon_pause(void)
 {
@@ -5762,13 +5768,14 @@ static size_t probe_wait(void)
     struct usage begin, now;
     size_t seldom = pager.total_pages / (pager.window_pages + 1) + 1; /* a fault in so many is seen */
     size_t enough = min_size(probe_misses * seldom, 500);
-    size_t few = pager.watching ? 0 : min_size(evidence_least * seldom, probe_faults_few); /* WATCH leaves few */
+    bool held = pager.dirtying && !pager.watching && !pager.blind; /* up by what a fill has left to be written */
+    size_t few = held ? min_size(evidence_least * seldom, probe_faults_few) : 0;
     size_t faults = 0, at_half = 0;
     uint64_t most = probe_stalled_ms;
     bool half = false; /* is past: long before the end */
     usage_read(&begin);
     now = begin;
-    for (uint64_t ms = 0; ms < most && faults < enough; ms++) {
+    for (uint64_t ms = 0; ms < most && faults < enough && !mon_wanted(); ms++) {
         sleep_ms(1);
         usage_read(&now);
         faults = now.majflt - begin.majflt;
@@ -5842,24 +5849,30 @@ GUESSES static void range_write(const struct range *g, size_t at, size_t bytes, 
  * be written: all at once, reclaim would wait for them. */
 static void large_pages_split(void)
 {
-    const size_t step = 16 * mib;
     uint64_t end = now_ms() + split_ms; /* the pass goes on at the next look */
+    size_t work = 0, write = pager.split - split_passes / 4 - 1; /* the last quarter of the passes writes nothing */
     for (size_t i = 0, start = 0; i < pager.ranges; start += round_up(pager.range[i++].bytes, huge_size)) {
         const struct range *g = &pager.range[i];
         for (size_t at; (at = pager.split_at - start) < g->bytes; pager.split_at += huge_size) {
             if (now_ms() >= end)
                 return;
-            if (at % step == 0)
-                mon_pause();
             if (range_policy(g, at) != POLICY_RANDOM || !is_resident(g->offset + at, 1))
                 continue;
-            if (at / huge_size % split_passes == pager.split - 1)
+            if (pager.split_at / huge_size % (split_passes - split_passes / 4) == write)
                 range_write(g, at, min_size(huge_size, g->bytes - at), SYNC_FILE_RANGE_WRITE);
             mem_advise(g->offset + at, page_size, MADV_COLD);
+            if (++work % 8 == 0)
+                mon_pause();
         }
     }
     pager.split_at = 0;
     pager.split--;
+}
+
+static void split_begin(void)
+{
+    pager.split = split_passes;
+    pager.split_at = 0;
 }
 
 /* ============================================================================================
@@ -6337,7 +6350,7 @@ static void paging_act(const struct usage *since)
     bool amplified = since->blocks <= 16 && since->written > 64;
     pager.amplified = amplified ? pager.amplified + 1 : 0;
     if (pager.amplified == 3)
-        pager.split = split_passes;
+        split_begin();
     atomic_store(&watch.budget, room_bytes() / 16);
     watch_order(pager.watching ? WATCH_ON : WATCH_PARK);
     if (pager.last.ms < pager.probe_at + gap || !pager_open())
@@ -6345,7 +6358,7 @@ static void paging_act(const struct usage *since)
     bool changed = probe() != 0;
     watch_order(pager.watching ? WATCH_ON : WATCH_PARK);
     if (changed && pager.changing)
-        pager.split = split_passes;
+        split_begin();
     uint64_t most = pager.all_random ? probe_gap_random_ms : probe_gap_max_ms;
     pager.probe_gap = changed ? probe_gap_ms : min_size(pager.probe_gap * 2, most);
     pager.blind = pager.misses < evidence_least && pager.blind < blind_most ? pager.blind + 1 : 0;
@@ -6370,8 +6383,6 @@ static uint64_t paging_tick(void)
         atomic_store(&mon.wanted, true); /* last: who sees it sets the limit back */
     }
     bool early = now_ms() - pager.last.ms < paging_ms;
-    if (early && pager.dirtying && pager.quiet && !pager.front && !reading_begins())
-        return scan_ms;
     bool streams = (pager.quiet == 0 || pager.dirtying) && scans_look();
     streams |= pager.quiet == 0 && pager.scattered && refill_look();
     bool splits = pager.split;
@@ -6385,9 +6396,13 @@ static uint64_t paging_tick(void)
         return pager.split ? split_pause_ms : streams ? scan_ms : paging_ms;
     }
     pager.quiet = pager.quiet < 20 ? pager.quiet + 1 : 20;
-    if (pager.quiet == 20)
+    if (pager.quiet == 20) {
         watch_order(WATCH_PARK);
-    return pager.dirtying ? scan_ms : pager.quiet < 10 ? paging_ms : mon_idle_ms;
+        pager.split = 0;
+    }
+    if (streams && pager.quiet < 20)
+        return scan_ms; /* what is filled in order may soon be read */
+    return pager.quiet < 10 || pager.dirtying ? paging_ms : mon_idle_ms;
 }
 
 /* ============================================================================================
