@@ -1,6 +1,6 @@
 /* unit_probe.c - what the program does in the middle of a probe, when everything is at RANDOM: a fork's
  * child gets the policies back, a block that went or that the program gives advice for is left alone. A program
- * whose faults are held up is waited for. What is picked from at random is read where memory is free. */
+ * whose faults are held up is waited for. What is picked from at random is read where memory is free, and split. */
 #include "../bigmaac.c"
 #include "check.h"
 #include <sys/wait.h>
@@ -176,6 +176,46 @@ static void test_refill(void)
     warm_expire(UINT64_MAX);
 }
 
+/* KiB of the process that are mapped as large pages of files. */
+static size_t large_kib(void)
+{
+    char line[256];
+    size_t sum = 0, kib;
+    FILE *f = fopen("/proc/self/smaps", "r");
+    while (f && fgets(line, sizeof line, f))
+        sum += sscanf(line, "FilePmdMapped: %zu", &kib) == 1 ? kib : 0;
+    fclose(f);
+    return sum;
+}
+
+/* Blocks just filled, now at random: all of each is split, the first large page, too. */
+static void test_split(void)
+{
+    enum { COUNT = 4, BYTES = 16 << 20 };
+    char *p[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        p[i] = bigmaac_malloc(BYTES);
+        mem_set_policy(mem_offset(p[i]), BYTES, POLICY_HUGE, 0);
+        fill(p[i], BYTES, 1);
+    }
+    bool had = large_kib() > 0; /* not every file system has large pages */
+    fprintf(stderr, "large pages: %s\n", had ? "split" : "none here");
+    for (int i = 0; i < COUNT; i++) {
+        memset(record_of(p[i])->policy, POLICY_RANDOM, sizeof record_of(p[i])->policy);
+        mem_set_policy(mem_offset(p[i]), BYTES, POLICY_RANDOM, 0);
+    }
+    ranges_find();
+    split_begin();
+    for (; pager.split; usleep(5000))
+        large_pages_split();
+    CHECK(!had || large_kib() == 0);
+    for (int i = 0; i < COUNT; i++) {
+        CHECK(is_filled(p[i], BYTES, 1));
+        bigmaac_free(p[i]);
+    }
+    warm_expire(UINT64_MAX);
+}
+
 int main(void)
 {
     setenv("BIGMAAC_MIN_FRY_SIZE", "128", 1);
@@ -189,6 +229,7 @@ int main(void)
     test_freed();
     test_stalled();
     test_refill();
+    test_split();
     char *large = bigmaac_malloc(96 << 20);
     fill(large, 1 << 20, 1);
     test_fork(large, fry);
