@@ -5244,12 +5244,12 @@ static const uint64_t probe_gap_blind_ms = 50;   /* after one that saw too littl
 static const unsigned blind_most = 3;
 static const unsigned scattered_ticks = 10;
 static const uint64_t split_ms = 20, split_pause_ms = 4; /* of a look for large pages; between two */
-static const unsigned split_passes = 64;
+static const unsigned split_passes = 64, split_writes = 48; /* in so many of them, at first, some are written */
 static const uint64_t refill_gap_ms = 10000; /* after it was filled as far as it should be */
 static const size_t reading_least = mib / 2; /* more in a tick is paging */
 static const size_t refill_most = 8 * mib; /* at a look */
 static const size_t probe_misses = 96;   /* faults that make a probe end early */
-static const size_t probe_faults_few = 64;
+static const size_t probe_faults_few = 64; /* fewer make it last longer */
 static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
 static const size_t evidence_runs = 3; /* that few misses in fewer runs may be where a long one begins */
 
@@ -5850,7 +5850,7 @@ GUESSES static void range_write(const struct range *g, size_t at, size_t bytes, 
 static void large_pages_split(void)
 {
     uint64_t end = now_ms() + split_ms; /* the pass goes on at the next look */
-    size_t work = 0, write = pager.split - split_passes / 4 - 1; /* the last quarter of the passes writes nothing */
+    size_t work = 0, pass = split_passes - pager.split;
     for (size_t i = 0, start = 0; i < pager.ranges; start += round_up(pager.range[i++].bytes, huge_size)) {
         const struct range *g = &pager.range[i];
         for (size_t at; (at = pager.split_at - start) < g->bytes; pager.split_at += huge_size) {
@@ -5858,7 +5858,7 @@ static void large_pages_split(void)
                 return;
             if (range_policy(g, at) != POLICY_RANDOM || !is_resident(g->offset + at, 1))
                 continue;
-            if (pager.split_at / huge_size % (split_passes - split_passes / 4) == write)
+            if (pager.split_at / huge_size % split_writes == pass)
                 range_write(g, at, min_size(huge_size, g->bytes - at), SYNC_FILE_RANGE_WRITE);
             mem_advise(g->offset + at, page_size, MADV_COLD);
             if (++work % 8 == 0)
@@ -6285,8 +6285,10 @@ static bool usage_since(struct usage *since)
 static bool reading_begins(void)
 {
     struct usage now;
+    if (!pager.quiet)
+        return false;
     usage_read(&now);
-    return pager.quiet && now.blocks - pager.last.blocks >= reading_least / 512;
+    return now.blocks - pager.last.blocks >= reading_least / 512;
 }
 
 /* The page tables of what was paged out stay, 2 MiB for a GiB that was touched anywhere, and the
@@ -6382,14 +6384,12 @@ static uint64_t paging_tick(void)
         __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
         atomic_store(&mon.wanted, true); /* last: who sees it sets the limit back */
     }
-    bool early = now_ms() - pager.last.ms < paging_ms;
     bool streams = (pager.quiet == 0 || pager.dirtying) && scans_look();
     streams |= pager.quiet == 0 && pager.scattered && refill_look();
-    bool splits = pager.split;
-    if (splits)
+    if (pager.split)
         large_pages_split();
-    if ((streams || splits) && early && !reading_begins())
-        return splits ? split_pause_ms : scan_ms;
+    if ((streams || pager.split) && now_ms() - pager.last.ms < paging_ms && !reading_begins())
+        return pager.split ? split_pause_ms : scan_ms;
     if (usage_since(&since)) {
         pager.quiet = 0;
         paging_act(&since);

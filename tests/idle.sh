@@ -4,12 +4,9 @@
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 cat >"$TMP/idle.c" <<'END_C'
-#include "check.h"
+#include "sys_blocks.h"
 #include <dirent.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
 /* How often the thread went to sleep so far; -1: there is none. */
 static long sleeps(void)
@@ -17,16 +14,10 @@ static long sleeps(void)
     long count = -1;
     DIR *tasks = opendir("/proc/self/task");
     for (struct dirent *task; (task = readdir(tasks));) {
-        char path[300], line[128], name[32] = "";
+        char path[300];
         snprintf(path, sizeof path, "/proc/self/task/%s/status", task->d_name);
-        FILE *f = fopen(path, "r");
-        while (f && fgets(line, sizeof line, f)) {
-            sscanf(line, "Name: %31s", name);
-            if (!strcmp(name, "bigmaac"))
-                sscanf(line, "voluntary_ctxt_switches: %ld", &count);
-        }
-        if (f)
-            fclose(f);
+        if (value_in(path, "Name:\tbigmaac\n") >= 0)
+            count = (long)value_in(path, "voluntary_ctxt_switches:");
     }
     closedir(tasks);
     return count;

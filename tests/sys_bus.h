@@ -2,6 +2,7 @@
 #ifndef SYS_BUS_H
 #define SYS_BUS_H
 
+#include "evict.h"
 #include "sys_blocks.h"
 #include <signal.h>
 #include <sys/mman.h>
@@ -12,20 +13,9 @@
 static inline void bus_evict(const struct block *b)
 {
     char *from = (char *)((uintptr_t)b->p & ~(uintptr_t)4095);
-    size_t bytes = (b->size + (uintptr_t)b->p % 4096 + 4095) & ~(size_t)4095, left = 0;
-    unsigned char in[8192];
-    CHECK(msync(from, bytes, MS_SYNC) == 0);
-    for (int tries = 0; tries < 50; tries++) {
-        syscall(SYS_madvise, from, bytes, MADV_PAGEOUT);
-        CHECK(bytes / 4096 <= sizeof in && mincore(from, bytes, in) == 0);
-        left = 0;
-        for (size_t i = 0; i < bytes / 4096; i++)
-            left += in[i] & 1;
-        if (left == 0)
-            return;
-        usleep(20000);
-    }
-    fprintf(stderr, "%zu pages stay in memory\n", left);
+    size_t left = evict(from, (b->size + (uintptr_t)b->p % 4096 + 4095) & ~(size_t)4095);
+    if (left)
+        fprintf(stderr, "%zu pages stay in memory\n", left);
     CHECK(left == 0);
 }
 

@@ -320,7 +320,7 @@ static void use_monitor(void)
     if (pager_open())
         probe();
     memset(fry.policy, POLICY_RANDOM, sizeof fry.policy);
-    pager.split = 1;
+    split_begin();
     large_pages_split();
     memset(fry.policy, POLICY_NORMAL, sizeof fry.policy);
     check_all();

@@ -2,7 +2,8 @@
  * child gets the policies back, a block that went or that the program gives advice for is left alone. A program
  * whose faults are held up is waited for. What is picked from at random is read where memory is free, and split. */
 #include "../bigmaac.c"
-#include "check.h"
+#include "evict.h"
+#include "sys_blocks.h"
 #include <sys/wait.h>
 
 /* The flags of the mapping that holds an address, such as "rr" or "hg". */
@@ -108,14 +109,8 @@ static char *paged_out(size_t size)
 {
     char *p = bigmaac_malloc(size);
     memset(p, 1, size);
-    msync(p, size, MS_SYNC);
-    ranges_find();
-    for (unsigned i = 0; i < pager.ranges; i++)
-        if (pager.range[i].offset == mem_offset(p)) {
-            mem_advise(mem_offset(p), size, MADV_PAGEOUT);
-            if (range_resident(&pager.range[i]) < size / 8)
-                return p;
-        }
+    if (evict(p, size) < to_pages(size) / 8)
+        return p;
     bigmaac_free(p);
     return NULL;
 }
@@ -164,7 +159,7 @@ static void test_refill(void)
     if (!p)
         return;
     memset(record_of(p)->policy, POLICY_RANDOM, sizeof record_of(p)->policy);
-    CHECK(pager_open());
+    ranges_find();
     for (int i = 0; i < 30; i++)
         refill_look();
     size_t resident = 0;
@@ -176,29 +171,18 @@ static void test_refill(void)
     warm_expire(UINT64_MAX);
 }
 
-/* KiB of the process that are mapped as large pages of files. */
-static size_t large_kib(void)
-{
-    char line[256];
-    size_t sum = 0, kib;
-    FILE *f = fopen("/proc/self/smaps", "r");
-    while (f && fgets(line, sizeof line, f))
-        sum += sscanf(line, "FilePmdMapped: %zu", &kib) == 1 ? kib : 0;
-    fclose(f);
-    return sum;
-}
-
 /* Blocks just filled, now at random: all of each is split, the first large page, too. */
 static void test_split(void)
 {
     enum { COUNT = 4, BYTES = 16 << 20 };
+    static const char rollup[] = "/proc/self/smaps_rollup", large[] = "FilePmdMapped:";
     char *p[COUNT];
     for (int i = 0; i < COUNT; i++) {
         p[i] = bigmaac_malloc(BYTES);
         mem_set_policy(mem_offset(p[i]), BYTES, POLICY_HUGE, 0);
         fill(p[i], BYTES, 1);
     }
-    bool had = large_kib() > 0; /* not every file system has large pages */
+    bool had = value_in(rollup, large) > 0; /* not every file system has large pages */
     fprintf(stderr, "large pages: %s\n", had ? "split" : "none here");
     for (int i = 0; i < COUNT; i++) {
         memset(record_of(p[i])->policy, POLICY_RANDOM, sizeof record_of(p[i])->policy);
@@ -208,7 +192,7 @@ static void test_split(void)
     split_begin();
     for (; pager.split; usleep(5000))
         large_pages_split();
-    CHECK(!had || large_kib() == 0);
+    CHECK(!had || value_in(rollup, large) == 0);
     for (int i = 0; i < COUNT; i++) {
         CHECK(is_filled(p[i], BYTES, 1));
         bigmaac_free(p[i]);

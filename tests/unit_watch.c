@@ -2,6 +2,7 @@
  * nothing else; the program's descriptors, thread count, forks and stops are as without it; it ends. */
 #include "../bigmaac.c"
 #include "check.h"
+#include "evict.h"
 #include "watch.h"
 #include <dirent.h>
 #include <linux/filter.h>
@@ -16,20 +17,9 @@ static size_t offset;
 static atomic_size_t next_block;
 
 /* Nothing of it is in memory, and faults bring single pages. */
-static void evict(void)
+static void data_evict(void)
 {
-    static unsigned char vector[BYTES / 4096];
-    CHECK(msync(data, BYTES, MS_SYNC) == 0);
-    for (int tries = 0; tries < 50; tries++) {
-        mem_advise(offset, BYTES, MADV_PAGEOUT);
-        size_t resident = 0;
-        CHECK(mincore(data, BYTES, vector) == 0);
-        for (size_t i = 0; i < sizeof vector; i++)
-            resident += vector[i] & 1;
-        if (!resident)
-            break;
-        sleep_ms(20);
-    }
+    evict(data, BYTES);
     mem_set_policy(offset, BYTES, POLICY_WATCHED, 4);
 }
 
@@ -256,7 +246,7 @@ int main(void)
     CHECK(data && mem_owns(data));
     offset = mem_offset(data);
     fill(data, BYTES, 1);
-    evict();
+    data_evict();
     size_t before = descriptors();
     CHECK(watch_open());
     if (!watch_begin()) {
