@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Words written at random into more than the memory holds, after a fill that made large pages. Adaptive
 # paging soon has small pages: a write costs no megabytes, and what was in memory still is, so that as
-# many writes find their page there as the memory has room for. The contents are right.
+# many writes find their page there as the memory has room for. The contents are right, and the stats tell the
+# policy, how often it changed, and what was read.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 cat >"$TMP/writes.c" <<'END'
@@ -42,9 +43,15 @@ int main(int argc, char **argv)
 END
 compile_c "$TMP/writes" "$TMP/writes.c"
 for _ in 1 2 3; do # the thread that looks may come late on a loaded machine
-    limited $((256 << 20)) env LD_PRELOAD="$LIB" "$TMP/writes" 640 15000 10000 >"$TMP/out" || fail "status $?"
+    limited $((256 << 20)) env LD_PRELOAD="$LIB" BIGMAAC_STATS=1 "$TMP/writes" 640 15000 10000 >"$TMP/out" 2>"$TMP/err" ||
+        fail "status $?: $(tail -n 3 "$TMP/err")"
     read -r faults kib <"$TMP/out"
     echo "100 writes: $faults faults; each $kib KiB written out" >&2
-    [ "$faults" -le 72 ] && [ "$kib" -le 32 ] && exit 0
+    [ "$faults" -le 72 ] && [ "$kib" -le 32 ] || continue
+    grep -Eq 'stats paging=adaptive major_faults=[1-9][0-9]* read_bytes=[1-9][0-9]* probes=[1-9][0-9]* changes=[1-9]' "$TMP/err" ||
+        fail "the stats don't tell how it paged: $(cat "$TMP/err")"
+    grep -Eq 'stats mapping=0x[0-9a-f]+ bytes=[0-9]+ policy=[a-z,]+ changes=[1-9]' "$TMP/err" ||
+        fail "the stats don't tell the mapping's policy: $(cat "$TMP/err")"
+    exit 0
 done
 fail "large pages are in the way"
