@@ -19,11 +19,11 @@
  *
  * LOCK ORDER (take from top to bottom; the fork handlers and HOME take all of them in this order)
  *
- *     gate            rwlock  every slow operation has it for reading, fork for writing: a
- *                             child never inherits a half-done operation
- *     fry.lock        mutex   fries space: page runs, birth and death of slabs, idle heaps
- *     big.lock        mutex   bigmaac space: extents, records, warm list
- *     mon.lock        mutex   the monitor thread's start and sleep
+ *     gate      counts the slow operations inside; fork and HOME close it: a child never inherits a
+ *               half-done operation
+ *     fry.lock  fries space: page runs, birth and death of slabs, idle heaps
+ *     big.lock  bigmaac space: extents, records, warm list
+ *     mon.lock  the monitor thread's start and sleep
  *
  * System calls on files and mappings are made outside big.lock: the extent that they work on is
  * BUSY meanwhile, so nobody else touches it. The one exception is the monitor's advice about
@@ -33,13 +33,13 @@
  *   1. dlsym may allocate while we look up the next malloc: those calls get BOOT memory.
  *   2. malloc is called before any constructor: initialisation is on demand, not in one.
  *   3. A signal handler may interrupt us and call malloc or fork: slow operations block signals.
- *   4. glibc's open, close, fallocate are cancellation points: files go through syscall(2).
+ *   4. Others wrap libc's functions, and some are cancellation points: the kernel is asked by SYS.
  *   5. The program may close our descriptors and reuse their numbers: checked before each use.
  *   6. errno survives every success and every free: slow operations save and restore it.
  *   7. Other threads write to a block while fork runs: only the kernel's copy-on-write keeps a
  *      snapshot, so mappings turn MAP_PRIVATE before the fork.
  *
- * SECTIONS (search for "=== TAG"): PLATFORM REPORT CONFIG MEMORY EXTENT FILE BUS LOCKS ROOM BIG
+ * SECTIONS (search for "=== TAG"): PLATFORM SYS REPORT CONFIG MEMORY EXTENT FILE BUS LOCKS ROOM BIG
  * FRY ROUTE STATS PROFILE HOME FORK WATCH PAGING STREAM MONITOR INIT API
  */
 
@@ -66,6 +66,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -130,22 +131,192 @@ static inline unsigned log2_floor(size_t n) { return 63u - (unsigned)__builtin_c
 #define load_published(word) __atomic_load_n(word, __ATOMIC_ACQUIRE)
 #endif
 
-/* The bare system call. The younger platforms, aarch64 and riscv64, have none for fork alone. */
+/* ============================================================================================
+ * === SYS  the kernel, asked directly
+ *
+ * Other preloaded libraries wrap libc's functions, and allocate in there: called under a lock of ours,
+ * or with signals blocked, such a wrapper would wait for what its caller holds. So everything that we
+ * want of the kernel while we work goes through sys(), one inline system call with libc's convention:
+ * -1, and errno says why. The sys_ functions add types, in libc's order of arguments.
+ * ========================================================================================= */
+#if !defined(BIGMAAC_SYS) && defined(__x86_64__)
+static ALWAYS_INLINE long sys_bare(long number, long a, long b, long c, long d, long e, long f)
+{
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    long result;
+    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+#elif !defined(BIGMAAC_SYS) && defined(__aarch64__)
+static ALWAYS_INLINE long sys_bare(long number, long a, long b, long c, long d, long e, long f)
+{
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    register long x5 __asm__("x5") = f;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+    return x0;
+}
+#elif !defined(BIGMAAC_SYS) /* elsewhere libc's own, which others may have wrapped */
+#define BIGMAAC_SYS syscall
+#endif
+
+#ifdef BIGMAAC_SYS /* a test's, which counts and fails calls */
+#define sys_words(number, a, b, c, d, e, f, ...) \
+    BIGMAAC_SYS(number, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+#else
+static inline long sys_errno(long result)
+{
+    if (likely((unsigned long)result <= -4096UL))
+        return result;
+    errno = (int)-result;
+    return -1;
+}
+#define sys_words(number, a, b, c, d, e, f, ...) \
+    sys_errno(sys_bare(number, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f)))
+#endif
+
+/* sys(SYS_name, arguments...) */
+#define sys(...) sys_words(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
+
+static inline void *sys_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+    return (void *)sys(SYS_mmap, at, bytes, protection, flags, fd, offset);
+}
+
+static inline void *sys_mremap(void *from, size_t old, size_t bytes, int flags, void *to)
+{
+    return (void *)sys(SYS_mremap, from, old, bytes, flags, to);
+}
+
+static inline int sys_munmap(void *at, size_t bytes) { return (int)sys(SYS_munmap, at, bytes); }
+static inline int sys_mprotect(void *at, size_t bytes, int protection) { return (int)sys(SYS_mprotect, at, bytes, protection); }
+static inline int sys_madvise(void *at, size_t bytes, int advice) { return (int)sys(SYS_madvise, at, bytes, advice); }
+static inline int sys_mincore(const void *at, size_t bytes, unsigned char *vector) { return (int)sys(SYS_mincore, at, bytes, vector); }
+static inline int sys_mlock(const void *at, size_t bytes) { return (int)sys(SYS_mlock, at, bytes); }
+static inline int sys_munlock(const void *at, size_t bytes) { return (int)sys(SYS_munlock, at, bytes); }
+static inline int sys_stat(const char *path, struct stat *st) { return (int)sys(SYS_newfstatat, AT_FDCWD, path, st, 0); }
+static inline int sys_lstat(const char *path, struct stat *st) { return (int)sys(SYS_newfstatat, AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW); }
+static inline int sys_fstat(int fd, struct stat *st) { return (int)sys(SYS_fstat, fd, st); }
+static inline int sys_statfs(const char *path, struct statfs *fs) { return (int)sys(SYS_statfs, path, fs); }
+static inline int sys_fstatfs(int fd, struct statfs *fs) { return (int)sys(SYS_fstatfs, fd, fs); }
+static inline int sys_access(const char *path, int how) { return (int)sys(SYS_faccessat, AT_FDCWD, path, how); }
+static inline int sys_ftruncate(int fd, off_t bytes) { return (int)sys(SYS_ftruncate, fd, bytes); }
+static inline off_t sys_lseek(int fd, off_t offset, int from) { return (off_t)sys(SYS_lseek, fd, offset, from); }
+static inline int sys_ioctl(int fd, unsigned long request, ...)
+{
+    va_list args;
+    va_start(args, request);
+    long argument = va_arg(args, long);
+    va_end(args);
+    return (int)sys(SYS_ioctl, fd, request, argument);
+}
+static inline int sys_prctl(int what, ...)
+{
+    va_list args;
+    va_start(args, what);
+    long argument = va_arg(args, long);
+    va_end(args);
+    return (int)sys(SYS_prctl, what, argument);
+}
+static inline int sys_getrusage(int who, struct rusage *usage) { return (int)sys(SYS_getrusage, who, usage); }
+static inline int sys_getrlimit(int resource, struct rlimit *limit) { return (int)sys(SYS_prlimit64, 0, resource, NULL, limit); }
+static inline pid_t sys_getpid(void) { return (pid_t)sys(SYS_getpid); }
+static inline pid_t sys_gettid(void) { return (pid_t)sys(SYS_gettid); }
+static inline uid_t sys_geteuid(void) { return (uid_t)sys(SYS_geteuid); }
+/* The younger platforms, aarch64 and riscv64, have no call for fork alone. */
 static inline pid_t kernel_fork(void)
 {
 #ifdef SYS_fork
-    return (pid_t)syscall(SYS_fork);
+    return (pid_t)sys(SYS_fork);
 #else
-    return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    return (pid_t)sys(SYS_clone, SIGCHLD);
 #endif
 }
+static inline void sys_sched_yield(void) { sys(SYS_sched_yield); }
 
-/* Monotonic milliseconds; from the vDSO, so no system call. */
+/* Bytes of a page of the kernel's, of which page_size is a multiple. */
+static size_t sys_page(void)
+{
+    static atomic_size_t bytes;
+    size_t known = atomic_load_explicit(&bytes, memory_order_relaxed);
+    if (unlikely(!known))
+        atomic_store_explicit(&bytes, known = getauxval(AT_PAGESZ), memory_order_relaxed);
+    return known;
+}
+
+static void sleep_ms(uint64_t ms)
+{
+    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    sys(SYS_nanosleep, &t, NULL);
+}
+
+/* Monotonic milliseconds, to about 4. */
 static uint64_t now_ms(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    struct timespec t = {0};
+    sys(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &t);
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* A set of signals as the kernel has it: bit n - 1 is signal n. libc's functions take 32 and 33 out of
+ * every set that they are given, and a thread whose mask was restored by them would die of the next. */
+typedef uint64_t sigmask;
+
+static inline sigmask sigmask_of(int sig) { return (sigmask)1 << (sig - 1); }
+
+/* The signal that stops threads (STOP), which is never held up. It is glibc's own SIGSETXID: a program can
+ * neither handle nor see it, and glibc waits in setuid(2) and its kin until every thread has taken it. */
+enum { STOP_SIGNAL = 33 };
+
+static inline void sys_sigmask(int how, const sigmask *set, sigmask *old)
+{
+    sys(SYS_rt_sigprocmask, how, set, old, sizeof *set);
+}
+
+/* What the kernel takes for struct sigaction. */
+struct sys_sigaction {
+    void (*handler)(int, siginfo_t *, void *);
+    unsigned long flags;
+    void (*restorer)(void);
+    sigmask mask;
+};
+
+#if defined(__x86_64__)
+/* Returns from a signal handler. Unwinders know these very bytes. */
+__asm__(".text\n.type sys_return, @function\nsys_return:\n\tmovq $15, %rax\n\tsyscall\n.size sys_return, . - sys_return\n");
+__attribute__((visibility("hidden"))) void sys_return(void);
+enum { SYS_SA_RESTORER = 0x04000000 };
+#else
+enum { SYS_SA_RESTORER = 0 };
+#define sys_return NULL
+#endif
+
+/* Sets (NULL: only asks for) what happens at a signal. False: the kernel refuses. */
+static bool sys_on_signal(int sig, const struct sys_sigaction *set, struct sys_sigaction *old)
+{
+    struct sys_sigaction with = set ? *set : (struct sys_sigaction){0};
+    if (set && !with.restorer) {
+        with.flags |= SYS_SA_RESTORER;
+        with.restorer = sys_return;
+    }
+    return sys(SYS_rt_sigaction, sig, set ? &with : NULL, old, sizeof with.mask) == 0;
+}
+
+static inline void futex_wait(atomic_uint *word, unsigned value, const struct timespec *at_most)
+{
+    sys(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, at_most, NULL, 0);
+}
+
+static inline void futex_wake(atomic_uint *word, int threads)
+{
+    sys(SYS_futex, word, FUTEX_WAKE_PRIVATE, threads, NULL, NULL, 0);
 }
 
 /* ============================================================================================
@@ -158,13 +329,13 @@ static void report_v(const char *text, va_list args)
 {
     char line[640];
     int err = errno;
-    int n = snprintf(line, sizeof line, "bigmaac[%d]: ", (int)getpid());
+    int n = snprintf(line, sizeof line, "bigmaac[%d]: ", (int)sys_getpid());
     int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, text, args);
     size_t used = min_size((size_t)n + (size_t)(m > 0 ? m : 0), sizeof line - 2);
     for (size_t i = 0; i < used; i++) /* values come from whoever set them */
         line[i] = iscntrl((unsigned char)line[i]) ? '?' : line[i];
     line[used++] = '\n';
-    syscall(SYS_write, STDERR_FILENO, line, used); /* nothing to do if nobody reads it */
+    sys(SYS_write, STDERR_FILENO, line, used); /* nothing to do if nobody reads it */
     errno = err;
 }
 
@@ -361,7 +532,7 @@ static const char *parse_template(const char *text)
     if (n < 6 || strcmp(text + n - 6, "XXXXXX") != 0)
         return "must end in six X or more";
     char cwd[sizeof cfg.template] = "";
-    if (text[0] != '/' && syscall(SYS_getcwd, cwd, sizeof cwd) < 0)
+    if (text[0] != '/' && sys(SYS_getcwd, cwd, sizeof cwd) < 0)
         return "relative, and the current folder can't be read";
     char path[sizeof cfg.template];
     int used = snprintf(path, sizeof path, "%s%s%s", cwd, cwd[0] ? "/" : "", text);
@@ -376,7 +547,7 @@ static const char *check_folder(void)
 {
     char folder[sizeof cfg.template];
     template_folder(folder, sizeof folder);
-    if (access(folder, W_OK | X_OK) == 0)
+    if (sys_access(folder, W_OK | X_OK) == 0)
         return NULL;
     switch (errno) {
     case ENOENT:
@@ -481,9 +652,9 @@ static bool pool_commit(struct pool *p, size_t bytes)
         return false;
     size_t step = min_size(max_size(p->committed / 4, 64 * kib), 4 * mib);
     size_t to = min_size(round_up(bytes + step, page_size), p->limit);
-    if (mprotect(p->start + p->committed, to - p->committed, PROT_READ | PROT_WRITE) != 0) {
+    if (sys_mprotect(p->start + p->committed, to - p->committed, PROT_READ | PROT_WRITE) != 0) {
         to = min_size(round_up(bytes, page_size), p->limit);
-        if (mprotect(p->start + p->committed, to - p->committed, PROT_READ | PROT_WRITE) != 0)
+        if (sys_mprotect(p->start + p->committed, to - p->committed, PROT_READ | PROT_WRITE) != 0)
             return false;
     }
     p->committed = to;
@@ -493,19 +664,19 @@ static bool pool_commit(struct pool *p, size_t bytes)
 /* Advice to the kernel about memory of ours; our own madvise is for the program. */
 static bool mem_advise(size_t offset, size_t bytes, int advice)
 {
-    return syscall(SYS_madvise, mem_at(offset), bytes, advice) == 0;
+    return sys(SYS_madvise, mem_at(offset), bytes, advice) == 0;
 }
 
 /* What of a range is in memory: a byte for each of our pages, of which the kernel's may be parts. */
 static bool mem_resident(size_t offset, size_t bytes, unsigned char *vector)
 {
     unsigned char part[512];
-    size_t each = page_size / (size_t)sysconf(_SC_PAGESIZE), step = sizeof part / each * page_size;
+    size_t each = page_size / sys_page(), step = sizeof part / each * page_size;
     if (each == 1)
-        return mincore(mem_at(offset), bytes, vector) == 0;
+        return sys_mincore(mem_at(offset), bytes, vector) == 0;
     for (size_t at = 0; at < bytes; at += step) {
         size_t n = min_size(step, bytes - at);
-        if (mincore(mem_at(offset + at), n, part) != 0)
+        if (sys_mincore(mem_at(offset + at), n, part) != 0)
             return false;
         for (size_t i = 0; i < n / page_size * each; i++) {
             unsigned char *page = &vector[at / page_size + i / each];
@@ -555,7 +726,7 @@ static void mem_set_policy(size_t offset, size_t bytes, enum policy policy, unsi
 static bool mem_unmap(size_t offset, size_t bytes)
 {
     mem_set_piece(offset, bytes, 0);
-    return mmap(mem_at(offset), bytes, PROT_NONE, anon_flags | MAP_FIXED, -1, 0) != MAP_FAILED;
+    return sys_mmap(mem_at(offset), bytes, PROT_NONE, anon_flags | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 
 /* ============================================================================================
@@ -938,7 +1109,7 @@ static bool extent_trim(struct space *s, uint32_t i, uint32_t pages, enum extent
 }
 
 /* The extent that a pointer to its first byte names, 0: nothing in use starts there. */
-static uint32_t extent_lookup(const struct space *s, size_t offset)
+GUESSES static uint32_t extent_lookup(const struct space *s, size_t offset)
 {
     size_t page = to_pages(offset - s->start);
     if (offset & (page_size - 1) || (page + 1) * sizeof(uint32_t) > s->map.committed)
@@ -1098,13 +1269,13 @@ static const long magic_zfs = 0x2fc12fc1, magic_btrfs = 0x9123683e;
 /* Reads a small file of the kernel's whole. Returns its length; 0: not there. */
 static size_t read_text(const char *path, char *text, size_t space)
 {
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     size_t used = 0;
     for (long n = 1; fd >= 0 && n > 0 && used < space - 1; used += n > 0 ? (size_t)n : 0)
-        n = syscall(SYS_read, fd, text + used, space - 1 - used);
+        n = sys(SYS_read, fd, text + used, space - 1 - used);
     text[used] = 0;
     if (fd >= 0)
-        syscall(SYS_close, fd);
+        sys(SYS_close, fd);
     return used;
 }
 
@@ -1113,7 +1284,7 @@ COLD static size_t folder_readahead(const char *path)
 {
     char name[64], text[32];
     struct stat st;
-    if (stat(path, &st) != 0)
+    if (sys_stat(path, &st) != 0)
         return 128 * kib / page_size;
     snprintf(name, sizeof name, "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev), minor(st.st_dev));
     size_t kilobytes = read_text(name, text, sizeof text) ? strtoul(text, NULL, 10) : 128;
@@ -1128,11 +1299,11 @@ COLD static void folder_probe(void)
     char path[sizeof cfg.template];
     struct statfs fs;
     template_folder(path, sizeof path);
-    if (statfs(path, &fs) != 0)
+    if (sys_statfs(path, &fs) != 0)
         return;
-    if (is_memory_fs((long)fs.f_type) && !cfg.template_set && access("/var/tmp", W_OK | X_OK) == 0) {
+    if (is_memory_fs((long)fs.f_type) && !cfg.template_set && sys_access("/var/tmp", W_OK | X_OK) == 0) {
         struct statfs other;
-        if (statfs("/var/tmp", &other) == 0 && !is_memory_fs((long)other.f_type)) {
+        if (sys_statfs("/var/tmp", &other) == 0 && !is_memory_fs((long)other.f_type)) {
             snprintf(cfg.template, sizeof cfg.template, "/var/tmp/bigmaac.XXXXXXXX");
             fs = other;
         }
@@ -1187,7 +1358,7 @@ static int file_open_unnamed(void)
 {
     char path[sizeof cfg.template];
     template_folder(path, sizeof path);
-    return (int)syscall(SYS_openat, AT_FDCWD, path, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    return (int)sys(SYS_openat, AT_FDCWD, path, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
 }
 
 /* One name for each user, file system and run of the kernel; 0: not known. */
@@ -1197,11 +1368,11 @@ static uint64_t file_name_seed(void)
     struct stat st;
     uint64_t hash = 14695981039346656037u;
     template_folder(text, sizeof text);
-    if (stat(text, &st) != 0 || !read_text("/proc/sys/kernel/random/boot_id", text, sizeof text))
+    if (sys_stat(text, &st) != 0 || !read_text("/proc/sys/kernel/random/boot_id", text, sizeof text))
         return 0;
     for (const char *at = text; *at; at++)
         hash = (hash ^ (unsigned char)*at) * 1099511628211u;
-    hash = (hash ^ (uint64_t)st.st_dev << 32 ^ geteuid()) * 1099511628211u;
+    hash = (hash ^ (uint64_t)st.st_dev << 32 ^ sys_geteuid()) * 1099511628211u;
     return hash ? hash : 1;
 }
 
@@ -1218,7 +1389,7 @@ static void file_name_fill(char *xs, uint64_t seed)
 static bool file_unname(const char *path)
 {
     for (int tries = 0; tries < 2; tries++)
-        if (syscall(SYS_unlinkat, AT_FDCWD, path, 0) == 0 || errno == ENOENT)
+        if (sys(SYS_unlinkat, AT_FDCWD, path, 0) == 0 || errno == ENOENT)
             return true;
     return false;
 }
@@ -1239,22 +1410,22 @@ static int file_open_named(void)
         uint64_t seed = own;
         bool shared = own && attempt < 16;
         struct stat st;
-        if (!shared && syscall(SYS_getrandom, &seed, sizeof seed, 0) != (long)sizeof seed)
+        if (!shared && sys(SYS_getrandom, &seed, sizeof seed, 0) != (long)sizeof seed)
             return -1;
         file_name_fill(path + xs, seed);
-        int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+        int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
         if (fd >= 0 && file_unname(path))
             return fd;
         if (fd >= 0) { /* an empty file stays, not one with the program's data */
             int err = errno;
-            syscall(SYS_close, fd);
+            sys(SYS_close, fd);
             errno = err;
             return -1;
         }
         if (errno != EEXIST && errno != ENOENT)
             return -1;
-        if (shared && lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
-            st.st_uid == geteuid())
+        if (shared && sys_lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
+            st.st_uid == sys_geteuid())
             file_unname(path);
     }
     return -1;
@@ -1265,19 +1436,19 @@ static int file_open_named(void)
 static int file_raise(int fd, size_t limit)
 {
     int want = limit > 4096 ? 2048 : (int)(limit / 2);
-    int high = (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, want);
+    int high = (int)sys(SYS_fcntl, fd, F_DUPFD_CLOEXEC, want);
     if (high < 0 && fd <= STDERR_FILENO)
-        high = (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        high = (int)sys(SYS_fcntl, fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     if (high < 0)
         return fd > STDERR_FILENO ? fd : -1;
-    syscall(SYS_close, fd);
+    sys(SYS_close, fd);
     return high;
 }
 
 static size_t limit_of(int resource)
 {
     struct rlimit limit;
-    if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    if (sys_getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return SIZE_MAX;
     return limit.rlim_cur;
 }
@@ -1286,10 +1457,10 @@ static size_t limit_of(int resource)
  * failed mmap leaves a gap, for anybody's next mapping. */
 static enum reason folder_try_map(int fd)
 {
-    void *p = mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *p = sys_mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (p == MAP_FAILED)
         return file_failed("mmap", errno);
-    munmap(p, page_size);
+    sys_munmap(p, page_size);
     atomic_store(&folder.can_map, true);
     return REASON_NONE;
 }
@@ -1316,18 +1487,18 @@ static enum reason file_create(struct file *f, size_t spare)
         return file_failed("open", errno);
     int high = file_raise(fd, limit);
     struct stat st;
-    if (high < 0 || fstat(high, &st) != 0) {
-        syscall(SYS_close, high < 0 ? fd : high);
+    if (high < 0 || sys_fstat(high, &st) != 0) {
+        sys(SYS_close, high < 0 ? fd : high);
         return REASON_DESCRIPTORS;
     }
     enum reason why = atomic_load(&folder.can_map) ? REASON_NONE : folder_try_map(high);
     if (why) {
-        syscall(SYS_close, high);
+        sys(SYS_close, high);
         return why;
     }
     if (folder.no_copy_on_write) {
         int flags = FS_NOCOW_FL;
-        ioctl(high, FS_IOC_SETFLAGS, &flags); /* slower without, not wrong */
+        sys_ioctl(high, FS_IOC_SETFLAGS, &flags); /* slower without, not wrong */
     }
     *f = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino};
     atomic_fetch_add(&folder.files, 1);
@@ -1338,7 +1509,7 @@ static enum reason file_create(struct file *f, size_t spare)
 static bool file_valid(const struct file *f)
 {
     struct stat st;
-    return f->fd >= 0 && fstat(f->fd, &st) == 0 && st.st_dev == f->dev && st.st_ino == f->ino;
+    return f->fd >= 0 && sys_fstat(f->fd, &st) == 0 && st.st_dev == f->dev && st.st_ino == f->ino;
 }
 
 static void file_close(struct file *f)
@@ -1346,7 +1517,7 @@ static void file_close(struct file *f)
     if (f->fd < 0)
         return;
     if (file_valid(f))
-        syscall(SYS_close, f->fd);
+        sys(SYS_close, f->fd);
     f->fd = -1;
     atomic_fetch_sub(&folder.files, 1);
 }
@@ -1363,7 +1534,7 @@ static void folder_count(size_t more, size_t less)
 static int file_room(const struct file *f, size_t bytes, size_t margin)
 {
     struct statfs fs;
-    if (fstatfs(f->fd, &fs) != 0)
+    if (sys_fstatfs(f->fd, &fs) != 0)
         return errno;
     size_t room = (size_t)fs.f_bavail * (size_t)fs.f_frsize;
     return room < margin || room - margin < bytes ? ENOSPC : 0;
@@ -1371,7 +1542,7 @@ static int file_room(const struct file *f, size_t bytes, size_t margin)
 
 static int file_fallocate(const struct file *f, int mode, size_t offset, size_t bytes)
 {
-    while (syscall(SYS_fallocate, f->fd, mode, offset, bytes) != 0)
+    while (sys(SYS_fallocate, f->fd, mode, offset, bytes) != 0)
         if (errno != EINTR)
             return errno;
     return 0;
@@ -1390,7 +1561,7 @@ static int file_allocate(const struct file *f, size_t offset, size_t bytes)
         return EOPNOTSUPP;
     if (bytes > 8 * mib && file_room(f, bytes, 0) == ENOSPC)
         return ENOSPC;
-    if (!folder.no_copy_on_write || fstat(f->fd, &st) != 0)
+    if (!folder.no_copy_on_write || sys_fstat(f->fd, &st) != 0)
         return file_fallocate(f, 0, offset, bytes);
     size_t end = max_size(round_up((size_t)st.st_size, page_size), offset + bytes);
     if (end + margin > limit_of(RLIMIT_FSIZE))
@@ -1417,8 +1588,8 @@ static enum reason file_extend(const struct file *f, size_t offset, size_t bytes
             err = file_room(f, bytes, 16 * mib); /* nobody guarantees it later */
         }
         struct stat st;
-        if (!err && (fstat(f->fd, &st) != 0 || ((size_t)st.st_size < offset + bytes &&
-                                                ftruncate(f->fd, (off_t)(offset + bytes)) != 0)))
+        if (!err && (sys_fstat(f->fd, &st) != 0 || ((size_t)st.st_size < offset + bytes &&
+                                                sys_ftruncate(f->fd, (off_t)(offset + bytes)) != 0)))
             err = errno;
     }
     return err ? file_failed("reserving disk space", err) : REASON_NONE;
@@ -1441,14 +1612,14 @@ static bool file_zero(const struct file *f, size_t offset, size_t bytes)
  * or, for what a fork has frozen, MAP_PRIVATE. */
 static enum reason file_map(const struct file *f, size_t at, size_t bytes, size_t offset, int sharing)
 {
-    void *p = mmap(mem_at(at), bytes, PROT_READ | PROT_WRITE, sharing | MAP_FIXED | MAP_NORESERVE,
+    void *p = sys_mmap(mem_at(at), bytes, PROT_READ | PROT_WRITE, sharing | MAP_FIXED | MAP_NORESERVE,
                    f->fd, (off_t)offset);
     if (p != MAP_FAILED)
         return REASON_NONE;
     int err = errno;
-    void *gap = mmap(mem_at(at), bytes, PROT_NONE, anon_flags | MAP_FIXED_NOREPLACE, -1, 0);
+    void *gap = sys_mmap(mem_at(at), bytes, PROT_NONE, anon_flags | MAP_FIXED_NOREPLACE, -1, 0);
     if (gap != MAP_FAILED && gap != mem_at(at))
-        munmap(gap, bytes); /* a kernel that doesn't know the flag */
+        sys_munmap(gap, bytes); /* a kernel that doesn't know the flag */
     return file_failed("mmap", err);
 }
 
@@ -1456,7 +1627,7 @@ static enum reason file_map(const struct file *f, size_t at, size_t bytes, size_
 static enum reason file_write(const struct file *f, const char *from, size_t bytes, size_t offset)
 {
     for (size_t done = 0; done < bytes;) {
-        long n = syscall(SYS_pwrite64, f->fd, from + done, bytes - done, offset + done);
+        long n = sys(SYS_pwrite64, f->fd, from + done, bytes - done, offset + done);
         if (n < 0 && errno != EINTR)
             return file_failed("write", errno);
         if (n > 0)
@@ -1488,13 +1659,13 @@ static bool bus_mend(const void *p)
     tries = page == last ? tries + 1 : 0;
     last = page;
     unsigned char resident = 0;
-    uintptr_t system_page = round_down((uintptr_t)p, (size_t)sysconf(_SC_PAGESIZE));
-    if (tries >= 3 || syscall(SYS_mincore, system_page, (size_t)1, &resident) != 0 ||
-        !(resident & 1) || syscall(SYS_msync, from, huge_size, MS_SYNC) != 0)
+    uintptr_t system_page = round_down((uintptr_t)p, sys_page());
+    if (tries >= 3 || sys(SYS_mincore, system_page, (size_t)1, &resident) != 0 ||
+        !(resident & 1) || sys(SYS_msync, from, huge_size, MS_SYNC) != 0)
         return false;
     const int advice[] = {MADV_RANDOM, MADV_NOHUGEPAGE, MADV_POPULATE_READ, MADV_PAGEOUT};
     for (size_t i = 0; i < sizeof advice / sizeof advice[0]; i++)
-        syscall(SYS_madvise, from, huge_size, advice[i]);
+        sys(SYS_madvise, from, huge_size, advice[i]);
     return true;
 }
 
@@ -1503,7 +1674,7 @@ COLD static void bus_handler(int sig, siginfo_t *info, void *context)
 {
     (void)context;
     int err = errno;
-    struct sigaction die = {.sa_handler = SIG_DFL};
+    const struct sys_sigaction die = {.mask = 0}; /* the default */
     if (info->si_code == BUS_ADRERR && mem_owns(info->si_addr) && bus_mend(info->si_addr)) {
         errno = err;
         return;
@@ -1514,61 +1685,154 @@ COLD static void bus_handler(int sig, siginfo_t *info, void *context)
         report("can't read or write memory at %p that is swapped to %s (I/O error or disk full); "
                "ending the program with SIGBUS", info->si_addr, path);
     }
-    sigaction(sig, &die, NULL);
+    sys_on_signal(sig, &die, NULL);
     /* Again, with all that the kernel told: it comes when we return, where it came before. */
-    if (syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), sig, info) != 0)
-        raise(sig);
+    if (sys(SYS_rt_tgsigqueueinfo, sys_getpid(), sys_gettid(), sig, info) != 0)
+        sys(SYS_tgkill, sys_getpid(), sys_gettid(), sig);
 }
 
 COLD static void bus_open(void)
 {
-    struct sigaction tell = {.sa_sigaction = bus_handler, .sa_flags = SA_SIGINFO | SA_ONSTACK}, now;
-    sigfillset(&tell.sa_mask);
-    if (sigaction(SIGBUS, NULL, &now) == 0 && now.sa_handler == SIG_DFL && !(now.sa_flags & SA_SIGINFO))
-        atomic_store(&bus_handled, sigaction(SIGBUS, &tell, NULL) == 0);
+    const struct sys_sigaction tell = {.handler = bus_handler, .flags = SA_SIGINFO | SA_ONSTACK,
+                                       .mask = ~sigmask_of(STOP_SIGNAL)};
+    struct sys_sigaction now;
+    if (sys_on_signal(SIGBUS, NULL, &now) && !now.handler)
+        atomic_store(&bus_handled, sys_on_signal(SIGBUS, &tell, NULL));
 }
 
 /* ============================================================================================
  * === LOCKS  the gate, and what every slow operation does first and last
+ *
+ * Locks of our own, on futexes: others wrap pthread's, and a waiter sleeps. What a holder wrote is seen by
+ * the next one: taking a lock and leaving the gate are sequentially consistent operations on its word.
  * ========================================================================================= */
-static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
-
-static atomic_uint op_waiting; /* threads that can't go on before a lock of the monitor's: as good as
-                                * stopped (MONITOR) */
-
-struct op {
-    sigset_t signals;
-    int err;
+struct lock {
+    atomic_uint word; /* futex: 0 free, 1 taken, 2 taken and somebody may wait */
 };
 
-/* No signal handler of this thread runs until pthread_sigmask sets what is saved here again. */
-static void signals_hold(sigset_t *saved)
+static void lock_take(struct lock *l)
 {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, saved);
+    unsigned free_word = 0;
+    if (likely(atomic_compare_exchange_strong(&l->word, &free_word, 1)))
+        return;
+    while (atomic_exchange(&l->word, 2) != 0)
+        futex_wait(&l->word, 2, NULL);
 }
 
-/* Starts a slow operation: no signal handler of this thread runs until it ends (it could call
- * malloc or fork while we hold a lock), but BUS's; and no fork happens meanwhile. Not recursive. */
+static bool lock_try(struct lock *l)
+{
+    unsigned free_word = 0;
+    return atomic_compare_exchange_strong(&l->word, &free_word, 1);
+}
+
+static void lock_drop(struct lock *l)
+{
+    if (atomic_exchange(&l->word, 0) == 2)
+        futex_wake(&l->word, 1);
+}
+
+/* The gate: operations inside it, counted; GATE_CLOSED: none may enter, and who closes it waits for those
+ * inside to leave; GATE_FORKING as well: until the fork under way has returned. */
+static const unsigned gate_closed = 1u << 31, gate_forking = 1u << 30;
+static atomic_uint gate; /* futex */
+
+/* How long an operation that has another way out waits for a fork. libc's fork takes locks of its own after
+ * our handler has closed the gate, and somebody may hold one of them while he allocates. */
+static const unsigned gate_patience_ms = 100;
+
+/* False: a fork keeps the gate closed, and the caller, not being patient, has to do without. */
+static bool gate_pass(bool patient)
+{
+    const struct timespec step = {.tv_nsec = 20 * 1000000};
+    unsigned seen = atomic_load(&gate), waited = 0;
+    for (;;) {
+        if (!(seen & gate_closed)) {
+            if (atomic_compare_exchange_weak(&gate, &seen, seen + 1))
+                return true;
+            continue;
+        }
+        bool forks = !patient && seen & gate_forking;
+        if (forks && waited++ >= gate_patience_ms / 20)
+            return false;
+        futex_wait(&gate, seen, forks ? &step : NULL);
+        seen = atomic_load(&gate);
+    }
+}
+
+static void gate_enter(void) { gate_pass(true); }
+
+static void gate_leave(void)
+{
+    if (atomic_fetch_sub(&gate, 1) - 1 == gate_closed)
+        futex_wake(&gate, INT32_MAX);
+}
+
+/* Returns when nobody is inside, and nobody but the caller can open it. */
+static void gate_close(void)
+{
+    unsigned seen = atomic_load(&gate);
+    for (;;) {
+        if (seen & gate_closed) {
+            futex_wait(&gate, seen, NULL);
+            seen = atomic_load(&gate);
+        } else if (atomic_compare_exchange_weak(&gate, &seen, seen | gate_closed)) {
+            break;
+        }
+    }
+    while ((seen = atomic_load(&gate)) != gate_closed)
+        futex_wait(&gate, seen, NULL);
+}
+
+static void gate_open(void)
+{
+    atomic_store(&gate, 0);
+    futex_wake(&gate, INT32_MAX);
+}
+
+struct op {
+    sigmask signals; /* that the thread blocked before */
+    int err;         /* errno before */
+};
+
+/* No signal handler of the program runs in this thread until sys_sigmask sets what is saved here again. */
+static void signals_hold(sigmask *saved)
+{
+    sigmask all = ~sigmask_of(STOP_SIGNAL);
+    if (atomic_load_explicit(&bus_handled, memory_order_relaxed))
+        all &= ~sigmask_of(SIGBUS);
+    sys_sigmask(SIG_SETMASK, &all, saved);
+}
+
+/* Starts a slow operation: no signal handler of this thread runs until it ends (it could call malloc or
+ * fork while we hold a lock), but BUS's; and no fork happens meanwhile. Not recursive. */
 static void op_begin(struct op *op)
 {
-    sigset_t all;
     op->err = errno;
-    sigfillset(&all);
-    if (atomic_load_explicit(&bus_handled, memory_order_relaxed))
-        sigdelset(&all, SIGBUS);
-    pthread_sigmask(SIG_SETMASK, &all, &op->signals);
-    atomic_fetch_add(&op_waiting, 1);
-    pthread_rwlock_rdlock(&gate);
-    atomic_fetch_sub(&op_waiting, 1);
+    signals_hold(&op->signals);
+    gate_enter();
+}
+
+static void op_restore(const struct op *op)
+{
+    sys_sigmask(SIG_SETMASK, &op->signals, NULL);
+    errno = op->err;
+}
+
+/* The same for operations that can be left undone. False: a fork is under way, nothing has begun. */
+static bool op_try(struct op *op)
+{
+    op->err = errno;
+    signals_hold(&op->signals);
+    if (likely(gate_pass(false)))
+        return true;
+    op_restore(op);
+    return false;
 }
 
 static void op_end(struct op *op)
 {
-    pthread_rwlock_unlock(&gate);
-    pthread_sigmask(SIG_SETMASK, &op->signals, NULL);
-    errno = op->err;
+    gate_leave();
+    op_restore(op);
 }
 
 /* Counters for BIGMAAC_STATS and bigmaac_stats; each is atomic for itself. */
@@ -1645,16 +1909,16 @@ static size_t read_kept(const char *path, char *text, size_t space, off_t from)
         if (mon_self)
             return 0;
         struct stat st;
-        int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+        int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
         int high = fd < 0 ? -1 : file_raise(fd, limit_of(RLIMIT_NOFILE));
-        if (high < 0 || high == fd || fstat(high, &st) != 0) {
-            syscall(SYS_close, high < 0 ? fd : high); /* a low number is the program's */
+        if (high < 0 || high == fd || sys_fstat(high, &st) != 0) {
+            sys(SYS_close, high < 0 ? fd : high); /* a low number is the program's */
             return read_text(path, text, space);
         }
         snprintf(k->path, sizeof k->path, "%s", path);
         k->file = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino};
     }
-    long n = syscall(SYS_pread64, k->file.fd, text, space - 1, from);
+    long n = sys(SYS_pread64, k->file.fd, text, space - 1, from);
     text[n > 0 ? n : 0] = 0;
     return n > 0 ? (size_t)n : 0;
 }
@@ -1664,7 +1928,7 @@ static void kept_forget(void)
 {
     for (struct kept *k = kept; k < kept + KEPT_MAX && k->path[0]; k++) {
         if (file_valid(&k->file))
-            syscall(SYS_close, k->file.fd);
+            sys(SYS_close, k->file.fd);
         k->path[0] = 0;
     }
     atomic_store(&room.busy, false);
@@ -1686,7 +1950,7 @@ static bool file_exists(const char *folder_path, const char *name)
 {
     char path[512];
     snprintf(path, sizeof path, "%s/%s", folder_path, name);
-    return access(path, R_OK) == 0;
+    return sys_access(path, R_OK) == 0;
 }
 
 /* Finds the folder of our memory cgroup. In a container the path of /proc/self/cgroup may be
@@ -1837,7 +2101,7 @@ struct big {
 };
 
 static struct {
-    pthread_mutex_t lock;
+    struct lock lock;
     struct space space;
     struct pool records;      /* struct big; number 0 is nobody */
     uint32_t record_count;    /* ever used */
@@ -1851,7 +2115,7 @@ static struct {
     uint32_t map_checked;     /* records in use when that was found */
     uint64_t map_checked_ms;  /* and when */
     struct bins warm;         /* WARM extents by their pages */
-} big = {.space.quick_from = QUICK_FROM, .lock = PTHREAD_MUTEX_INITIALIZER};
+} big = {.space.quick_from = QUICK_FROM, };
 
 static inline struct big *big_at(uint32_t i)
 {
@@ -1874,12 +2138,12 @@ COLD static size_t mappings_count(void)
 {
     char text[1024];
     size_t lines = 0;
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
-    for (long n; fd >= 0 && (n = syscall(SYS_read, fd, text, sizeof text)) > 0;)
+    int fd = (int)sys(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    for (long n; fd >= 0 && (n = sys(SYS_read, fd, text, sizeof text)) > 0;)
         for (const char *at = text; (at = memchr(at, '\n', (size_t)(text + n - at))); at++)
             lines++;
     if (fd >= 0)
-        syscall(SYS_close, fd);
+        sys(SYS_close, fd);
     return lines;
 }
 
@@ -1891,12 +2155,12 @@ COLD static void big_find_map_limit(void)
     size_t most = read_text("/proc/sys/vm/max_map_count", text, sizeof text) ? strtoul(text, NULL, 10)
                                                                           : 65530;
     size_t used = guess_32(&big.records_in_use) ? mappings_count() : 0;
-    pthread_mutex_lock(&big.lock);
+    lock_take(&big.lock);
     size_t ours = 2 * (size_t)big.records_in_use, others = used > ours ? used - ours : 0;
     big.map_limit = (uint32_t)max_size(min_size((most > others ? most - others : 0) / 8, 1 << 20), 1);
     big.map_checked = big.records_in_use;
     big.map_checked_ms = now_ms();
-    pthread_mutex_unlock(&big.lock);
+    lock_drop(&big.lock);
 }
 
 /* Looks at the limit again after every few hundred more bigmaacs, and while it is reached. */
@@ -1944,7 +2208,7 @@ static struct big *big_reserve(size_t bytes, size_t align, enum reason *why)
         return NULL;
     struct big *r = NULL;
     big_check_map_limit();
-    pthread_mutex_lock(&big.lock);
+    lock_take(&big.lock);
     uint32_t i = big_record_new();
     if (!i)
         *why = REASON_MAPPINGS;
@@ -1960,18 +2224,18 @@ static struct big *big_reserve(size_t bytes, size_t align, enum reason *why)
     } else if (i) {
         big_record_forget(big_at(i));
     }
-    pthread_mutex_unlock(&big.lock);
+    lock_drop(&big.lock);
     return r;
 }
 
 /* Undoes big_reserve. The range must be unmapped, the file closed. */
 static void big_unreserve(struct big *r)
 {
-    pthread_mutex_lock(&big.lock);
+    lock_take(&big.lock);
     big.live_bytes -= r->mapped;
     extent_free(&big.space, r->extent, KIND_CLEAN);
     big_record_forget(r);
-    pthread_mutex_unlock(&big.lock);
+    lock_drop(&big.lock);
 }
 
 /* Memory for the granules' bits, straight from the kernel: blocks this large are few. */
@@ -1989,7 +2253,7 @@ static void big_close_files(struct big *r)
     file_close(&r->file);
     file_close(&r->own);
     if (r->home)
-        munmap(r->home, home_bytes(r));
+        sys_munmap(r->home, home_bytes(r));
     r->home = NULL;
     r->frozen = r->own_frozen = false;
 }
@@ -2000,7 +2264,7 @@ COLD static void big_empty(struct big *r)
 {
     mem_advise(big_offset(r), r->mapped, MADV_DONTNEED);
     const struct file *f = r->frozen ? &r->own : &r->file;
-    if (!(r->frozen && r->own_frozen) && file_valid(f) && ftruncate(f->fd, 0) != 0)
+    if (!(r->frozen && r->own_frozen) && file_valid(f) && sys_ftruncate(f->fd, 0) != 0)
         file_failed("giving disk space back", errno);
 }
 
@@ -2070,18 +2334,18 @@ static void *big_publish(struct big *r, size_t size)
     r->size = size;
     count_one(&count.bigmaacs);
     count_peak(&count.bigmaac_bytes, &count.bigmaac_peak, size, 0);
-    pthread_mutex_lock(&big.lock);
+    lock_take(&big.lock);
     big_extent(r)->state = EXTENT_LIVE;
-    pthread_mutex_unlock(&big.lock);
+    lock_drop(&big.lock);
     return p;
 }
 
 /* Requires big.lock. Another thread works on the extent: lets it go on. The caller looks again. */
 static void big_wait(void)
 {
-    pthread_mutex_unlock(&big.lock);
-    sched_yield();
-    pthread_mutex_lock(&big.lock);
+    lock_drop(&big.lock);
+    sys_sched_yield();
+    lock_take(&big.lock);
 }
 
 /* Takes the live bigmaac that starts at p for one operation; NULL: none does. Several threads may ask
@@ -2090,23 +2354,23 @@ static struct big *big_claim(const void *p)
 {
     struct big *r = NULL;
     uint32_t i;
-    pthread_mutex_lock(&big.lock);
+    lock_take(&big.lock);
     while ((i = extent_lookup(&big.space, mem_offset(p))) && extent_at(&big.space, i)->state == EXTENT_BUSY)
         big_wait();
     if (i && extent_at(&big.space, i)->state == EXTENT_LIVE) {
         extent_at(&big.space, i)->state = EXTENT_BUSY;
         r = big_at(extent_at(&big.space, i)->aux);
     }
-    pthread_mutex_unlock(&big.lock);
+    lock_drop(&big.lock);
     return r;
 }
 
 /* Ends an operation that big_claim began. */
 static void big_unclaim(struct big *r)
 {
-    pthread_mutex_lock(&big.lock);
+    lock_take(&big.lock);
     big_extent(r)->state = EXTENT_LIVE;
-    pthread_mutex_unlock(&big.lock);
+    lock_drop(&big.lock);
 }
 
 /* --- warm bigmaacs: freed, but mapped and resident, for the next request of that size -------- */
@@ -2146,10 +2410,10 @@ GUESSES static bool warm_allowed(size_t bytes)
 static bool warm_put(struct big *r)
 {
     if (cfg.recycle == 0 || r->ordinary || r->frozen || r->advice || !warm_allowed(r->mapped) ||
-        mprotect(mem_at(big_offset(r)), r->mapped, PROT_READ | PROT_WRITE) != 0)
+        sys_mprotect(mem_at(big_offset(r)), r->mapped, PROT_READ | PROT_WRITE) != 0)
         return false;
     r->freed_ms = now_ms();
-    pthread_mutex_lock(&big.lock);
+    lock_take(&big.lock);
     bins_insert(&big.space, &big.warm, r->extent);
     r->warm_newer = 0;
     r->warm_older = big.warm_newest;
@@ -2161,7 +2425,7 @@ static bool warm_put(struct big *r)
     big.warm_bytes += r->mapped;
     big.live_bytes -= r->mapped;
     big_extent(r)->state = EXTENT_WARM;
-    pthread_mutex_unlock(&big.lock);
+    lock_drop(&big.lock);
     return true;
 }
 
@@ -2171,7 +2435,7 @@ static struct big *warm_take(size_t bytes, size_t align)
     struct big *r = NULL;
     size_t span = big_span(bytes);
     align = max_size(align, page_size);
-    pthread_mutex_lock(&big.lock);
+    lock_take(&big.lock);
     if (big.warm_bytes) {
         uint32_t i = bins_find(&big.space, &big.warm, (uint32_t)to_pages(span),
                                (uint32_t)to_pages(align));
@@ -2182,7 +2446,7 @@ static struct big *warm_take(size_t bytes, size_t align)
             warm_unlink(r);
         }
     }
-    pthread_mutex_unlock(&big.lock);
+    lock_drop(&big.lock);
     if (r)
         count_one(&count.recycled);
     return r;
@@ -2193,13 +2457,13 @@ static bool warm_expire(uint64_t before)
 {
     for (;;) {
         struct big *r = NULL;
-        pthread_mutex_lock(&big.lock);
+        lock_take(&big.lock);
         bool any = big.warm_oldest != 0;
         if (any && big_at(big.warm_oldest)->freed_ms < before) {
             r = big_at(big.warm_oldest);
             warm_unlink(r);
         }
-        pthread_mutex_unlock(&big.lock);
+        lock_drop(&big.lock);
         if (!r)
             return any;
         big_destroy(r);
@@ -2316,29 +2580,29 @@ static enum reason big_move(struct big *r, size_t bytes)
     uint32_t old = r->extent, roomy = 0;
     size_t from = big_offset(r);
     size_t spans[] = {big_span(bytes + bytes / 2), big_span(bytes)};
-    pthread_mutex_lock(&big.lock);
+    lock_take(&big.lock);
     for (int i = 0; i < 2 && !roomy && to_pages(spans[i]) < big.space.pages; i++)
         roomy = extent_alloc(&big.space, KIND_CLEAN, (uint32_t)to_pages(spans[i]),
                              (uint32_t)to_pages(spans[i] < huge_size ? page_size : huge_size));
     if (roomy)
         extent_at(&big.space, roomy)->aux = big_index(r);
-    pthread_mutex_unlock(&big.lock);
+    lock_drop(&big.lock);
     if (!roomy)
         return REASON_ADDRESS_SPACE;
     size_t to = extent_offset(&big.space, extent_at(&big.space, roomy));
     enum reason why = file_map(&r->file, to + r->mapped, bytes - r->mapped, r->mapped, MAP_SHARED);
     mem_set_policy(from, r->mapped, POLICY_NORMAL, 0); /* makes it one mapping: older kernels move no two at once */
-    if (!why && mremap(mem_at(from), r->mapped, r->mapped,
+    if (!why && sys_mremap(mem_at(from), r->mapped, r->mapped,
                        MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, mem_at(to)) == MAP_FAILED)
         why = file_map(&r->file, to, r->mapped, 0, MAP_SHARED);
     if (why)
         mem_unmap(to, bytes);
     else if (!mem_unmap(from, r->mapped))
         r->stray = true;
-    pthread_mutex_lock(&big.lock);
+    lock_take(&big.lock);
     r->extent = why ? old : roomy;
     extent_free(&big.space, why ? roomy : old, KIND_CLEAN);
-    pthread_mutex_unlock(&big.lock);
+    lock_drop(&big.lock);
     if (!why)
         count_one(&count.moved);
     return why;
@@ -2349,9 +2613,9 @@ static enum reason big_map_tail(struct big *r, size_t bytes)
 {
     bool fits = bytes <= big_capacity(r);
     if (!fits && (big_offset(r) & (huge_size - 1)) == 0 && to_pages(big_span(bytes)) < big.space.pages) {
-        pthread_mutex_lock(&big.lock);
+        lock_take(&big.lock);
         fits = extent_grow(&big.space, r->extent, (uint32_t)to_pages(big_span(bytes)));
-        pthread_mutex_unlock(&big.lock);
+        lock_drop(&big.lock);
     }
     if (!fits)
         return big_move(r, bytes);
@@ -2372,20 +2636,20 @@ static enum reason big_grow(struct big *r, size_t bytes)
     if (!why)
         why = big_map_tail(r, bytes);
     if (why) {
-        if (ftruncate(r->file.fd, (off_t)r->mapped) != 0)
+        if (sys_ftruncate(r->file.fd, (off_t)r->mapped) != 0)
             file_failed("giving disk space back", errno);
         return why;
     }
     folder_count(more, 0);
-    pthread_mutex_lock(&big.lock);
+    lock_take(&big.lock);
     if (big_part_bytes(bytes) != big_part_bytes(r->mapped)) /* parts have moved: begin anew */
         memset(r->policy, r->policy[0], sizeof r->policy);
     r->mapped = bytes;
     big.live_bytes += more;
-    pthread_mutex_unlock(&big.lock);
+    lock_drop(&big.lock);
     big_apply_policy(r, true);
     if (r->advice == BIGMAAC_KEEP)
-        mlock(mem_at(big_offset(r)), r->mapped); /* as far as RLIMIT_MEMLOCK lets us */
+        sys_mlock(mem_at(big_offset(r)), r->mapped); /* as far as RLIMIT_MEMLOCK lets us */
     count_one(&count.grown);
     return REASON_NONE;
 }
@@ -2401,14 +2665,14 @@ static void big_shrink(struct big *r, size_t bytes)
         mem_advise(at, tail, MADV_REMOVE); /* needs no descriptor */
     if (!mem_unmap(at, tail))
         return; /* out of mappings: the block just stays larger */
-    if (!r->frozen && valid && ftruncate(r->file.fd, (off_t)bytes) != 0)
+    if (!r->frozen && valid && sys_ftruncate(r->file.fd, (off_t)bytes) != 0)
         file_failed("giving disk space back", errno);
     folder_count(0, tail);
-    pthread_mutex_lock(&big.lock);
+    lock_take(&big.lock);
     r->mapped = bytes;
     big.live_bytes -= tail;
     extent_trim(&big.space, r->extent, (uint32_t)to_pages(big_span(bytes)), KIND_CLEAN);
-    pthread_mutex_unlock(&big.lock);
+    lock_drop(&big.lock);
 }
 
 /* Resizes a claimed bigmaac. The block is unharmed when a reason comes back. */
@@ -2554,7 +2818,7 @@ static struct class_info {
 } classes[CLASS_COUNT];    /* all but `unused` are fixed once fry_open returns */
 
 static struct {
-    pthread_mutex_t lock;
+    struct lock lock;
     char *base;                /* where the space begins; NULL before that */
     struct pool meta;          /* descriptors of slabs and heaps, META_UNIT bytes each */
     struct space space;
@@ -2575,7 +2839,7 @@ static struct {
     struct heap *idle, *all;   /* chains of heaps */
     pthread_key_t key;         /* its destructor makes a thread's heap idle */
     atomic_bool open;
-} fry = {.lock = PTHREAD_MUTEX_INITIALIZER, .file.fd = -1};
+} fry = {.file.fd = -1};
 
 /* Stands at the end of every bin, so that the fast path needs no test for NULL. */
 static struct slab slab_none;
@@ -2868,11 +3132,11 @@ static void fry_purge(void)
 /* Every free page gives its blocks back now. False: there were none. */
 static bool fry_give_back(void)
 {
-    pthread_mutex_lock(&fry.lock);
+    lock_take(&fry.lock);
     bool any = fry.dirty_pages != 0;
     fry_purge(); /* once for those that have aged, */
     fry_purge(); /* once for those that did so now */
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     return any;
 }
 
@@ -3126,13 +3390,15 @@ static NOINLINE void *fry_take_slow(struct heap *h, unsigned c, enum reason *why
         return slab_take(h, h->bin[c]);
     struct op op;
     heap_flush(h);
-    op_begin(&op);
-    pthread_mutex_lock(&fry.lock);
+    *why = REASON_FORK;
+    if (!op_try(&op))
+        return NULL;
+    lock_take(&fry.lock);
     if (atomic_load_explicit(&h->visitors, memory_order_relaxed))
         heap_collect(h);
     fry_purge_if_due();
     void *p = fry_take_locked(h, c, why);
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     op_end(&op);
     return p;
 }
@@ -3194,14 +3460,13 @@ static NOINLINE void slab_settle(struct heap *h, struct slab *s)
 {
     if (!s->listed && slab_used(s) <= slab_worth_listing(s))
         slab_list(h, s);
-    if (slab_used(s) || slab_is_spare(h, s))
-        return;
     struct op op;
-    op_begin(&op);
-    pthread_mutex_lock(&fry.lock);
+    if (slab_used(s) || slab_is_spare(h, s) || !op_try(&op)) /* it stays listed, and empty */
+        return;
+    lock_take(&fry.lock);
     slab_retire(h, s);
     fry_purge_if_due();
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     op_end(&op);
     mon_consider();
 }
@@ -3210,11 +3475,12 @@ static NOINLINE void slab_settle(struct heap *h, struct slab *s)
 static NOINLINE void heap_collect_idle(struct heap *h)
 {
     struct op op;
-    op_begin(&op);
-    pthread_mutex_lock(&fry.lock);
+    if (!op_try(&op)) /* who takes the heap over will collect */
+        return;
+    lock_take(&fry.lock);
     if (atomic_load(&h->idle))
         heap_collect(h);
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     op_end(&op);
     mon_consider();
 }
@@ -3334,8 +3600,9 @@ static struct heap *heap_new(void)
 static NOINLINE struct heap *heap_get(void)
 {
     struct op op;
-    op_begin(&op);
-    pthread_mutex_lock(&fry.lock);
+    if (!op_try(&op))
+        return NULL;
+    lock_take(&fry.lock);
     struct heap *h = fry.idle;
     if (h) {
         fry.idle = h->next_idle;
@@ -3344,7 +3611,7 @@ static NOINLINE struct heap *heap_get(void)
         h = heap_new();
     }
     heap_self = h;
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     op_end(&op);
     if (h) {
         int err = errno;
@@ -3378,11 +3645,11 @@ static void heap_leave(void *heap)
     heap_ended = true;
     heap_flush(heap);
     op_begin(&op);
-    pthread_mutex_lock(&fry.lock);
+    lock_take(&fry.lock);
     if (heap_self == heap)
         heap_self = NULL;
     heap_retire(heap);
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     op_end(&op);
     mon_consider();
 }
@@ -3392,12 +3659,12 @@ static NOINLINE void *fry_take_ended(unsigned c, enum reason *why)
 {
     struct op op;
     op_begin(&op);
-    pthread_mutex_lock(&fry.lock);
+    lock_take(&fry.lock);
     struct heap *h = fry.idle ? fry.idle : heap_new();
     if (h && h != fry.idle)
         heap_retire(h);
     void *p = h ? fry_take_locked(h, c, why) : NULL;
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     op_end(&op);
     return p;
 }
@@ -3412,8 +3679,10 @@ static void *run_alloc(size_t size, size_t align, bool zero, enum reason *why)
     *why = REASON_ADDRESS_SPACE;
     if (pages >= fry.space.pages)
         return NULL;
-    op_begin(&op);
-    pthread_mutex_lock(&fry.lock);
+    *why = REASON_FORK;
+    if (!op_try(&op))
+        return NULL;
+    lock_take(&fry.lock);
     fry_purge_if_due();
     uint32_t e = fry_pages((uint32_t)pages, (uint32_t)to_pages(max_size(align, page_size)), &zeroed, why);
     char *p = NULL;
@@ -3425,7 +3694,7 @@ static void *run_alloc(size_t size, size_t align, bool zero, enum reason *why)
         fry_sample();
         p = mem_at(extent_offset(&fry.space, x));
     }
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     op_end(&op);
     if (p) {
         count_one(&count.fries);
@@ -3435,8 +3704,8 @@ static void *run_alloc(size_t size, size_t align, bool zero, enum reason *why)
     return p;
 }
 
-/* Requires fry.lock. The live page run that starts at the offset; NULL: none does. */
-static struct extent *run_at(size_t offset)
+/* The live page run that starts at the offset; NULL: none does. Requires fry.lock, or that the program has it. */
+GUESSES static struct extent *run_at(size_t offset)
 {
     uint32_t i = extent_lookup(&fry.space, offset);
     if (!i || i & map_slab)
@@ -3447,34 +3716,46 @@ static struct extent *run_at(size_t offset)
 
 static const size_t glibc_maps = 32 * mib; /* what glibc maps and unmaps by itself, whatever a program does */
 
-static bool run_free(size_t offset)
+/* Frees that a fork held up for too long: done when it is over. NULL: an unused place. */
+static _Atomic(void *) late_frees[64];
+
+static bool free_late(void *p)
+{
+    for (size_t i = 0; i < sizeof late_frees / sizeof late_frees[0]; i++) {
+        void *none = NULL;
+        if (atomic_compare_exchange_strong(&late_frees[i], &none, p))
+            return true;
+    }
+    return false;
+}
+
+static bool run_free(void *p, size_t offset)
 {
     struct op op;
-    op_begin(&op);
-    pthread_mutex_lock(&fry.lock);
+    if (!op_try(&op)) {
+        if (free_late(p))
+            return true;
+        op_begin(&op);
+    }
+    lock_take(&fry.lock);
     struct extent *x = run_at(offset);
     if (x) {
         fry.run_bytes -= to_bytes(x->pages);
         if (to_bytes(x->pages) >= glibc_maps) /* so it may have protected parts of this as well */
-            mprotect(mem_at(offset), to_bytes(x->pages), PROT_READ | PROT_WRITE);
+            sys_mprotect(mem_at(offset), to_bytes(x->pages), PROT_READ | PROT_WRITE);
         fry_pages_free(extent_index(&fry.space, x));
         fry_purge_if_due();
     }
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     op_end(&op);
     return x != NULL;
 }
 
-static size_t run_bytes(size_t offset)
+/* Takes no lock: what describes a block stays as it is while the program has the block. */
+GUESSES static size_t run_bytes(size_t offset)
 {
-    struct op op;
-    op_begin(&op);
-    pthread_mutex_lock(&fry.lock);
-    struct extent *x = run_at(offset);
-    size_t bytes = x ? to_bytes(x->pages) : 0;
-    pthread_mutex_unlock(&fry.lock);
-    op_end(&op);
-    return bytes;
+    const struct extent *x = run_at(offset);
+    return x ? to_bytes(x->pages) : 0;
 }
 
 /* Shrinks a page run in place. */
@@ -3482,8 +3763,9 @@ static void run_shrink(size_t offset, size_t size)
 {
     struct op op;
     uint32_t pages = (uint32_t)to_pages(round_up(size, page_size));
-    op_begin(&op);
-    pthread_mutex_lock(&fry.lock);
+    if (!op_try(&op)) /* it stays larger */
+        return;
+    lock_take(&fry.lock);
     struct extent *x = run_at(offset);
     if (x && pages < x->pages && x->slot != slot_withheld) {
         uint32_t less = x->pages - pages;
@@ -3492,7 +3774,7 @@ static void run_shrink(size_t offset, size_t size)
             fry.dirty_pages += less;
         }
     }
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     op_end(&op);
 }
 
@@ -3528,7 +3810,7 @@ static ALWAYS_INLINE bool fry_free(void *p, size_t offset)
 {
     struct slab *s = slab_containing(offset);
     if (unlikely(!s))
-        return run_free(offset);
+        return run_free(p, offset);
     uint64_t i = slab_block(s, p);
     return i != no_block && (slab_is_own(s) ? slab_free_own(s, i) : slab_free_remote(s, i));
 }
@@ -3702,7 +3984,7 @@ static size_t reserve_budget(void)
     char text[64];
     if (limit == SIZE_MAX || !read_text("/proc/self/statm", text, sizeof text))
         return SIZE_MAX;
-    size_t used = strtoul(text, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
+    size_t used = strtoul(text, NULL, 10) * sys_page();
     return limit > used ? (limit - used) / 2 : 0;
 }
 
@@ -3746,7 +4028,7 @@ COLD static bool mem_reserve(void)
     for (;;) {
         l = layout_for(fries, bigs);
         if (l.total <= budget)
-            p = mmap(NULL, l.total, PROT_NONE, anon_flags, -1, 0);
+            p = sys_mmap(NULL, l.total, PROT_NONE, anon_flags, -1, 0);
         if (p != MAP_FAILED)
             break;
         if (fries <= region_min && bigs <= region_min)
@@ -3806,7 +4088,7 @@ static bool regions_open(void)
         return false;
     struct op op;
     op_begin(&op);
-    pthread_mutex_lock(&fry.lock);
+    lock_take(&fry.lock);
     if (!atomic_load(&fry.open) && !mem.failed) {
         if (regions_open_locked())
             atomic_store_explicit(&fry.open, true, memory_order_release);
@@ -3814,7 +4096,7 @@ static bool regions_open(void)
             mem.failed = true;
     }
     bool open = atomic_load(&fry.open);
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     op_end(&op);
     return open;
 }
@@ -3827,7 +4109,7 @@ static bool is_boot(const void *p) { return mem_offset(p) < boot_bytes; }
 COLD static void *boot_alloc(size_t size, size_t align)
 {
     if (!mem.boot_ready) {
-        if (!mem_reserve() || mprotect(mem_at(0), boot_bytes, PROT_READ | PROT_WRITE) != 0)
+        if (!mem_reserve() || sys_mprotect(mem_at(0), boot_bytes, PROT_READ | PROT_WRITE) != 0)
             return NULL;
         mem.boot_ready = true;
     }
@@ -3863,11 +4145,11 @@ static void stats_take(struct bigmaac_stats *out)
     if (heap_self)
         heap_flush(heap_self);
     op_begin(&op);
-    pthread_mutex_lock(&fry.lock);
+    lock_take(&fry.lock);
     out->fry_bytes = fry_live_bytes();
     for (struct heap *h = fry.all; h; h = h->next_all)
         out->fries += h->taken;
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     op_end(&op);
     out->fry_peak = max_size(count.fry_peak, out->fry_bytes);
     out->files = folder.files;
@@ -3882,7 +4164,7 @@ static void stats_take(struct bigmaac_stats *out)
 COLD static void stats_report_paging(void)
 {
     struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
+    sys_getrusage(RUSAGE_SELF, &u);
     report("stats paging=%s major_faults=%ld read_bytes=%ld probes=%zu changes=%zu fries=%s",
            paging_words[cfg.paging], u.ru_majflt, u.ru_inblock * 512, count.probes, count.changes,
            policy_names[fry.policy[0]]);
@@ -3930,9 +4212,9 @@ static struct {
     atomic_size_t live[PROFILE_BINS];    /* bytes now */
     atomic_size_t total, told_total;     /* now; when the snapshot was taken */
     size_t peak[PROFILE_BINS];           /* the snapshot; lock */
-    pthread_mutex_t lock;
+    struct lock lock;
     atomic_bool told;
-} profile = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} profile = {};
 
 static unsigned profile_bin(size_t size)
 {
@@ -3948,12 +4230,12 @@ static size_t profile_bin_size(unsigned bin)
 
 static void profile_snapshot(void)
 {
-    if (pthread_mutex_trylock(&profile.lock) != 0)
+    if (!lock_try(&profile.lock))
         return; /* somebody is taking one */
     for (unsigned i = 0; i < PROFILE_BINS; i++)
         profile.peak[i] = atomic_load_explicit(&profile.live[i], memory_order_relaxed);
     atomic_store(&profile.told_total, atomic_load(&profile.total));
-    pthread_mutex_unlock(&profile.lock);
+    lock_drop(&profile.lock);
 }
 
 /* Notes a block that was given out; NULL is none. Returns it. */
@@ -4077,11 +4359,11 @@ static const uint64_t pagemap_file = (uint64_t)1 << 61;
 static size_t pages_changed(int pagemap, size_t offset, size_t bytes)
 {
     uint64_t entry[512];
-    size_t changed = 0, system_page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t changed = 0, system_page = sys_page();
     for (size_t at = offset; at < offset + bytes;) {
         size_t n = min_size(sizeof entry / sizeof entry[0], (offset + bytes - at) / system_page);
         off_t where = (off_t)((uintptr_t)mem_at(at) / system_page * sizeof entry[0]);
-        if (syscall(SYS_pread64, pagemap, entry, n * sizeof entry[0], where) <= 0)
+        if (sys(SYS_pread64, pagemap, entry, n * sizeof entry[0], where) <= 0)
             return 0;
         for (size_t i = 0; i < n; i++)
             changed += (entry[i] & (pagemap_present | pagemap_swapped)) && !(entry[i] & pagemap_file);
@@ -4102,7 +4384,7 @@ static bool home_open(struct big *r)
         return file_valid(&r->own);
     if (file_create(&r->own, files_for_fries) != REASON_NONE)
         return false;
-    void *bits = mmap(NULL, home_bytes(r), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *bits = sys_mmap(NULL, home_bytes(r), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (bits == MAP_FAILED) {
         file_close(&r->own);
         return false;
@@ -4171,7 +4453,7 @@ static bool home_fry(struct extent *x, int pagemap)
 /* Requires that no other thread of the program runs, and all locks of ours. */
 static void home_all(void)
 {
-    int pagemap = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    int pagemap = (int)sys(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     size_t frozen = 0;
     bool going = pagemap >= 0;
     for (uint32_t i = 1; i <= big.record_count; i++) {
@@ -4189,7 +4471,7 @@ static void home_all(void)
         frozen += x->slot == 0 ? to_bytes(x->pages) : 0;
     }
     if (pagemap >= 0)
-        syscall(SYS_close, pagemap);
+        sys(SYS_close, pagemap);
     atomic_store(&home.frozen_bytes, frozen);
     count_one(&count.brought_home);
     if (cfg.verbose)
@@ -4199,7 +4481,7 @@ static void home_all(void)
 /* Reads one of /proc/self's files; returns its length, 0 if that can't be done now. */
 static size_t read_self(const char *path, char *text, size_t space, off_t from)
 {
-    for (int tries = 0; atomic_exchange(&room.busy, true); tries++, sched_yield())
+    for (int tries = 0; atomic_exchange(&room.busy, true); tries++, sys_sched_yield())
         if (tries == 1000)
             return 0; /* a handler that interrupted the reader itself */
     size_t got = read_kept(path, text, space, from);
@@ -4215,7 +4497,7 @@ static size_t anonymous_bytes(void)
         return 0;
     strtoul(at, &at, 10);
     size_t resident = strtoul(at, &at, 10), shared = strtoul(at, &at, 10);
-    return (resident > shared ? resident - shared : 0) * (size_t)sysconf(_SC_PAGESIZE);
+    return (resident > shared ? resident - shared : 0) * sys_page();
 }
 
 /* Bytes of page tables; 0: not known. */
@@ -4246,17 +4528,16 @@ static struct {
 } forking;
 
 static struct mon {
-    pthread_mutex_t lock;
+    struct lock lock;
     atomic_bool running;   /* the thread exists, or is about to */
     atomic_int tid;        /* of the thread; 0: none */
     atomic_int alive;      /* threads of ours that /proc counts, or will in a moment no more */
     atomic_uint_fast64_t failed_ms; /* when it could not be made; 0: never */
     atomic_bool wanted;    /* the next malloc asks whether it is needed */
     atomic_bool only_ours; /* glibc counts several threads because of ours */
-    atomic_uint awake;     /* futex, a lock: 0 free, 1 taken, 2 somebody waits. Held while the thread is
-                            * not asleep; a fork takes it to keep the thread where it is */
+    struct lock awake;     /* held while the thread is not asleep; a fork takes it to keep it where it is */
     atomic_uint wake;      /* futex: raised when there is work before the sleep is over */
-} mon = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} mon = {};
 
 enum { WATCH_PARK, WATCH_ON, WATCH_END };
 
@@ -4269,27 +4550,14 @@ static struct {
     atomic_uint_fast64_t unable_until; /* ms: it can't be done before that; UINT64_MAX: never */
 } watch;
 
-/* Keeps the thread asleep, or waits until it is. Plain atomics and system calls: while a fork has
- * it, glibc believes in one thread, and its mutexes would not be safe in a second. */
-static void mon_hold(void)
-{
-    unsigned now = 0;
-    if (atomic_compare_exchange_strong(&mon.awake, &now, 1))
-        return;
-    while (atomic_exchange(&mon.awake, 2) != 0)
-        syscall(SYS_futex, &mon.awake, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
-}
-
-static void mon_release(void)
-{
-    if (atomic_exchange(&mon.awake, 0) == 2)
-        syscall(SYS_futex, &mon.awake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
+/* Keeps the thread asleep, or waits until it is. */
+static void mon_hold(void) { lock_take(&mon.awake); }
+static void mon_release(void) { lock_drop(&mon.awake); }
 
 /* Does a fork wait for the lock that the monitor has? */
 static bool mon_wanted(void)
 {
-    return atomic_load(&mon.awake) == 2;
+    return atomic_load(&mon.awake.word) == 2;
 }
 
 /* In the middle of long work: a fork that waits for the thread comes in between. */
@@ -4297,7 +4565,7 @@ static void mon_pause(void)
 {
     struct timespec t = {.tv_nsec = 100000};
     mon_release();
-    syscall(SYS_nanosleep, &t, NULL);
+    sys(SYS_nanosleep, &t, NULL);
     mon_hold();
 }
 
@@ -4305,7 +4573,7 @@ static void mon_pause(void)
 static size_t thread_count(void)
 {
     struct stat st;
-    if (stat("/proc/self/task", &st) != 0)
+    if (sys_stat("/proc/self/task", &st) != 0)
         return 2; /* not known: assume that there are others */
     int ours = atomic_load(&mon.alive);
     return st.st_nlink - 2 - (size_t)(ours > 0 ? ours : 0);
@@ -4501,11 +4769,11 @@ static enum reason copy_data(const struct big *r, const struct file *to)
     const char *at = mem_at(big_offset(r));
     off_t end = (off_t)r->mapped;
     for (off_t from = 0, hole; from < end; from = hole) {
-        off_t data = lseek(r->file.fd, from, SEEK_DATA);
+        off_t data = sys_lseek(r->file.fd, from, SEEK_DATA);
         if (data < 0 && errno == ENXIO)
             break;
         from = data < 0 ? from : data;
-        hole = lseek(r->file.fd, from, SEEK_HOLE);
+        hole = sys_lseek(r->file.fd, from, SEEK_HOLE);
         hole = hole < 0 || hole > end ? end : hole;
         enum reason why = file_write(to, at + from, (size_t)(hole - from), (size_t)from);
         if (why)
@@ -4519,7 +4787,7 @@ static bool copy_big(struct big *r)
 {
     if (!file_valid(&r->file) || file_create(&r->own, files_for_fries))
         return false;
-    if (ioctl(r->own.fd, FICLONE, r->file.fd) == 0)
+    if (sys_ioctl(r->own.fd, FICLONE, r->file.fd) == 0)
         return true;
     if (!file_extend(&r->own, 0, r->mapped) && !copy_data(r, &r->own))
         return true;
@@ -4679,16 +4947,12 @@ static void fork_prepare(void)
 {
     struct op op;
     op.err = errno;
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &op.signals);
-    atomic_fetch_add(&op_waiting, 1);
-    pthread_rwlock_wrlock(&gate);
-    atomic_fetch_sub(&op_waiting, 1);
+    signals_hold(&op.signals);
+    gate_close();
     forking.op = op;
-    pthread_mutex_lock(&fry.lock);
-    pthread_mutex_lock(&big.lock);
-    pthread_mutex_lock(&mon.lock);
+    lock_take(&fry.lock);
+    lock_take(&big.lock);
+    lock_take(&mon.lock);
     forking.copies = false;
     forking.fries.fd = -1;
     if (!atomic_load(&fry.open))
@@ -4704,7 +4968,7 @@ static void fork_prepare(void)
 static void mon_wake(void)
 {
     atomic_fetch_add(&mon.wake, 1);
-    syscall(SYS_futex, &mon.wake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    sys(SYS_futex, &mon.wake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 static void mon_after_fork(void)
@@ -4727,12 +4991,11 @@ static void fork_parent(void)
         copy_drop();
         mon_after_fork();
     }
-    pthread_mutex_unlock(&mon.lock);
-    pthread_mutex_unlock(&big.lock);
-    pthread_mutex_unlock(&fry.lock);
-    pthread_rwlock_unlock(&gate);
-    pthread_sigmask(SIG_SETMASK, &op.signals, NULL);
-    errno = op.err;
+    lock_drop(&mon.lock);
+    lock_drop(&big.lock);
+    lock_drop(&fry.lock);
+    gate_open();
+    op_restore(&op);
 }
 
 /* BIGMAAC_FORK=copy, where the copies could not be made before the fork. */
@@ -4747,7 +5010,7 @@ static void child_refile(void)
 
 static bool is_withheld(size_t offset, size_t bytes)
 {
-    return syscall(SYS_msync, mem_at(offset), bytes, MS_ASYNC) != 0 && errno == ENOMEM;
+    return sys(SYS_msync, mem_at(offset), bytes, MS_ASYNC) != 0 && errno == ENOMEM;
 }
 
 /* Nothing is handed out from the slab any more, and it never counts as empty. */
@@ -4811,11 +5074,10 @@ static void fork_child(void)
     struct op op = forking.op;
     atomic_store(&mon.running, false);
     atomic_store(&mon.alive, 0);
-    atomic_store(&mon.awake, 0);
+    atomic_store(&mon.awake.word, 0);
     if (forking.alone) /* glibc knows; before other libraries' handlers, which may start the monitor */
         atomic_store(&mon.only_ours, false);
     forking.alone = false;
-    atomic_store(&op_waiting, 0); /* of threads that are not here */
     mon_self = false;
     atomic_store(&mon.tid, 0);
     atomic_store(&watch.tid, 0);
@@ -4834,9 +5096,9 @@ static void fork_child(void)
             child_end_probe();
         mon_after_fork();
     }
-    gate = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
-    fry.lock = big.lock = mon.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    pthread_sigmask(SIG_SETMASK, &op.signals, NULL);
+    atomic_store(&gate, 0);
+    fry.lock = big.lock = mon.lock = (struct lock){0};
+    sys_sigmask(SIG_SETMASK, &op.signals, NULL);
     errno = op.err;
 }
 
@@ -4883,12 +5145,6 @@ static struct {
     size_t faults, asked; /* since the last look for threads: seen, and blocks asked for */
 } watcher;
 
-static void sleep_ms(uint64_t ms)
-{
-    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-    syscall(SYS_nanosleep, &t, NULL);
-}
-
 /* Makes a thread of ours. Its caller blocks every signal, and so does the thread. */
 COLD static bool thread_make(void *(*run)(void *))
 {
@@ -4910,12 +5166,12 @@ COLD static bool thread_make(void *(*run)(void *))
     return made;
 }
 
-static size_t watch_ring_bytes(void) { return 2 * (size_t)sysconf(_SC_PAGESIZE); }
+static size_t watch_ring_bytes(void) { return 2 * sys_page(); }
 
 static void watch_drop(struct watched *w)
 {
-    munmap(w->ring, watch_ring_bytes());
-    syscall(SYS_close, w->fd);
+    sys_munmap(w->ring, watch_ring_bytes());
+    sys(SYS_close, w->fd);
     w->tid = 0;
 }
 
@@ -4942,15 +5198,15 @@ static bool watch_add(struct watched *w, pid_t tid)
         .sample_period = 1, .sample_type = PERF_SAMPLE_ADDR, .wakeup_events = 1,
         .exclude_kernel = 1, .exclude_hv = 1,
     };
-    int fd = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    int fd = (int)sys(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
     if (fd < 0) /* ESRCH: it has ended since */
         return errno == ESRCH || watch_fails(errno != EMFILE && errno != ENFILE && errno != ENOMEM);
     struct epoll_event wait = {.events = EPOLLIN, .data.ptr = w};
-    void *ring = mmap(NULL, watch_ring_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *ring = sys_mmap(NULL, watch_ring_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (ring == MAP_FAILED || epoll_ctl(watcher.epoll, EPOLL_CTL_ADD, fd, &wait) != 0) {
         if (ring != MAP_FAILED)
-            munmap(ring, watch_ring_bytes());
-        syscall(SYS_close, fd);
+            sys_munmap(ring, watch_ring_bytes());
+        sys(SYS_close, fd);
         return watch_fails(false);
     }
     *w = (struct watched){.tid = tid, .fd = fd, .seen = true, .ring = ring};
@@ -4975,8 +5231,8 @@ static unsigned threads_see(int fd, bool (*see)(pid_t tid, int argument), int ar
 {
     char entries[4096];
     unsigned threads = 0;
-    syscall(SYS_lseek, fd, 0, SEEK_SET);
-    for (long n; (n = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0;)
+    sys(SYS_lseek, fd, 0, SEEK_SET);
+    for (long n; (n = sys(SYS_getdents64, fd, entries, sizeof entries)) > 0;)
         for (long at = 0; at < n;) {
             struct { uint64_t ino; int64_t off; unsigned short len; unsigned char type; } head;
             memcpy(&head, entries + at, 19);
@@ -4994,13 +5250,13 @@ static unsigned threads_see(int fd, bool (*see)(pid_t tid, int argument), int ar
 
 static int threads_open(void)
 {
-    return (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return (int)sys(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 /* Watches the threads that there are now. False: that can't be done for all. */
 static bool watch_threads(void)
 {
-    if (prctl(PR_GET_SECCOMP) != 0)
+    if (sys_prctl(PR_GET_SECCOMP) != 0)
         return watch_fails(true);
     int fd = threads_open();
     if (fd < 0)
@@ -5011,7 +5267,7 @@ static bool watch_threads(void)
     for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS; w++)
         if (w->tid && !w->seen)
             watch_drop(w);
-    syscall(SYS_close, fd);
+    sys(SYS_close, fd);
     return watcher.threads > 0;
 }
 
@@ -5094,7 +5350,7 @@ static void watch_request(unsigned long request)
 {
     for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS; w++)
         if (w->tid)
-            ioctl(w->fd, request, 0);
+            sys_ioctl(w->fd, request, 0);
 }
 
 /* Is the program busy with faults that reading ahead does not help, in its ordinary memory perhaps? Then it is
@@ -5129,7 +5385,7 @@ static bool watch_wait(void)
 static void watch_work(void)
 {
     watcher.epoll = -1; /* a child's is its parent's */
-    bool able = prctl(PR_GET_SECCOMP) == 0 && syscall(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0 &&
+    bool able = sys_prctl(PR_GET_SECCOMP) == 0 && sys(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0 &&
                 (watcher.epoll = epoll_create1(EPOLL_CLOEXEC)) >= 0;
     if (!able)
         watch_fails(true);
@@ -5146,7 +5402,7 @@ static void watch_work(void)
         if (w->tid)
             watch_drop(w);
     if (watcher.epoll >= 0)
-        syscall(SYS_close, watcher.epoll);
+        sys(SYS_close, watcher.epoll);
     if (!able && watch_able())
         watch_fails(false);
 }
@@ -5154,15 +5410,15 @@ static void watch_work(void)
 static void *watch_main(void *unused)
 {
     (void)unused;
-    prctl(PR_SET_NAME, "bigmaac-watch");
-    atomic_store(&watch.tid, (int)syscall(SYS_gettid));
+    sys_prctl(PR_SET_NAME, "bigmaac-watch");
+    atomic_store(&watch.tid, (int)sys(SYS_gettid));
     for (unsigned order; (order = atomic_load(&watch.order)) != WATCH_END;) {
         if (order == WATCH_ON && watch_able())
             watch_work();
         else if (order == WATCH_ON) /* it waits for the next order */
             atomic_compare_exchange_strong(&watch.order, &order, WATCH_PARK);
         else
-            syscall(SYS_futex, &watch.order, FUTEX_WAIT_PRIVATE, order, NULL, NULL, 0);
+            sys(SYS_futex, &watch.order, FUTEX_WAIT_PRIVATE, order, NULL, NULL, 0);
     }
     mon_hold();
     atomic_store(&watch.tid, 0);
@@ -5178,7 +5434,7 @@ static void watch_order(unsigned order)
     if (order == WATCH_ON && !watch_able())
         order = WATCH_PARK;
     if (atomic_exchange(&watch.order, order) != order)
-        syscall(SYS_futex, &watch.order, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+        sys(SYS_futex, &watch.order, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 /* Makes the thread, parked. Called as mon_start is. */
@@ -5195,7 +5451,7 @@ COLD static void watch_start(void)
     }
     const struct timespec some = {.tv_nsec = 50000}; /* until it is known as ours */
     for (int i = 0; i < 100 && atomic_load(&watch.running) && !atomic_load(&watch.tid); i++)
-        syscall(SYS_nanosleep, &some, NULL);
+        sys(SYS_nanosleep, &some, NULL);
 }
 
 /* Makes the table in which mem_set_piece writes. False: no memory for it. */
@@ -5204,7 +5460,7 @@ static bool watch_open(void)
     if (atomic_load(&mem_pieces))
         return true;
     size_t bytes = round_up(mem.size / huge_size + 1, page_size);
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    void *p = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
     if (p == MAP_FAILED)
         return watch_fails(false);
     atomic_store(&mem_pieces, p);
@@ -5333,7 +5589,7 @@ static bool pager_open(void)
         return true;
     size_t bits = round_up(mem.size / huge_size / 8 + 8, page_size);
     size_t bytes = bits + (2 * WINDOW_MAX + 1) * to_pages(window_bytes);
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    void *p = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
     if (p == MAP_FAILED)
         return false;
     pager.vector = (unsigned char *)p + bits;
@@ -5367,7 +5623,7 @@ static void ranges_find(void)
     pager.subjects = SUBJECT_LARGE;
     if (fry.file_bytes)
         pager.range[pager.ranges++] = (struct range){.offset = fry.space.start, .bytes = fry.file_bytes};
-    pthread_mutex_lock(&big.lock);
+    lock_take(&big.lock);
     uint32_t most = big.record_count;
     for (uint32_t n = 0; n < most && pager.ranges < RANGE_MAX; n++) {
         uint32_t i = (pager.first_record + n) % most + 1;
@@ -5376,7 +5632,7 @@ static void ranges_find(void)
         if (pager.ranges == RANGE_MAX)
             pager.first_record = i;
     }
-    pthread_mutex_unlock(&big.lock);
+    lock_drop(&big.lock);
     pager.total_pages = 0;
     for (unsigned i = 0; i < pager.ranges; i++)
         pager.total_pages += pager.range[i].bytes / page_size;
@@ -5477,14 +5733,14 @@ static bool range_advise(const struct range *g, bool probing)
         return true;
     }
     struct big *r = big_at(g->record);
-    pthread_mutex_lock(&big.lock);
+    lock_take(&big.lock);
     bool warm = r->in_use && big_extent(r)->state == EXTENT_WARM; /* freed since: the next owner has it at once */
     bool same = r->generation == g->generation && (record_is_subject(r) || (warm && !probing));
     if (same && probing)
         mem_set_policy(big_offset(r), r->mapped, POLICY_RANDOM, 0);
     else if (same)
         big_apply_policy(r, true);
-    pthread_mutex_unlock(&big.lock);
+    lock_drop(&big.lock);
     return same;
 }
 
@@ -5566,7 +5822,7 @@ static unsigned policies_decide(void)
     for (unsigned i = 0; i < pager.ranges; i++) {
         const struct range *g = &pager.range[i];
         struct big *r = big_at(g->record);
-        pthread_mutex_lock(&big.lock);
+        lock_take(&big.lock);
         if (g->record && record_is_subject(r) && r->generation == g->generation) {
             unsigned n = 0;
             if (g->subject != SUBJECT_SMALL)
@@ -5577,7 +5833,7 @@ static unsigned policies_decide(void)
             r->policy_changes = (uint16_t)(r->policy_changes + (n != 0));
             changed += n;
         }
-        pthread_mutex_unlock(&big.lock);
+        lock_drop(&big.lock);
     }
     return changed;
 }
@@ -5726,7 +5982,7 @@ static void evidence_add_open(size_t faults)
 static void usage_read(struct usage *u)
 {
     struct rusage now;
-    getrusage(RUSAGE_SELF, &now);
+    sys_getrusage(RUSAGE_SELF, &now);
     *u = (struct usage){.ms = now_ms(), .majflt = (size_t)now.ru_majflt,
                         .minflt = (size_t)now.ru_minflt, .blocks = (size_t)now.ru_inblock,
                         .written = (size_t)now.ru_oublock,
@@ -5839,7 +6095,7 @@ GUESSES static void range_write(const struct range *g, size_t at, size_t bytes, 
 {
     const struct file *f = g->record ? &big_at(g->record)->file : &fry.file;
     if (file_valid(f))
-        syscall(SYS_sync_file_range, f->fd, at, bytes, flags);
+        sys(SYS_sync_file_range, f->fd, at, bytes, flags);
 }
 
 /* Where access is at random, a large page is in the way: it is written out whole for one changed word, and
@@ -5956,7 +6212,7 @@ static size_t unit_bytes(const struct scan *s, const struct range *g, size_t uni
 static bool unit_is_mapped(const struct scan *s, const struct range *g, size_t unit)
 {
     uint64_t entry[9] = {0}; /* one more than is read */
-    size_t system_page = (size_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)mem_at(g->offset + unit * s->unit);
+    size_t system_page = sys_page(), at = (uintptr_t)mem_at(g->offset + unit * s->unit);
     read_self("/proc/self/pagemap", (char *)entry, 8 * sizeof entry[0] + 1,
               (off_t)(at / system_page * sizeof entry[0]));
     for (int i = 0; i < 8; i++)
@@ -6131,19 +6387,19 @@ GUESSES static bool unit_read(const struct scan *s, const struct range *g, size_
     size_t from = unit * s->unit, bytes = unit_bytes(s, g, unit);
     if (!file_valid(&f))
         return false;
-    pthread_rwlock_rdlock(&gate); /* no fork in between: nobody would unmap it in a child */
-    char *window = mmap(NULL, bytes, PROT_READ, MAP_SHARED, f.fd, (off_t)from);
+    gate_enter(); /* no fork in between: nobody would unmap it in a child */
+    char *window = sys_mmap(NULL, bytes, PROT_READ, MAP_SHARED, f.fd, (off_t)from);
     if (window != MAP_FAILED)
-        syscall(SYS_madvise, window, bytes, MADV_DONTFORK);
-    pthread_rwlock_unlock(&gate);
+        sys(SYS_madvise, window, bytes, MADV_DONTFORK);
+    gate_leave();
     if (window == MAP_FAILED)
         return false;
-    syscall(SYS_madvise, window, bytes, MADV_HUGEPAGE);
-    syscall(SYS_madvise, window, bytes, MADV_RANDOM);
+    sys(SYS_madvise, window, bytes, MADV_HUGEPAGE);
+    sys(SYS_madvise, window, bytes, MADV_RANDOM);
     bool read = true;
     for (size_t at = 0; at < bytes && read; at += huge_size)
-        read = syscall(SYS_madvise, window + at, page_size, MADV_POPULATE_READ) == 0;
-    munmap(window, bytes);
+        read = sys(SYS_madvise, window + at, page_size, MADV_POPULATE_READ) == 0;
+    sys_munmap(window, bytes);
     return read;
 }
 
@@ -6302,11 +6558,11 @@ static void tables_trim(void)
     if (bytes < 16 * mib || bytes < room_bytes() / 16)
         return;
     for (uint32_t i = 1; i <= big.record_count; i++) {
-        pthread_mutex_lock(&big.lock);
+        lock_take(&big.lock);
         struct big *r = big_at(i);
         if (r->in_use && big_extent(r)->state == EXTENT_LIVE && !r->ordinary && !r->frozen)
             mem_advise(big_offset(r), r->mapped, MADV_DONTNEED);
-        pthread_mutex_unlock(&big.lock);
+        lock_drop(&big.lock);
     }
 }
 
@@ -6446,7 +6702,7 @@ static void stop_handler(int sig)
     while (!atomic_compare_exchange_weak(&stop.stopped, &seen, seen + 1));
     unsigned round = (unsigned)(seen >> 32);
     while (atomic_load(&stop.round) == round)
-        syscall(SYS_futex, &stop.round, FUTEX_WAIT_PRIVATE, round, NULL, NULL, 0);
+        sys(SYS_futex, &stop.round, FUTEX_WAIT_PRIVATE, round, NULL, NULL, 0);
     errno = err;
 }
 
@@ -6468,7 +6724,7 @@ static int stop_signal(void)
 static bool stop_signal_one(pid_t tid, int sig)
 {
     if (sig)
-        syscall(SYS_tgkill, getpid(), tid, sig);
+        sys(SYS_tgkill, sys_getpid(), tid, sig);
     return true;
 }
 
@@ -6498,10 +6754,10 @@ static bool stop_world(int sig, struct sigaction *saved)
     unsigned still = 0;
     for (int ms = 0; ms < 200 && still < threads; ms++) {
         sleep_ms(1);
-        still = (unsigned)atomic_load(&stop.stopped) + atomic_load(&op_waiting);
+        still = (unsigned)atomic_load(&stop.stopped);
     }
     bool all = still >= threads && threads_see(fd, stop_signal_one, 0) == threads;
-    syscall(SYS_close, fd);
+    sys(SYS_close, fd);
     return all;
 }
 
@@ -6510,7 +6766,7 @@ static void resume_world(int sig, const struct sigaction *saved)
     struct sigaction none = {.sa_handler = SIG_IGN};
     if (atomic_load(&stop.round) & 1)
         stop_round();
-    syscall(SYS_futex, &stop.round, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+    sys(SYS_futex, &stop.round, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
     sigaction(sig, &none, NULL); /* takes away what waits for threads that block it, whose default may kill */
     sigaction(sig, saved, NULL);
 }
@@ -6520,22 +6776,22 @@ static void resume_world(int sig, const struct sigaction *saved)
 /* Takes every lock, so that no stopped thread holds one. Signals are blocked by the caller. */
 static void home_lock(void)
 {
-    pthread_rwlock_wrlock(&gate);
-    pthread_mutex_lock(&fry.lock);
-    pthread_mutex_lock(&big.lock);
+    gate_close();
+    lock_take(&fry.lock);
+    lock_take(&big.lock);
 }
 
 static void home_unlock(void)
 {
-    pthread_mutex_unlock(&big.lock);
-    pthread_mutex_unlock(&fry.lock);
-    pthread_rwlock_unlock(&gate);
+    lock_drop(&big.lock);
+    lock_drop(&fry.lock);
+    gate_open();
 }
 
 /* At an allocator call that the monitor asked for: only while nobody else runs. */
 COLD static void home_now(void)
 {
-    sigset_t saved;
+    sigmask saved;
     int err = errno;
     signals_hold(&saved);
     home_lock();
@@ -6544,7 +6800,7 @@ COLD static void home_now(void)
     atomic_store(&home.wanted, false);
     route_set_limit();
     home_unlock();
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    sys_sigmask(SIG_SETMASK, &saved, NULL);
     errno = err;
 }
 
@@ -6602,12 +6858,12 @@ static void home_tick(void)
 
 static void mon_tidy(void)
 {
-    pthread_rwlock_rdlock(&gate);
+    gate_enter();
     warm_expire(now_ms() - warm_keep_ms);
-    pthread_mutex_lock(&fry.lock);
+    lock_take(&fry.lock);
     fry_purge_if_due();
-    pthread_mutex_unlock(&fry.lock);
-    pthread_rwlock_unlock(&gate);
+    lock_drop(&fry.lock);
+    gate_leave();
 }
 
 /* Sleeps, unless somebody has work. */
@@ -6616,7 +6872,7 @@ static void mon_sleep(uint64_t ms)
     static unsigned seen;
     struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
     mon_release();
-    syscall(SYS_futex, &mon.wake, FUTEX_WAIT_PRIVATE, seen, &t, NULL, 0);
+    sys(SYS_futex, &mon.wake, FUTEX_WAIT_PRIVATE, seen, &t, NULL, 0);
     mon_hold();
     seen = atomic_load(&mon.wake);
 }
@@ -6626,8 +6882,8 @@ static void *mon_main(void *unused)
     (void)unused;
     mon_hold();
     mon_self = true;
-    atomic_store(&mon.tid, (int)syscall(SYS_gettid));
-    prctl(PR_SET_NAME, "bigmaac");
+    atomic_store(&mon.tid, (int)sys(SYS_gettid));
+    sys_prctl(PR_SET_NAME, "bigmaac");
     stop.anonymous_floor = anonymous_bytes();
     uint64_t tidied = 0;
     for (;;) {
@@ -6639,11 +6895,11 @@ static void *mon_main(void *unused)
             continue;
         tidied = now_ms();
         mon_tidy();
-        pthread_mutex_lock(&mon.lock);
+        lock_take(&mon.lock);
         bool needed = mon_needed();
         if (!needed)
             atomic_store(&mon.running, false);
-        pthread_mutex_unlock(&mon.lock);
+        lock_drop(&mon.lock);
         if (!needed) {
             watch_order(WATCH_END);
             atomic_store(&mon.tid, 0);
@@ -6690,14 +6946,14 @@ static void mon_consider(void)
         (mon.failed_ms && now_ms() - mon.failed_ms < mon_retry_ms) || !mon_needed())
         return;
     int err = errno;
-    sigset_t saved;
+    sigmask saved;
     signals_hold(&saved); /* a handler that forks would wait for the lock that it interrupted */
-    pthread_mutex_lock(&mon.lock);
+    lock_take(&mon.lock);
     bool start = !atomic_exchange(&mon.running, true);
-    pthread_mutex_unlock(&mon.lock);
+    lock_drop(&mon.lock);
     if (start)
         mon_start();
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    sys_sigmask(SIG_SETMASK, &saved, NULL);
     errno = err;
 }
 
@@ -6710,12 +6966,12 @@ COLD static void mon_start_wanted(void)
     if (!atomic_load(&home.wanted))
         route_set_limit();
     if (atomic_load(&mon.running)) {
-        sigset_t saved;
+        sigmask saved;
         signals_hold(&saved);
         mon_open();
         if (live_bytes() > room_bytes() / 2)
             watch_start();
-        pthread_sigmask(SIG_SETMASK, &saved, NULL);
+        sys_sigmask(SIG_SETMASK, &saved, NULL);
     }
     errno = err;
     mon_consider();
@@ -6766,7 +7022,7 @@ COLD static bool init_run(void)
         return false;
     }
     while (atomic_load(&init.state) != INIT_DONE)
-        sched_yield();
+        sys_sched_yield();
     errno = err;
     return true;
 }
@@ -6813,7 +7069,9 @@ static void *no_memory(void)
 static void *alloc_big(size_t size, size_t align, bool zero, enum reason *why)
 {
     struct op op;
-    op_begin(&op);
+    *why = REASON_FORK;
+    if (!op_try(&op))
+        return NULL;
     void *p = big_alloc(size, align, zero, why);
     op_end(&op);
     if (!p && (*why == REASON_DESCRIPTORS || *why == REASON_MAPPINGS)) {
@@ -6919,7 +7177,11 @@ static NOINLINE void free_rest(void *p, size_t offset, const char *function)
         return;
     }
     struct op op;
-    op_begin(&op);
+    if (!op_try(&op)) {
+        if (free_late(p))
+            return;
+        op_begin(&op);
+    }
     bool freed = big_free(p);
     op_end(&op);
     if (!freed)
@@ -7060,18 +7322,26 @@ EXPORT int API(posix_memalign)(void **out, size_t align, size_t size)
 
 EXPORT void *API(valloc)(size_t size)
 {
-    return alloc_aligned((size_t)sysconf(_SC_PAGESIZE), size);
+    return alloc_aligned(sys_page(), size);
 }
 
 EXPORT void *API(pvalloc)(size_t size)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t page = sys_page();
     if (size > request_max - page)
         return no_memory();
     return alloc_aligned(page, round_up(size, page));
 }
 
 /* --- sizes --------------------------------------------------------------------------------------- */
+
+/* Bytes of the live bigmaac that starts there; 0: none does. Takes no lock, as run_bytes. */
+GUESSES static size_t big_usable(size_t offset)
+{
+    uint32_t i = extent_lookup(&big.space, offset);
+    const struct extent *e = extent_at(&big.space, i);
+    return i && (e->state == EXTENT_LIVE || e->state == EXTENT_BUSY) ? big_at(e->aux)->mapped : 0;
+}
 
 /* Usable bytes of a block of ours; ends the program if p starts none. */
 static size_t usable_own(void *p, const char *function)
@@ -7082,14 +7352,7 @@ static size_t usable_own(void *p, const char *function)
     if (offset < mem.fry_end) {
         usable = offset >= fry.space.start ? fry_usable(p, offset) : 0;
     } else {
-        struct op op;
-        op_begin(&op);
-        struct big *r = big_claim(p);
-        if (r) {
-            usable = r->mapped;
-            big_unclaim(r);
-        }
-        op_end(&op);
+        usable = big_usable(offset);
     }
     if (!usable)
         corrupt(function, p);
@@ -7125,7 +7388,8 @@ static void *realloc_big(void *p, size_t size)
     struct op op;
     enum reason why = REASON_NONE;
     bool stays = route_of(size) == KIND_BIG;
-    op_begin(&op);
+    if (!op_try(&op))
+        return realloc_copy(p, usable_own(p, "realloc"), size);
     struct big *r = big_claim(p);
     size_t old = r ? r->mapped : 0; /* malloc_usable_size: all of it is the program's */
     stays = stays && !(r && r->ordinary); /* what has opted out can't grow: it is copied */
@@ -7206,7 +7470,7 @@ EXPORT void *API(reallocarray)(void *p, size_t count_of, size_t size)
 static void big_zero_range(struct big *r, size_t from, size_t bytes)
 {
     char *at = mem_at(big_offset(r) + from);
-    if (r->ordinary ? syscall(SYS_madvise, at, bytes, MADV_DONTNEED) != 0
+    if (r->ordinary ? sys(SYS_madvise, at, bytes, MADV_DONTNEED) != 0
                     : r->frozen || !file_valid(&r->file) || !file_zero(&r->file, from, bytes))
         memset(at, 0, bytes);
 }
@@ -7218,9 +7482,9 @@ static size_t zero_own(size_t offset, size_t bytes)
     struct op op;
     size_t done = 0;
     struct space *s = offset < mem.fry_end ? &fry.space : &big.space;
-    pthread_mutex_t *lock = s == &fry.space ? &fry.lock : &big.lock;
+    struct lock *lock = s == &fry.space ? &fry.lock : &big.lock;
     op_begin(&op);
-    pthread_mutex_lock(lock);
+    lock_take(lock);
     const struct slab *slab = s == &fry.space ? slab_containing(offset) : NULL;
     uint32_t i = slab ? slab->extent : extent_containing(s, offset);
     while (i && s == &big.space && extent_at(s, i)->state == EXTENT_BUSY) {
@@ -7234,7 +7498,7 @@ static size_t zero_own(size_t offset, size_t bytes)
         done = min_size(bytes, start + to_bytes(e->pages) - offset);
     if (r)
         e->state = EXTENT_BUSY;
-    pthread_mutex_unlock(lock);
+    lock_drop(lock);
     if (r && offset - start < r->mapped)
         big_zero_range(r, offset - start, min_size(done, r->mapped - (offset - start)));
     else if (e && s == &fry.space && e->state == EXTENT_LIVE)
@@ -7249,8 +7513,8 @@ static size_t zero_own(size_t offset, size_t bytes)
  * the library's to decide. Everything else goes to the kernel. */
 static int madvise_own(void *p, size_t length, int advice)
 {
-    size_t bytes = round_up(length, (size_t)sysconf(_SC_PAGESIZE)), offset = mem_offset(p);
-    if (offset & ((size_t)sysconf(_SC_PAGESIZE) - 1) || bytes < length) {
+    size_t bytes = round_up(length, sys_page()), offset = mem_offset(p);
+    if (offset & (sys_page() - 1) || bytes < length) {
         errno = EINVAL;
         return -1;
     }
@@ -7268,7 +7532,7 @@ static int madvise_own(void *p, size_t length, int advice)
     case MADV_NOHUGEPAGE:
         return 0;
     default:
-        return (int)syscall(SYS_madvise, p, length, advice);
+        return (int)sys(SYS_madvise, p, length, advice);
     }
 }
 
@@ -7277,7 +7541,7 @@ EXPORT int madvise(void *p, size_t length, int advice)
 {
     if (mem_owns(p))
         return madvise_own(p, length, advice);
-    return (int)syscall(SYS_madvise, p, length, advice);
+    return (int)sys(SYS_madvise, p, length, advice);
 }
 
 /* With several threads glibc's fork waits for the locks of its malloc, for ever if it is called
@@ -7289,11 +7553,9 @@ EXPORT pid_t fork(void)
         return kernel_fork();
     if (!atomic_load(&mon.only_ours))
         return next.fork();
-    sigset_t saved;
+    sigmask saved;
     signals_hold(&saved);
-    atomic_fetch_add(&op_waiting, 1);
     mon_hold();
-    atomic_fetch_sub(&op_waiting, 1);
     bool alone = thread_count() == 1;
     if (alone)
         *next.single_threaded = forking.alone = 1;
@@ -7303,7 +7565,7 @@ EXPORT pid_t fork(void)
         *next.single_threaded = forking.alone = 0;
     if (pid != 0) /* the child has a lock of its own, which a new monitor may have already */
         mon_release();
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    sys_sigmask(SIG_SETMASK, &saved, NULL);
     errno = err;
     return pid;
 }
@@ -7334,15 +7596,15 @@ EXPORT int bigmaac_kind(const void *p)
         return BIGMAAC_KIND_NONE;
     size_t offset = mem_offset(p);
     struct space *s = offset < mem.fry_end ? &fry.space : &big.space;
-    pthread_mutex_t *lock = s == &fry.space ? &fry.lock : &big.lock;
+    struct lock *lock = s == &fry.space ? &fry.lock : &big.lock;
     if (offset < s->start || (offset < mem.fry_end && slab_containing(offset)))
         return offset < s->start ? BIGMAAC_KIND_NONE : BIGMAAC_KIND_FRY;
     struct op op;
     op_begin(&op);
-    pthread_mutex_lock(lock);
+    lock_take(lock);
     uint32_t i = extent_containing(s, offset);
     bool live = i && (extent_at(s, i)->state == EXTENT_LIVE || extent_at(s, i)->state == EXTENT_BUSY);
-    pthread_mutex_unlock(lock);
+    lock_drop(lock);
     op_end(&op);
     if (!live)
         return BIGMAAC_KIND_NONE;
@@ -7368,12 +7630,12 @@ static int big_opt_out(struct big *r)
 {
     if (r->ordinary)
         return 0;
-    void *copy = mmap(NULL, r->mapped, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    void *copy = sys_mmap(NULL, r->mapped, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
     if (copy == MAP_FAILED)
         return ENOMEM;
     memcpy(copy, mem_at(big_offset(r)), r->mapped);
-    if (mremap(copy, r->mapped, r->mapped, MREMAP_MAYMOVE | MREMAP_FIXED, mem_at(big_offset(r))) == MAP_FAILED) {
-        munmap(copy, r->mapped);
+    if (sys_mremap(copy, r->mapped, r->mapped, MREMAP_MAYMOVE | MREMAP_FIXED, mem_at(big_offset(r))) == MAP_FAILED) {
+        sys_munmap(copy, r->mapped);
         return ENOMEM;
     }
     big_close_files(r);
@@ -7387,10 +7649,10 @@ static int big_take_advice(struct big *r, int advice)
     const void *at = mem_at(big_offset(r));
     if (advice == BIGMAAC_OPT_OUT)
         return big_opt_out(r);
-    if (advice == BIGMAAC_KEEP && mlock(at, r->mapped) != 0)
+    if (advice == BIGMAAC_KEEP && sys_mlock(at, r->mapped) != 0)
         return errno;
     if (r->advice == BIGMAAC_KEEP && advice != BIGMAAC_KEEP)
-        munlock(at, r->mapped);
+        sys_munlock(at, r->mapped);
     r->advice = (uint8_t)advice;
     if (r->ordinary)
         return 0;

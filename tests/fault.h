@@ -62,7 +62,7 @@ static const struct call_info {
     [CALL_MINCORE] = {"mincore", {EAGAIN, ENOMEM}},
     [CALL_MSYNC] = {"msync", {EIO}},
     [CALL_ACCESS] = {"access", {EIO}},
-    [CALL_RLIMIT] = {"getrlimit", {EINVAL}},
+    [CALL_RLIMIT] = {"prlimit64", {EINVAL}},
     [CALL_KEY] = {"pthread_key_create, pthread_setspecific", {EAGAIN}},
     [CALL_ATFORK] = {"pthread_atfork", {ENOMEM}},
 };
@@ -101,46 +101,6 @@ static bool fails(enum call call)
     return true;
 }
 
-static int fault_ftruncate(int fd, off_t n) { return fails(CALL_FTRUNCATE) ? -1 : ftruncate(fd, n); }
-static int fault_munmap(void *p, size_t n) { return fails(CALL_MUNMAP) ? -1 : munmap(p, n); }
-static int fault_mprotect(void *p, size_t n, int to) { return fails(CALL_MPROTECT) ? -1 : mprotect(p, n, to); }
-static int fault_stat(const char *path, struct stat *st) { return fails(CALL_STAT) ? -1 : stat(path, st); }
-static int fault_fstat(int fd, struct stat *st) { return fails(CALL_STAT) ? -1 : fstat(fd, st); }
-static int fault_statfs(const char *path, struct statfs *fs) { return fails(CALL_STATFS) ? -1 : statfs(path, fs); }
-static int fault_fstatfs(int fd, struct statfs *fs) { return fails(CALL_STATFS) ? -1 : fstatfs(fd, fs); }
-static off_t fault_lseek(int fd, off_t n, int from) { return fails(CALL_LSEEK) ? -1 : lseek(fd, n, from); }
-static int fault_mlock(const void *p, size_t n) { return fails(CALL_MLOCK) ? -1 : mlock(p, n); }
-static int fault_access(const char *path, int how) { return fails(CALL_ACCESS) ? -1 : access(path, how); }
-
-static int fault_mincore(void *p, size_t n, unsigned char *to)
-{
-    return fails(CALL_MINCORE) ? -1 : mincore(p, n, to);
-}
-
-static int fault_getrlimit(__rlimit_resource_t what, struct rlimit *to)
-{
-    return fails(CALL_RLIMIT) ? -1 : getrlimit(what, to);
-}
-
-static int fault_ioctl(int fd, unsigned long what, ...)
-{
-    va_list args;
-    va_start(args, what);
-    void *arg = va_arg(args, void *); /* the library's are all one word */
-    va_end(args);
-    return fails(CALL_IOCTL) ? -1 : ioctl(fd, what, arg);
-}
-
-static void *fault_mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset)
-{
-    return fails(fd < 0 ? CALL_MMAP_ANON : CALL_MMAP) ? MAP_FAILED : mmap(at, n, prot, flags, fd, offset);
-}
-
-static void *fault_mremap(void *from, size_t old, size_t n, int flags, void *to)
-{
-    return fails(CALL_MREMAP) ? MAP_FAILED : mremap(from, old, n, flags, to);
-}
-
 /* The thread seems to be there, and does nothing. */
 static int fault_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
 {
@@ -165,13 +125,6 @@ static int fault_pthread_atfork(void (*prepare)(void), void (*parent)(void), voi
     if (!fault.armed)
         return pthread_atfork(prepare, parent, child);
     return fails(CALL_ATFORK) ? fault.err : 0;
-}
-
-static int fault_clock_gettime(clockid_t clock, struct timespec *t)
-{
-    (void)clock;
-    *t = (struct timespec){.tv_sec = (time_t)(fault.ms / 1000), .tv_nsec = (long)(fault.ms % 1000) * 1000000};
-    return 0;
 }
 
 static void fault_note(const char *text, size_t n)
@@ -209,6 +162,34 @@ static enum call fault_kind(long number, const long *arg)
         return CALL_UNLINK;
     case SYS_msync:
         return CALL_MSYNC;
+    case SYS_ftruncate:
+        return CALL_FTRUNCATE;
+    case SYS_mmap:
+        return arg[4] < 0 ? CALL_MMAP_ANON : CALL_MMAP;
+    case SYS_mremap:
+        return CALL_MREMAP;
+    case SYS_munmap:
+        return CALL_MUNMAP;
+    case SYS_mprotect:
+        return CALL_MPROTECT;
+    case SYS_newfstatat:
+    case SYS_fstat:
+        return CALL_STAT;
+    case SYS_statfs:
+    case SYS_fstatfs:
+        return CALL_STATFS;
+    case SYS_ioctl:
+        return CALL_IOCTL;
+    case SYS_lseek:
+        return CALL_LSEEK;
+    case SYS_mlock:
+        return CALL_MLOCK;
+    case SYS_mincore:
+        return CALL_MINCORE;
+    case SYS_faccessat:
+        return CALL_ACCESS;
+    case SYS_prlimit64:
+        return CALL_RLIMIT;
     default:
         return CALL_COUNT;
     }
@@ -228,15 +209,14 @@ static int fault_fallocate(int fd, int mode, off_t from, off_t n)
     return fallocate(fd, zero ? FALLOC_FL_KEEP_SIZE : mode, from, n);
 }
 
-/* Reads six arguments, however many there are. */
-__attribute__((no_sanitize("address"))) static long fault_syscall(long number, ...)
+static long fault_sys(long number, long a, long b, long c, long d, long e, long f)
 {
-    long arg[6];
-    va_list args;
-    va_start(args, number);
-    for (int i = 0; i < 6; i++)
-        arg[i] = va_arg(args, long);
-    va_end(args);
+    const long arg[6] = {a, b, c, d, e, f};
+    if (number == SYS_clock_gettime) {
+        *(struct timespec *)arg[1] = (struct timespec){.tv_sec = (time_t)(fault.ms / 1000),
+                                                       .tv_nsec = (long)(fault.ms % 1000) * 1000000};
+        return 0;
+    }
     if (number == SYS_write) {
         fault_note((const char *)arg[1], (size_t)arg[2]);
         return arg[2];
@@ -264,33 +244,13 @@ __attribute__((no_sanitize("address"))) static long fault_syscall(long number, .
 
 static char *fault_getenv(const char *name);
 
-#define ftruncate(...) fault_ftruncate(__VA_ARGS__)
-#define munmap(...) fault_munmap(__VA_ARGS__)
-#define mprotect(...) fault_mprotect(__VA_ARGS__)
-#define stat(...) fault_stat(__VA_ARGS__)
-#define fstat(...) fault_fstat(__VA_ARGS__)
-#define statfs(...) fault_statfs(__VA_ARGS__)
-#define fstatfs(...) fault_fstatfs(__VA_ARGS__)
-#define lseek(...) fault_lseek(__VA_ARGS__)
-#define mlock(...) fault_mlock(__VA_ARGS__)
-#define access(...) fault_access(__VA_ARGS__)
-#define mincore(...) fault_mincore(__VA_ARGS__)
-#define getrlimit(...) fault_getrlimit(__VA_ARGS__)
-#define ioctl(...) fault_ioctl(__VA_ARGS__)
-#define mmap(...) fault_mmap(__VA_ARGS__)
-#define mremap(...) fault_mremap(__VA_ARGS__)
 #define pthread_create(...) fault_pthread_create(__VA_ARGS__)
 #define pthread_key_create(...) fault_pthread_key_create(__VA_ARGS__)
 #define pthread_setspecific(...) fault_pthread_setspecific(__VA_ARGS__)
 #define pthread_atfork(...) fault_pthread_atfork(__VA_ARGS__)
-#define clock_gettime(...) fault_clock_gettime(__VA_ARGS__)
-#define syscall(...) fault_syscall(__VA_ARGS__)
+#define BIGMAAC_SYS fault_sys
 #define secure_getenv(...) fault_getenv(__VA_ARGS__)
 #include "../bigmaac.c"
-#undef stat
-#undef mmap
-#undef munmap
-#undef access
 #undef secure_getenv
 
 #endif

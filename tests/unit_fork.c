@@ -6,9 +6,9 @@
 
 static const char *verdict(void)
 {
-    pthread_mutex_lock(&fry.lock);
+    lock_take(&fry.lock);
     const char *wrong = fry_check();
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     if (wrong)
         fprintf(stderr, "%s\n", wrong);
     return wrong;
@@ -21,10 +21,10 @@ static void child_frees(void **block, unsigned blocks, const struct slab *s)
     CHECK(!verdict());
     for (unsigned i = 0; i < blocks; i++)
         bigmaac_free(block[i]);
-    pthread_mutex_lock(&fry.lock);
+    lock_take(&fry.lock);
     heap_retire(heap_self);
     CHECK(extent_at(&fry.space, extent)->state != EXTENT_LIVE || !(extent_at(&fry.space, extent)->flags & flag_slab));
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     CHECK(!verdict());
     _exit(check_result());
 }
@@ -50,9 +50,9 @@ static void free_and_check(void **block, unsigned blocks)
 {
     for (unsigned b = 0; b < blocks; b++)
         bigmaac_free(block[b]);
-    pthread_mutex_lock(&fry.lock);
+    lock_take(&fry.lock);
     heap_collect(heap_self);
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     CHECK(!verdict());
 }
 

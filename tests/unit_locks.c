@@ -1,35 +1,23 @@
 /* unit_locks.c - files of bigmaacs are made, reserved, punched and closed without big.lock: however long a
  * huge file takes to go, no other thread's malloc waits for it. */
-#define _GNU_SOURCE
-#include <stdarg.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-static long watched(long number, ...);
-#define syscall(...) watched(__VA_ARGS__)
+static long watched(long number, long a, long b, long c, long d, long e, long f);
+#define BIGMAAC_SYS watched
 #include "../bigmaac.c"
-#undef syscall
 #include "check.h"
 
 static unsigned opened, reserved, closed, locked;
 
-static long watched(long number, ...)
+static long watched(long number, long a, long b, long c, long d, long e, long f)
 {
-    long a[6];
-    va_list list;
-    va_start(list, number);
-    for (int i = 0; i < 6; i++)
-        a[i] = va_arg(list, long);
-    va_end(list);
     unsigned *seen = number == SYS_openat ? &opened : number == SYS_fallocate ? &reserved : number == SYS_close ? &closed : NULL;
     if (seen) {
         ++*seen;
-        if (pthread_mutex_trylock(&big.lock) == 0)
-            pthread_mutex_unlock(&big.lock);
+        if (lock_try(&big.lock))
+            lock_drop(&big.lock);
         else
             locked++;
     }
-    return syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return syscall(number, a, b, c, d, e, f);
 }
 
 /* Made, grown in steps that move it, and freed. */

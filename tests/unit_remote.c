@@ -13,11 +13,11 @@ static pthread_barrier_t barrier;
 /* Bytes in live fries, once all that was pushed is collected. */
 static size_t live_now(void)
 {
-    pthread_mutex_lock(&fry.lock);
+    lock_take(&fry.lock);
     heap_collect(heap_self);
     const char *wrong = fry_check();
     size_t live = fry_live_bytes();
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&fry.lock);
     if (wrong)
         fprintf(stderr, "%s\n", wrong);
     CHECK(!wrong);

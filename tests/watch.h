@@ -15,11 +15,11 @@ static bool watch_waited(bool there)
 /* False: that can't be done here. */
 static bool watch_begin(void)
 {
-    sigset_t saved;
+    sigmask saved;
     signals_hold(&saved);
     atomic_store(&mon.running, true); /* without a monitor it would not stay */
     watch_start();
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    sys_sigmask(SIG_SETMASK, &saved, NULL);
     watch_order(WATCH_ON);
     bool there = watch_waited(true);
     sleep_ms(400); /* by then it watches */
