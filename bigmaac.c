@@ -251,11 +251,13 @@ static size_t sys_page(void)
     return known;
 }
 
-static void sleep_ms(uint64_t ms)
+static void sleep_ns(uint64_t ns)
 {
-    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    struct timespec t = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
     sys(SYS_nanosleep, &t, NULL);
 }
+
+static void sleep_ms(uint64_t ms) { sleep_ns(ms * 1000000); }
 
 /* Monotonic milliseconds, to about 4. */
 static uint64_t now_ms(void)
@@ -613,8 +615,7 @@ static struct mem {
     size_t base;           /* aligned to align_max */
     size_t size;           /* bytes of boot + fries + bigmaacs */
     size_t fry_end;        /* offset where the fries end and the bigmaacs begin */
-    size_t boot_used;      /* guarded by init: one thread boots */
-    bool boot_ready;       /* the boot pages are readable */
+    bool boot_ready;       /* the boot pages are readable; boot.lock */
     bool failed;           /* no address space to be had: pass everything through */
 } mem = {.base = (uintptr_t)1 << 63};
 
@@ -1143,15 +1144,6 @@ static uint32_t extent_containing(struct space *s, size_t offset)
     return 0;
 }
 
-/* The extent at page 0. */
-static uint32_t extent_first(const struct space *s)
-{
-    for (uint32_t i = 1; i <= s->extent_count; i++)
-        if (extent_at(s, i)->state != EXTENT_UNUSED && extent_at(s, i)->page == 0)
-            return i;
-    return 0;
-}
-
 /* One free extent that covers the whole space. The pools must be reserved. */
 static bool space_open(struct space *s, size_t start, size_t bytes)
 {
@@ -1166,6 +1158,15 @@ static bool space_open(struct space *s, size_t start, size_t bytes)
 }
 
 #ifdef BIGMAAC_PREFIX
+/* The extent at page 0. */
+static uint32_t extent_first(const struct space *s)
+{
+    for (uint32_t i = 1; i <= s->extent_count; i++)
+        if (extent_at(s, i)->state != EXTENT_UNUSED && extent_at(s, i)->page == 0)
+            return i;
+    return 0;
+}
+
 /* Walks every structure of the space; returns what is wrong with it, NULL if nothing is. */
 static const char *extent_check(const struct space *s)
 {
@@ -1608,19 +1609,26 @@ static bool file_zero(const struct file *f, size_t offset, size_t bytes)
     return !folder.no_fallocate && file_fallocate(f, mode | FALLOC_FL_KEEP_SIZE, offset, bytes) == 0;
 }
 
-/* Maps [offset, offset + bytes) of the file at `at` of the reservation. `sharing` is MAP_SHARED
- * or, for what a fork has frozen, MAP_PRIVATE. */
-static enum reason file_map(const struct file *f, size_t at, size_t bytes, size_t offset, int sharing)
+/* Maps [offset, offset + bytes) of the file at `at` of the reservation. `sharing` is MAP_SHARED, which no child may
+ * inherit (FORK), or, for what a fork has frozen, MAP_PRIVATE. */
+static enum reason file_map_as(const struct file *f, size_t at, size_t bytes, size_t offset, int sharing, int protection)
 {
-    void *p = sys_mmap(mem_at(at), bytes, PROT_READ | PROT_WRITE, sharing | MAP_FIXED | MAP_NORESERVE,
-                   f->fd, (off_t)offset);
-    if (p != MAP_FAILED)
+    void *p = sys_mmap(mem_at(at), bytes, protection, sharing | MAP_FIXED | MAP_NORESERVE, f->fd, (off_t)offset);
+    if (p != MAP_FAILED) {
+        if (sharing == MAP_SHARED)
+            mem_advise(at, bytes, MADV_DONTFORK);
         return REASON_NONE;
+    }
     int err = errno;
     void *gap = sys_mmap(mem_at(at), bytes, PROT_NONE, anon_flags | MAP_FIXED_NOREPLACE, -1, 0);
     if (gap != MAP_FAILED && gap != mem_at(at))
         sys_munmap(gap, bytes); /* a kernel that doesn't know the flag */
     return file_failed("mmap", err);
+}
+
+static enum reason file_map(const struct file *f, size_t at, size_t bytes, size_t offset)
+{
+    return file_map_as(f, at, bytes, offset, MAP_SHARED, PROT_READ | PROT_WRITE);
 }
 
 /* Writes memory to the file at the same distance from its start as from `from`. */
@@ -1868,6 +1876,163 @@ COLD static void count_fell(enum reason why, size_t bytes)
 }
 
 /* ============================================================================================
+ * === VMA  the process's mappings, as the kernel tells them
+ *
+ * What a program has set on its memory (protections, locks, mappings of its own over a part of a block)
+ * stays set when we map that memory anew. The kernel alone knows all of it, so it is asked each time:
+ * /proc/self/maps, or smaps where more than protections may have been set.
+ * ========================================================================================= */
+struct vma {
+    uintptr_t from, to;
+    uint64_t offset;   /* bytes from the start of its file */
+    uint64_t inode;    /* of its file; 0: anonymous memory, or none */
+    int protection;    /* PROT_... */
+    bool shared;
+    bool locked;       /* mlock; known only with details */
+    bool undumped;     /* MADV_DONTDUMP; the same */
+};
+
+typedef bool vma_see(const struct vma *v, void *context);
+
+/* Whether the program has set something on memory of ours, by a function that we see; and what only smaps shows. */
+static atomic_bool vma_set, vma_details;
+
+static struct {
+    struct lock lock; /* nobody takes another one while he has it, but what `see` takes */
+    char text[8192];
+    size_t used, at;  /* bytes in text, and of them those that were given out */
+    int fd;
+} vma_reader;
+
+/* The next line, its end replaced by a 0; NULL: there is none. */
+static char *vma_line(void)
+{
+    for (;;) {
+        char *line = vma_reader.text + vma_reader.at;
+        char *end = memchr(line, '\n', vma_reader.used - vma_reader.at);
+        if (end) {
+            *end = 0;
+            vma_reader.at = (size_t)(end + 1 - vma_reader.text);
+            return line;
+        }
+        vma_reader.used -= vma_reader.at;
+        memmove(vma_reader.text, line, vma_reader.used);
+        vma_reader.at = 0;
+        size_t room_left = sizeof vma_reader.text - vma_reader.used;
+        long n = room_left ? sys(SYS_read, vma_reader.fd, vma_reader.text + vma_reader.used, room_left) : 0;
+        if (n <= 0)
+            return NULL;
+        vma_reader.used += (size_t)n;
+    }
+}
+
+static uint64_t text_number(const char **at, unsigned base)
+{
+    uint64_t value = 0;
+    for (;; ++*at) {
+        unsigned c = (unsigned char)**at, digit = c - '0' < 10 ? c - '0' : (c | 32) - 'a' < 6 ? (c | 32) - 'a' + 10 : 16;
+        if (digit >= base)
+            return value;
+        value = value * base + digit;
+    }
+}
+
+/* FROM-TO rwxp OFFSET MAJOR:MINOR INODE NAME */
+static bool vma_parse(const char *line, struct vma *v)
+{
+    *v = (struct vma){.from = text_number(&line, 16)};
+    if (*line++ != '-')
+        return false;
+    v->to = text_number(&line, 16);
+    v->protection = (line[1] == 'r' ? PROT_READ : 0) | (line[2] == 'w' ? PROT_WRITE : 0) | (line[3] == 'x' ? PROT_EXEC : 0);
+    v->shared = line[4] == 's';
+    line += 6;
+    v->offset = text_number(&line, 16);
+    line++;
+    text_number(&line, 16);
+    line++;
+    text_number(&line, 16);
+    line++;
+    v->inode = text_number(&line, 10);
+    return true;
+}
+
+/* The next mapping; with `details`, from smaps, where its flags stand in the last of its lines. */
+static bool vma_next(struct vma *v, bool details)
+{
+    for (char *line; (line = vma_line());) {
+        struct vma head;
+        if (vma_parse(line, &head)) {
+            *v = head;
+            if (!details)
+                return true;
+        } else if (strncmp(line, "VmFlags:", 8) == 0) {
+            v->locked = strstr(line, " lo") != NULL;
+            v->undumped = strstr(line, " dd") != NULL;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The number behind `name` at the start of a line; `missing` if there is no such line. */
+static size_t text_value(const char *text, const char *name, size_t missing)
+{
+    size_t n = strlen(name);
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, n) == 0)
+            return strtoul(line + n, NULL, 10);
+    }
+    return missing;
+}
+
+/* Hands each mapping of the process between the addresses to `see`, cut at them, in ascending order, until it is
+ * false. `see` may change the mapping that it gets. False: the kernel does not tell. */
+static bool vmas_walk(uintptr_t from, uintptr_t to, vma_see *see, void *context)
+{
+    lock_take(&vma_reader.lock);
+    bool details = atomic_load(&vma_details) ||
+                   (read_text("/proc/self/status", vma_reader.text, sizeof vma_reader.text) &&
+                    text_value(vma_reader.text, "VmLck:", 0) != 0);
+    const char *path = details ? "/proc/self/smaps" : "/proc/self/maps";
+    vma_reader.fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    vma_reader.used = vma_reader.at = 0;
+    struct vma v;
+    for (bool going = vma_reader.fd >= 0; going && vma_next(&v, details) && v.from < to;) {
+        if (v.to <= from)
+            continue;
+        uintptr_t cut = v.from < from ? from - v.from : 0;
+        v.from += cut;
+        v.offset += cut;
+        v.to = v.to > to ? to : v.to;
+        going = see(&v, context);
+    }
+    bool told = vma_reader.fd >= 0;
+    if (told)
+        sys(SYS_close, vma_reader.fd);
+    lock_drop(&vma_reader.lock);
+    return told;
+}
+
+/* Writes [from, from + bytes) of the reservation to the file and maps it from there, as it is protected. Nobody may
+ * write to it meanwhile. False: it is as it was. */
+static bool piece_move(const struct file *f, size_t from, size_t bytes, size_t to, int protection)
+{
+    bool hidden = !(protection & PROT_READ);
+    if (hidden && sys_mprotect(mem_at(from), bytes, protection | PROT_READ) != 0)
+        return false;
+    if (!file_extend(f, to, bytes) && !file_write(f, mem_at(from), bytes, to) &&
+        (!file_map_as(f, from, bytes, to, MAP_SHARED, protection) ||
+         !file_map_as(f, from, bytes, to, MAP_SHARED, protection))) /* the content is in the file alone now */
+        return true;
+    file_punch(f, to, bytes);
+    if (hidden)
+        sys_mprotect(mem_at(from), bytes, protection);
+    return false;
+}
+
+/* ============================================================================================
  * === ROOM  how much memory the process may fill before the kernel has to page
  *
  * The smallest of the machine's available memory and what the memory cgroups (v1 or v2, all
@@ -1894,8 +2059,7 @@ static struct kept {
 } kept[KEPT_MAX]; /* guarded by room.busy */
 
 static __thread bool mon_self __attribute__((tls_model("initial-exec"))); /* the monitor's thread */
-static __thread bool mon_starting __attribute__((tls_model("initial-exec"))); /* making it: what that
-                                                              * allocates is nobody's data */
+static __thread bool mon_starting __attribute__((tls_model("initial-exec"))); /* making a thread of ours */
 
 /* Requires room.busy. The text of such a file; 0: not there, or not open and not to be opened. */
 static size_t read_kept(const char *path, char *text, size_t space, off_t from)
@@ -1932,18 +2096,6 @@ static void kept_forget(void)
         k->path[0] = 0;
     }
     atomic_store(&room.busy, false);
-}
-
-/* The number behind `name` at the start of a line; `missing` if there is no such line. */
-static size_t text_value(const char *text, const char *name, size_t missing)
-{
-    size_t n = strlen(name);
-    for (const char *line = text; line; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (strncmp(line, name, n) == 0)
-            return strtoul(line + n, NULL, 10);
-    }
-    return missing;
 }
 
 static bool file_exists(const char *folder_path, const char *name)
@@ -2075,14 +2227,16 @@ static size_t room_bytes(void)
  * From 2 MiB on, extents are whole multiples of 2 MiB: large pages and page-table moves need
  * it, and address space costs nothing. File and mapping cover only what was asked for.
  * ========================================================================================= */
+enum { FROZEN_FILES = 4 }; /* older ones are forgotten: what is mapped from them stays private */
 enum { BIG_PARTS = 8 }; /* of a large bigmaac, each with a paging policy of its own */
 
 struct big {
     size_t size;         /* bytes the program asked for */
     size_t mapped;       /* bytes of the file, all mapped; a multiple of the page size */
-    struct file file;    /* mapped MAP_SHARED; once frozen, MAP_PRIVATE */
-    struct file own;     /* frozen ones: where changed granules come home to; fd -1: none */
-    uint64_t *home;      /* bit per granule: mapped MAP_SHARED from `own`; NULL: none is */
+    struct file file;    /* what is mapped MAP_SHARED; fd -1: nothing is */
+    ino_t frozen_in[FROZEN_FILES]; /* frozen ones: files that parts are mapped MAP_PRIVATE from, the last one first */
+    size_t home_bytes;   /* of a frozen one, in `file` since the last fork */
+    size_t disk;         /* bytes of the files that anything of it is mapped from */
     uint32_t extent;     /* in big.space */
     uint32_t next;       /* chain of unused records */
     uint32_t warm_older; /* records freed before and after this one, while WARM; 0: none */
@@ -2090,8 +2244,7 @@ struct big {
     uint64_t freed_ms;   /* when it became WARM */
     bool in_use;         /* BUSY, LIVE or WARM: for those who walk the records */
     bool ordinary;       /* opted out: private anonymous memory at the same address */
-    bool frozen;         /* a fork has shared `file` with another process: never write to it */
-    bool own_frozen;     /* and `own` as well */
+    bool frozen;         /* a fork has shared what it had: mapped MAP_PRIVATE, but for what has come home since */
     bool stray;          /* `file` is still mapped where the block was before it moved */
     uint8_t advice;      /* enum bigmaac_advice of the program */
     uint8_t policy[BIG_PARTS];  /* enum policy of each part (PAGING); big.lock */
@@ -2182,8 +2335,7 @@ static uint32_t big_record_new(void)
     else if (pool_commit(&big.records, (big.record_count + 2) * sizeof(struct big)))
         i = ++big.record_count;
     if (i) {
-        *big_at(i) = (struct big){.file.fd = -1, .own.fd = -1, .in_use = true,
-                                  .generation = ++big.generation};
+        *big_at(i) = (struct big){.file.fd = -1, .in_use = true, .generation = ++big.generation};
         big.records_in_use++;
     }
     return i;
@@ -2238,24 +2390,12 @@ static void big_unreserve(struct big *r)
     lock_drop(&big.lock);
 }
 
-/* Memory for the granules' bits, straight from the kernel: blocks this large are few. */
-static size_t home_bytes(const struct big *r)
-{
-    return round_up((r->mapped / huge_size + 64) / 8, page_size);
-}
-
 static void big_close_files(struct big *r)
 {
-    size_t bytes = r->file.fd >= 0 ? r->mapped : 0;
-    for (size_t w = 0; r->home && w <= r->mapped / huge_size / 64; w++)
-        bytes += (size_t)__builtin_popcountl(r->home[w]) * huge_size;
-    folder_count(0, bytes);
+    folder_count(0, r->disk);
+    r->disk = 0;
     file_close(&r->file);
-    file_close(&r->own);
-    if (r->home)
-        sys_munmap(r->home, home_bytes(r));
-    r->home = NULL;
-    r->frozen = r->own_frozen = false;
+    r->frozen = false;
 }
 
 /* The kernel is out of mappings: the range stays mapped until it is used again. Memory and disk
@@ -2263,8 +2403,7 @@ static void big_close_files(struct big *r)
 COLD static void big_empty(struct big *r)
 {
     mem_advise(big_offset(r), r->mapped, MADV_DONTNEED);
-    const struct file *f = r->frozen ? &r->own : &r->file;
-    if (!(r->frozen && r->own_frozen) && file_valid(f) && sys_ftruncate(f->fd, 0) != 0)
+    if (file_valid(&r->file) && sys_ftruncate(r->file.fd, 0) != 0)
         file_failed("giving disk space back", errno);
 }
 
@@ -2319,11 +2458,13 @@ static enum reason big_back(struct big *r)
         return why;
     why = file_extend(&r->file, 0, r->mapped);
     if (!why)
-        why = file_map(&r->file, big_offset(r), r->mapped, 0, MAP_SHARED);
-    if (why)
+        why = file_map(&r->file, big_offset(r), r->mapped, 0);
+    if (why) {
         file_close(&r->file);
-    else
+    } else {
+        r->disk = r->mapped;
         folder_count(r->mapped, 0);
+    }
     return why;
 }
 
@@ -2548,33 +2689,105 @@ static bool big_free(void *p)
     return true;
 }
 
-/* A new file with the content of the block, mapped over it: for blocks whose descriptor the
- * program has closed, and for frozen ones. The kernel keeps the old file until nobody maps it. */
+/* Is that the inode of a file that fries or parts of a block were frozen in? */
+static bool was_frozen(const ino_t *inodes, uint64_t inode)
+{
+    for (int i = 0; i < FROZEN_FILES; i++)
+        if (inode && inodes[i] == inode)
+            return true;
+    return false;
+}
+
+static void note_frozen(ino_t *inodes, ino_t inode)
+{
+    memmove(inodes + 1, inodes, (FROZEN_FILES - 1) * sizeof *inodes);
+    inodes[0] = inode;
+}
+
+/* Requires big.lock. The live bigmaac there; NULL: none is. */
+static struct big *big_containing(size_t offset)
+{
+    uint32_t i = offset >= big.space.start ? extent_containing(&big.space, offset) : 0;
+    return i && extent_at(&big.space, i)->state == EXTENT_LIVE ? big_at(extent_at(&big.space, i)->aux) : NULL;
+}
+
+struct refile {
+    struct big *r;
+    struct file to;
+    size_t left; /* bytes of ours that could not be moved */
+};
+
+static bool refile_see(const struct vma *v, void *context)
+{
+    struct refile *m = context;
+    size_t from = v->from - mem.base, bytes = v->to - v->from;
+    bool ours = v->inode == m->r->file.ino || was_frozen(m->r->frozen_in, v->inode);
+    if (ours && !piece_move(&m->to, from, bytes, from - big_offset(m->r), v->protection))
+        m->left += bytes;
+    return true;
+}
+
+/* A new file with the content of the block, mapped over it as the old ones are: for blocks whose descriptor the program
+ * has closed. Nobody may write to it meanwhile. The kernel keeps the old file until nobody maps it. */
 static enum reason big_refile(struct big *r)
 {
-    struct file fresh;
-    enum reason why = file_create(&fresh, files_for_fries);
+    struct refile m = {.r = r};
+    enum reason why = file_create(&m.to, files_for_fries);
     if (why)
         return why;
-    why = file_extend(&fresh, 0, r->mapped);
-    if (!why)
-        why = file_write(&fresh, mem_at(big_offset(r)), r->mapped, 0);
-    if (!why)
-        why = file_map(&fresh, big_offset(r), r->mapped, 0, MAP_SHARED);
-    if (why) {
-        file_close(&fresh);
-        return why;
+    uintptr_t from = (uintptr_t)mem_at(big_offset(r));
+    if (!vmas_walk(from, from + r->mapped, refile_see, &m)) {
+        const struct vma v = {.from = from, .to = from + r->mapped, .inode = r->file.ino, .protection = PROT_READ | PROT_WRITE};
+        refile_see(&v, &m);
     }
-    big_close_files(r);
-    folder_count(r->mapped, 0);
-    r->file = fresh;
+    note_frozen(r->frozen_in, r->file.ino);
+    file_close(&r->file);
+    r->file = m.to;
+    r->frozen = m.left != 0;
+    r->home_bytes = r->mapped - m.left;
+    folder_count(r->mapped, r->frozen ? 0 : r->disk);
+    r->disk = r->mapped + (r->frozen ? r->disk : 0);
     big_apply_policy(r, false);
-    return REASON_NONE;
+    return m.left ? REASON_DISK_FULL : REASON_NONE;
+}
+
+/* A file for what is new in the block, or comes home. */
+static enum reason big_ready_file(struct big *r)
+{
+    if (r->frozen && r->file.fd < 0)
+        return file_create(&r->file, files_for_fries);
+    return file_valid(&r->file) ? REASON_NONE : big_refile(r);
+}
+
+struct moving {
+    intptr_t by;
+    bool failed;
+};
+
+/* Moves one mapping, with all that is set on it. The place where it was stays ours: without MREMAP_DONTUNMAP, which older
+ * kernels know for anonymous memory alone, it is free for a moment. */
+static bool moving_see(const struct vma *v, void *context)
+{
+    struct moving *m = context;
+    size_t bytes = v->to - v->from;
+    void *from = (void *)v->from, *to = (void *)(v->from + (uintptr_t)m->by);
+    int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+    m->failed = sys_mremap(from, bytes, bytes, flags | MREMAP_DONTUNMAP, to) == MAP_FAILED &&
+                sys_mremap(from, bytes, bytes, flags, to) == MAP_FAILED;
+    return !m->failed;
+}
+
+static bool mappings_move(size_t from, size_t bytes, size_t to)
+{
+    struct moving m = {.by = (intptr_t)(to - from)};
+    const struct vma whole = {.from = (uintptr_t)mem_at(from), .to = (uintptr_t)mem_at(from) + bytes};
+    if (moving_see(&whole, &m) || !vmas_walk(whole.from, whole.to, moving_see, &m))
+        return !m.failed;
+    return !m.failed;
 }
 
 /* Moves the pages to a roomier extent and maps the file's new tail behind them, the tail first:
- * after a failure everything is where it was. Where mremap can't, mapping the file there does
- * the same, only that the pages are looked up again. Nothing is copied. */
+ * after a failure everything is where it was. Nothing is copied. */
 static enum reason big_move(struct big *r, size_t bytes)
 {
     uint32_t old = r->extent, roomy = 0;
@@ -2590,11 +2803,12 @@ static enum reason big_move(struct big *r, size_t bytes)
     if (!roomy)
         return REASON_ADDRESS_SPACE;
     size_t to = extent_offset(&big.space, extent_at(&big.space, roomy));
-    enum reason why = file_map(&r->file, to + r->mapped, bytes - r->mapped, r->mapped, MAP_SHARED);
+    enum reason why = file_map(&r->file, to + r->mapped, bytes - r->mapped, r->mapped);
     mem_set_policy(from, r->mapped, POLICY_NORMAL, 0); /* makes it one mapping: older kernels move no two at once */
-    if (!why && sys_mremap(mem_at(from), r->mapped, r->mapped,
-                       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, mem_at(to)) == MAP_FAILED)
-        why = file_map(&r->file, to, r->mapped, 0, MAP_SHARED);
+    if (!why && !mappings_move(from, r->mapped, to)) {
+        mappings_move(to, r->mapped, from); /* what went there comes back */
+        why = REASON_MAPPINGS;
+    }
     if (why)
         mem_unmap(to, bytes);
     else if (!mem_unmap(from, r->mapped))
@@ -2619,14 +2833,14 @@ static enum reason big_map_tail(struct big *r, size_t bytes)
     }
     if (!fits)
         return big_move(r, bytes);
-    return file_map(&r->file, big_offset(r) + r->mapped, bytes - r->mapped, r->mapped, MAP_SHARED);
+    return file_map(&r->file, big_offset(r) + r->mapped, bytes - r->mapped, r->mapped);
 }
 
 static enum reason big_grow(struct big *r, size_t bytes)
 {
     if (to_pages(big_span(bytes)) >= big.space.pages)
         return REASON_ADDRESS_SPACE; /* no file will ever be as large */
-    enum reason why = !r->frozen && file_valid(&r->file) ? REASON_NONE : big_refile(r);
+    enum reason why = big_ready_file(r);
     if (why)
         return why;
     size_t more = bytes - r->mapped;
@@ -2641,7 +2855,9 @@ static enum reason big_grow(struct big *r, size_t bytes)
         return why;
     }
     folder_count(more, 0);
+    r->disk += more;
     lock_take(&big.lock);
+    r->home_bytes += r->frozen ? more : 0;
     if (big_part_bytes(bytes) != big_part_bytes(r->mapped)) /* parts have moved: begin anew */
         memset(r->policy, r->policy[0], sizeof r->policy);
     r->mapped = bytes;
@@ -2657,18 +2873,18 @@ static enum reason big_grow(struct big *r, size_t bytes)
 /* Gives the tail back: blocks, pages and address space. */
 static void big_shrink(struct big *r, size_t bytes)
 {
-    if (r->home)
-        return; /* parts have come home: the bits would not fit any more, so it stays larger */
     size_t tail = r->mapped - bytes, at = big_offset(r) + bytes;
     bool valid = file_valid(&r->file);
     if (!r->frozen && !valid)
         mem_advise(at, tail, MADV_REMOVE); /* needs no descriptor */
     if (!mem_unmap(at, tail))
         return; /* out of mappings: the block just stays larger */
-    if (!r->frozen && valid && sys_ftruncate(r->file.fd, (off_t)bytes) != 0)
+    if (valid && sys_ftruncate(r->file.fd, (off_t)bytes) != 0)
         file_failed("giving disk space back", errno);
-    folder_count(0, tail);
+    folder_count(0, min_size(tail, r->disk));
     lock_take(&big.lock);
+    r->disk -= min_size(tail, r->disk);
+    r->home_bytes = 0; /* how much of the tail was home is not known: it is found anew */
     r->mapped = bytes;
     big.live_bytes -= tail;
     extent_trim(&big.space, r->extent, (uint32_t)to_pages(big_span(bytes)), KIND_CLEAN);
@@ -2708,8 +2924,8 @@ static const char *big_check(void)
             return "a record and its extent don't belong together";
         if (r->size > r->mapped || r->mapped > big_capacity(r) || r->mapped % page_size)
             return "a bigmaac is larger than its mapping, or that than its extent";
-        if (r->home && (!r->frozen || r->own.fd < 0))
-            return "a bigmaac that is not frozen has parts at home";
+        if (!r->frozen && !r->ordinary && r->disk != r->mapped)
+            return "a bigmaac's disk space is miscounted";
         warm += e->state == EXTENT_WARM;
         *(e->state == EXTENT_WARM ? &warm_bytes : &live_bytes) += r->mapped;
         asked_bytes += e->state == EXTENT_LIVE ? r->size : 0;
@@ -2824,6 +3040,7 @@ static struct {
     struct space space;
     uint32_t meta_units;       /* used */
     struct file file;          /* what new blocks are made in; fd -1: none yet */
+    ino_t frozen_in[FROZEN_FILES]; /* files that a fork has frozen fries in, or that the program has closed; the last one first */
     size_t file_bytes;         /* its size */
     size_t backed_bytes;       /* of it, with blocks: for the statistics */
     uint32_t dirty_pages;      /* in free extents of KIND_DIRTY */
@@ -2922,7 +3139,6 @@ static const size_t fry_chunk_max = (size_t)8 << 20;
 /* Extent slots: which mapping is behind it. 0: none, or one that a fork has frozen. */
 static const uint8_t slot_current = 1; /* fry.file's */
 static const uint8_t slot_lost = 2;    /* that of a file whose descriptor the program has closed */
-static const uint8_t slot_withheld = 3; /* none: a child did not get it (FORK) */
 
 /* Requires fry.lock. Notes that [from, from + bytes) of the file has blocks now. */
 static void fry_backed(size_t from, size_t bytes)
@@ -2946,6 +3162,7 @@ static void fry_lose_file(void)
         bins_remove(&fry.space, &fry.space.free[x->kind], i); /* may merge with what was lost before */
         extent_release(&fry.space, i, x->kind);
     }
+    note_frozen(fry.frozen_in, fry.file.ino);
     file_close(&fry.file);
     folder_count(0, fry.backed_bytes);
     fry.backed_bytes = 0;
@@ -2969,7 +3186,7 @@ static enum reason fry_back(struct extent *x, uint32_t pages)
     if (!why && (why = file_extend(&fry.file, from, bytes)))
         file_punch(&fry.file, from, bytes); /* what it got before it failed */
     if (!why && x->slot != slot_current) {
-        why = file_map(&fry.file, fry.space.start + from, bytes, from, MAP_SHARED);
+        why = file_map(&fry.file, fry.space.start + from, bytes, from);
         size_t part = from / big_part_bytes(max_size(fry.file_bytes, from + 1));
         if (!why && fry.policy[part] != POLICY_NORMAL)
             mem_set_policy(fry.space.start + from, bytes, fry.policy[part], fry.piece);
@@ -3061,11 +3278,6 @@ static bool extent_is_aged(uint32_t i, uint32_t pages)
 static void fry_pages_free(uint32_t e)
 {
     struct extent *x = extent_at(&fry.space, e);
-    if (x->slot == slot_withheld) {
-        x->flags = 0;
-        extent_free(&fry.space, e, KIND_CLEAN);
-        return;
-    }
     bool aged = extent_is_aged(x->prev, x->pages) || extent_is_aged(x->next, x->pages);
     x->flags = 0;
     fry.dirty_pages += x->pages;
@@ -3098,6 +3310,8 @@ static bool fry_punch(uint32_t e)
     if (x->slot == 0) {
         if (!fry_unmap(x))
             return false;
+        if (fry.file.fd >= 0 && file_valid(&fry.file)) /* a part of it had come home */
+            file_punch(&fry.file, to_bytes(x->page), to_bytes(x->pages));
     } else if (x->slot != slot_current || !file_valid(&fry.file)) {
         if (!mem_advise(extent_offset(&fry.space, x), to_bytes(x->pages), MADV_REMOVE))
             return false;
@@ -3767,7 +3981,7 @@ static void run_shrink(size_t offset, size_t size)
         return;
     lock_take(&fry.lock);
     struct extent *x = run_at(offset);
-    if (x && pages < x->pages && x->slot != slot_withheld) {
+    if (x && pages < x->pages) {
         uint32_t less = x->pages - pages;
         if (extent_trim(&fry.space, extent_index(&fry.space, x), pages, KIND_DIRTY)) {
             fry.run_bytes -= to_bytes(less);
@@ -3951,6 +4165,10 @@ static struct next {
     size_t (*usable)(void *);
     void *(*memalign)(size_t, size_t);
     pid_t (*fork)(void), (*fork_only)(void); /* fork and _Fork */
+    int (*clone)(int (*)(void *), void *, int, void *, ...);
+    long (*syscall)(long, ...);
+    int (*register_atfork)(void (*)(void), void (*)(void), void (*)(void), void *);
+    void (*streams_lock)(void), (*streams_unlock)(void), (*streams_reset)(void); /* of libc's list of streams */
     char *single_threaded; /* glibc's own: 1 until the first thread is made */
 } next = {.free = early_free, .usable = early_usable};
 
@@ -4101,26 +4319,46 @@ static bool regions_open(void)
     return open;
 }
 
-/* --- boot memory: for dlsym, while it looks the next malloc up for us ------------------------- */
+/* --- boot memory: for dlsym while it looks the next malloc up for us, and for threads of ours ------------- */
+
+static struct {
+    struct lock lock;
+    size_t used;  /* bytes */
+    size_t base;  /* of them those that were taken before the initialisation was over: they are never freed */
+    size_t live;  /* blocks taken since */
+} boot;
 
 static bool is_boot(const void *p) { return mem_offset(p) < boot_bytes; }
 
-/* Zeroed, never freed; its size stands before it. NULL: used up. */
+/* Zeroed; its size stands before it. NULL: used up. */
 COLD static void *boot_alloc(size_t size, size_t align)
 {
-    if (!mem.boot_ready) {
-        if (!mem_reserve() || sys_mprotect(mem_at(0), boot_bytes, PROT_READ | PROT_WRITE) != 0)
-            return NULL;
-        mem.boot_ready = true;
-    }
-    size_t at = round_up(mem.boot_used + 16, max_size(align, 16));
-    if (size > boot_bytes || at + size > boot_bytes) {
+    void *p = NULL;
+    lock_take(&boot.lock);
+    if (!mem.boot_ready)
+        mem.boot_ready = (mem_owns(mem_at(0)) || mem_reserve()) &&
+                         sys_mprotect(mem_at(0), boot_bytes, PROT_READ | PROT_WRITE) == 0;
+    size_t at = round_up(boot.used + 16, max_size(align, 16));
+    if (mem.boot_ready && size <= boot_bytes && at + size <= boot_bytes) {
+        boot.used = at + size;
+        boot.live++;
+        p = mem_at(at);
+        memset(p, 0, size); /* it may be used again */
+        memcpy(mem_at(at - 16), &size, sizeof size);
+    } else {
         errno = ENOMEM;
-        return NULL;
     }
-    mem.boot_used = at + size;
-    memcpy(mem_at(at - 16), &size, sizeof size);
-    return mem_at(at);
+    lock_drop(&boot.lock);
+    return p;
+}
+
+/* The place is used again when nothing that was taken since the initialisation is in use. */
+COLD static void boot_free(const void *p)
+{
+    lock_take(&boot.lock);
+    if (mem_offset(p) >= boot.base && boot.base && --boot.live == 0)
+        boot.used = boot.base;
+    lock_drop(&boot.lock);
 }
 
 static size_t boot_size(const void *p)
@@ -4339,194 +4577,15 @@ COLD static void profile_open(void)
 }
 
 /* ============================================================================================
- * === HOME  bringing back to disk what was written after a fork
+ * === STOP  every other thread of the program waits for a moment, and none can tell
  *
- * After a fork a frozen block is a private mapping of its file: what is written to it becomes
- * anonymous memory, which nobody can page out. Such pages are found through pagemap and written,
- * a granule at a time, to a file of our own, which is then mapped over the granule MAP_SHARED.
- * Nobody may write to the granule between the copy and the mapping: the process has no other
- * thread, or they are all stopped (MONITOR).
+ * What was written after a fork can come home (HOME) only while nobody writes. Each thread is sent a signal
+ * that the program can neither handle, block nor wait for: the one by which glibc tells all threads about
+ * setuid(2). Its handler, ours in front of glibc's, waits until the round is over. A system call that it
+ * interrupted is made again where the kernel does not do that by itself (poll, epoll_wait, nanosleep...), so
+ * nobody sees an EINTR. The same signal without a round only has a thread make its system call again: so
+ * sleepers on a futex notice that the memory under it is mapped from elsewhere now.
  * ========================================================================================= */
-static struct home {
-    atomic_size_t frozen_bytes;   /* in frozen bigmaacs and fries; 0: nothing to do */
-    atomic_bool wanted;           /* the monitor asks the next allocator call to do it */
-} home;
-
-static const uint64_t pagemap_present = (uint64_t)1 << 63, pagemap_swapped = (uint64_t)1 << 62;
-static const uint64_t pagemap_file = (uint64_t)1 << 61;
-
-/* Pages of [offset, offset + bytes) that are anonymous, so changed since the fork. */
-static size_t pages_changed(int pagemap, size_t offset, size_t bytes)
-{
-    uint64_t entry[512];
-    size_t changed = 0, system_page = sys_page();
-    for (size_t at = offset; at < offset + bytes;) {
-        size_t n = min_size(sizeof entry / sizeof entry[0], (offset + bytes - at) / system_page);
-        off_t where = (off_t)((uintptr_t)mem_at(at) / system_page * sizeof entry[0]);
-        if (sys(SYS_pread64, pagemap, entry, n * sizeof entry[0], where) <= 0)
-            return 0;
-        for (size_t i = 0; i < n; i++)
-            changed += (entry[i] & (pagemap_present | pagemap_swapped)) && !(entry[i] & pagemap_file);
-        at += n * system_page;
-    }
-    return changed;
-}
-
-static inline bool home_bit(const struct big *r, size_t granule)
-{
-    return r->home && r->home[granule / 64] >> (granule % 64) & 1;
-}
-
-/* The file and the bits for a frozen block's changed granules. */
-static bool home_open(struct big *r)
-{
-    if (r->own.fd >= 0)
-        return file_valid(&r->own);
-    if (file_create(&r->own, files_for_fries) != REASON_NONE)
-        return false;
-    void *bits = sys_mmap(NULL, home_bytes(r), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (bits == MAP_FAILED) {
-        file_close(&r->own);
-        return false;
-    }
-    r->home = bits;
-    return true;
-}
-
-/* Brings one granule home. Its pages are dropped from memory's anonymous part by the mapping. */
-static bool home_granule(struct big *r, size_t granule)
-{
-    size_t from = granule * huge_size, bytes = min_size(huge_size, r->mapped - from);
-    const char *at = mem_at(big_offset(r) + from);
-    if (file_extend(&r->own, from, bytes) || file_write(&r->own, at, bytes, from) ||
-        file_map(&r->own, big_offset(r) + from, bytes, from, MAP_SHARED))
-        return false;
-    r->home[granule / 64] |= (uint64_t)1 << (granule % 64);
-    folder_count(huge_size, 0);
-    return true;
-}
-
-/* Small blocks, and those that a second fork has frozen in two files, come home whole. */
-static bool home_whole(struct big *r, int pagemap)
-{
-    return pages_changed(pagemap, big_offset(r), r->mapped) == 0 || big_refile(r) == REASON_NONE;
-}
-
-/* Brings the changed parts of one frozen block home. Returns false when it can't go on. */
-static bool home_big(struct big *r, int pagemap)
-{
-    if (r->mapped <= huge_size || r->own_frozen)
-        return home_whole(r, pagemap);
-    for (size_t g = 0; g * huge_size < r->mapped; g++) {
-        size_t from = g * huge_size, bytes = min_size(huge_size, r->mapped - from);
-        if (home_bit(r, g) || !pages_changed(pagemap, big_offset(r) + from, bytes))
-            continue;
-        if (!home_open(r) || !home_granule(r, g))
-            return false;
-    }
-    return true;
-}
-
-/* Requires fry.lock. Writes an extent's content to the current file and maps that. */
-static bool fry_take_home(struct extent *x)
-{
-    size_t offset = extent_offset(&fry.space, x), bytes = to_bytes(x->pages), at = to_bytes(x->page);
-    if (fry_ready_file())
-        return false;
-    if (file_extend(&fry.file, at, bytes) || file_write(&fry.file, mem_at(offset), bytes, at) ||
-        file_map(&fry.file, offset, bytes, at, MAP_SHARED)) {
-        file_punch(&fry.file, at, bytes); /* these pages are zero when they are used next */
-        return false;
-    }
-    fry_backed(at, bytes);
-    x->slot = slot_current;
-    return true;
-}
-
-/* Requires fry.lock. The same for one frozen slab or page run. */
-static bool home_fry(struct extent *x, int pagemap)
-{
-    size_t offset = extent_offset(&fry.space, x), bytes = to_bytes(x->pages);
-    return !pages_changed(pagemap, offset, bytes) || fry_take_home(x);
-}
-
-/* Requires that no other thread of the program runs, and all locks of ours. */
-static void home_all(void)
-{
-    int pagemap = (int)sys(SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    size_t frozen = 0;
-    bool going = pagemap >= 0;
-    for (uint32_t i = 1; i <= big.record_count; i++) {
-        struct big *r = big_at(i);
-        if (!r->in_use || !r->frozen)
-            continue;
-        going = going && home_big(r, pagemap);
-        frozen += r->frozen ? r->mapped : 0;
-    }
-    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
-        struct extent *x = extent_at(&fry.space, i);
-        if (x->state != EXTENT_LIVE || x->slot != 0)
-            continue;
-        going = going && home_fry(x, pagemap);
-        frozen += x->slot == 0 ? to_bytes(x->pages) : 0;
-    }
-    if (pagemap >= 0)
-        sys(SYS_close, pagemap);
-    atomic_store(&home.frozen_bytes, frozen);
-    count_one(&count.brought_home);
-    if (cfg.verbose)
-        report("after a fork: changed memory was brought back to disk, %zu bytes stay frozen", frozen);
-}
-
-/* Reads one of /proc/self's files; returns its length, 0 if that can't be done now. */
-static size_t read_self(const char *path, char *text, size_t space, off_t from)
-{
-    for (int tries = 0; atomic_exchange(&room.busy, true); tries++, sys_sched_yield())
-        if (tries == 1000)
-            return 0; /* a handler that interrupted the reader itself */
-    size_t got = read_kept(path, text, space, from);
-    atomic_store(&room.busy, false);
-    return got;
-}
-
-/* Anonymous memory of the process, bytes. */
-static size_t anonymous_bytes(void)
-{
-    char text[128], *at = text;
-    if (!read_self("/proc/self/statm", text, sizeof text, 0))
-        return 0;
-    strtoul(at, &at, 10);
-    size_t resident = strtoul(at, &at, 10), shared = strtoul(at, &at, 10);
-    return (resident > shared ? resident - shared : 0) * sys_page();
-}
-
-/* Bytes of page tables; 0: not known. */
-static size_t tables_bytes(void)
-{
-    char text[4096];
-    return read_self("/proc/self/status", text, sizeof text, 0) ? text_value(text, "VmPTE:", 0) * kib : 0;
-}
-
-/* ============================================================================================
- * === FORK  what a child inherits
- *
- * prepare takes every lock (LOCK ORDER) and freezes every block: its mapping turns MAP_PRIVATE,
- * so that the kernel's copy-on-write isolates both sides from the first instruction after the
- * fork. A block is frozen once; later forks find it private already. parent and child let the
- * locks go; the child also drops what belongs to threads that it does not have.
- *
- * BIGMAAC_FORK=copy: the child gets files of its own before the fork returns, and the parent's
- * blocks stay as they are. With several threads the copies could not be of one moment: then the
- * blocks are frozen, and the child brings all of them home before it goes on.
- * ========================================================================================= */
-static struct {
-    struct op op;       /* of the forking thread; guarded by the gate, held for writing */
-    bool copies;        /* `own` of every live bigmaac is the child's copy */
-    struct file fries;  /* the child's copy of the fries file */
-    bool alone;         /* fork() has made the process one with a single thread */
-    atomic_bool probing; /* PAGING has set everything to RANDOM for a moment; WATCH does nothing */
-} forking;
-
 static struct mon {
     struct lock lock;
     atomic_bool running;   /* the thread exists, or is about to */
@@ -4537,7 +4596,7 @@ static struct mon {
     atomic_bool only_ours; /* glibc counts several threads because of ours */
     struct lock awake;     /* held while the thread is not asleep; a fork takes it to keep it where it is */
     atomic_uint wake;      /* futex: raised when there is work before the sleep is over */
-} mon = {};
+} mon;
 
 enum { WATCH_PARK, WATCH_ON, WATCH_END };
 
@@ -4549,6 +4608,437 @@ static struct {
     atomic_size_t budget;  /* bytes that may be asked for in advance of all walks */
     atomic_uint_fast64_t unable_until; /* ms: it can't be done before that; UINT64_MAX: never */
 } watch;
+
+/* --- the threads of the program -------------------------------------------------------------------- */
+
+/* Calls `see` with each thread of the program, none of ours, as /proc/self/task, open as fd, has them.
+ * Returns how many there are; 0 if `see` was false for one. */
+static unsigned threads_see(int fd, bool (*see)(pid_t tid, int argument), int argument)
+{
+    char entries[4096];
+    unsigned threads = 0;
+    sys(SYS_lseek, fd, 0, SEEK_SET);
+    for (long n; (n = sys(SYS_getdents64, fd, entries, sizeof entries)) > 0;)
+        for (long at = 0; at < n;) {
+            struct { uint64_t ino; int64_t off; unsigned short len; unsigned char type; } head;
+            memcpy(&head, entries + at, 19);
+            const char *name = entries + at + 19;
+            pid_t tid = (pid_t)text_number(&name, 10);
+            at += head.len;
+            if (!tid || tid == atomic_load(&mon.tid) || tid == atomic_load(&watch.tid))
+                continue;
+            if (!see(tid, argument))
+                return 0;
+            threads++;
+        }
+    return threads;
+}
+
+static int threads_open(void)
+{
+    return (int)sys(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static bool thread_exists(pid_t tid) { return sys(SYS_tgkill, sys_getpid(), tid, 0) == 0; }
+
+/* Threads get the numbers that come next, so those of this process lie between its own and one that is given
+ * out now. Where numbers began anew since then, all are asked about. */
+static unsigned threads_probe(bool (*see)(pid_t tid, int argument), int argument)
+{
+    pid_t first = sys_getpid(), last = (pid_t)sys(SYS_clone, CLONE_VM | CLONE_VFORK, 0, 0, 0, 0);
+    if (last == 0)
+        sys(SYS_exit, 0);
+    sys(SYS_wait4, last, NULL, __WALL, NULL);
+    unsigned threads = 0;
+    if (last < first) {
+        first = 1;
+        last = 1 << 22; /* the kernel's PID_MAX_LIMIT */
+    }
+    for (pid_t tid = first; tid <= last; tid++) {
+        if (tid == atomic_load(&mon.tid) || tid == atomic_load(&watch.tid) || !thread_exists(tid))
+            continue;
+        if (!see(tid, argument))
+            return 0;
+        threads++;
+    }
+    return threads;
+}
+
+/* Reads a file of a thread's: its first bytes. Returns their number, 0: it can't be read. */
+static size_t thread_read(pid_t tid, const char *name, char *text, size_t space)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/%s", tid, name);
+    return read_text(path, text, space);
+}
+
+/* Threads of the program, without ours. */
+static size_t thread_count(void)
+{
+    struct stat st;
+    if (sys_stat("/proc/self/task", &st) != 0)
+        return 2; /* not known: assume that there are others */
+    int ours = atomic_load(&mon.alive);
+    return st.st_nlink - 2 - (size_t)(ours > 0 ? ours : 0);
+}
+
+/* --- the signal -------------------------------------------------------------------------------------- */
+
+enum { STOP_MAX = 4096 };
+
+static struct stopped {
+    pid_t tid;
+    long call;          /* the system call that it slept in before its signal was sent; -1: not known */
+    long first;         /* and that one's first argument */
+    atomic_uint round;  /* that its signal was sent for; 0: only to make its system call again */
+    atomic_uint waits;  /* the round that it waits in */
+} stopped[STOP_MAX];    /* the stopper's, but `waits` */
+
+static struct {
+    atomic_uint round;     /* futex: odd while threads are to wait; raised to let them go */
+    unsigned threads;      /* entries of stopped[] in this round */
+    bool complete;         /* there was room for all, and all could be sent the signal */
+    bool several;          /* the process has several threads: their files may be opened */
+    struct file tasks;     /* /proc/self/task, kept open; fd -1: not */
+    struct sys_sigaction glibc; /* what else the signal is for */
+} stop = {.tasks.fd = -1};
+
+/* A wait whose time limit is a plain number or in memory that the kernel only reads begins anew with less of it. */
+static __thread struct {
+    uintptr_t at;        /* the instruction behind the system call */
+    uintptr_t stack;
+    uint64_t asked_ns;   /* of what it waits for since `began` */
+    uint64_t began_ns;
+    struct timespec left;
+} stop_wait __attribute__((tls_model("initial-exec")));
+
+static uint64_t now_ns(void)
+{
+    struct timespec t = {0};
+    sys(SYS_clock_gettime, CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Nanoseconds to wait for, of `ns` that the system call at that place was made with. What it was made with by us is
+ * never quite what the program asks for, so that is known from a call made again by the program. */
+static uint64_t stop_left(uintptr_t at, uintptr_t stack, uint64_t ns, uint64_t step)
+{
+    uint64_t now = now_ns(), left = ns + step;
+    if (stop_wait.at == at && stop_wait.stack == stack && stop_wait.asked_ns == ns) {
+        uint64_t waited = now - stop_wait.began_ns;
+        left = ns > waited + step ? (ns - waited + step - 1) / step * step : step;
+    }
+    stop_wait.at = at;
+    stop_wait.stack = stack;
+    stop_wait.asked_ns = left;
+    stop_wait.began_ns = now;
+    return left;
+}
+
+/* Milliseconds as poll and epoll_wait have them; negative: without a limit. */
+static long stop_left_ms(uintptr_t at, uintptr_t stack, long ms)
+{
+    if ((int)ms <= 0)
+        return ms;
+    uint64_t left = stop_left(at, stack, (uint64_t)(int)ms * 1000000, 1000000) / 1000000;
+    return left > INT32_MAX ? INT32_MAX : (long)left;
+}
+
+/* A time span as nanosleep has it. */
+static long stop_left_span(uintptr_t at, uintptr_t stack, long span)
+{
+    const struct timespec *t = (const struct timespec *)span;
+    uint64_t left = stop_left(at, stack, (uint64_t)t->tv_sec * 1000000000 + (uint64_t)t->tv_nsec, 1);
+    stop_wait.left = (struct timespec){.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)};
+    return (long)&stop_wait.left;
+}
+
+/* Would a handler of the program's run as soon as the signals of `mask` alone are blocked? */
+static bool stop_others_wait(sigmask mask)
+{
+    sigmask waits = 0;
+    sys(SYS_rt_sigpending, &waits, sizeof waits);
+    for (waits &= ~mask; waits; waits &= waits - 1) {
+        struct sys_sigaction now;
+        if (sys_on_signal(__builtin_ctzl(waits) + 1, NULL, &now) && (uintptr_t)now.handler > (uintptr_t)SIG_IGN)
+            return true;
+    }
+    return false;
+}
+
+/* System calls that end early at a handled signal, SA_RESTART or not, and have done nothing then. */
+static bool stop_repeats(long call)
+{
+    static const short calls[] = {
+        SYS_nanosleep, SYS_clock_nanosleep, SYS_futex, SYS_epoll_pwait, SYS_ppoll, SYS_pselect6, SYS_rt_sigtimedwait,
+        SYS_rt_sigsuspend, SYS_semtimedop, SYS_semop, SYS_msgsnd, SYS_msgrcv, SYS_recvfrom, SYS_recvmsg, SYS_accept,
+        SYS_accept4, SYS_sendto, SYS_sendmsg, SYS_io_getevents,
+#ifdef __x86_64__
+        SYS_poll, SYS_select, SYS_epoll_wait, SYS_pause,
+#endif
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        if (calls[i] == call)
+            return true;
+    return false;
+}
+
+#if defined(__x86_64__)
+/* The number that a `mov $NUMBER, %eax` shortly before the system call has loaded; -1: none. */
+static long stop_call_at(const unsigned char *syscall_at)
+{
+    for (int back = 5; back <= 20; back++) {
+        int number;
+        memcpy(&number, syscall_at - back + 1, sizeof number);
+        if (syscall_at[-back] == 0xb8 && stop_repeats(number))
+            return number;
+    }
+    return -1;
+}
+
+/* Has the thread make its interrupted system call again when the handler returns. The kernel leaves the address
+ * behind the system call in rcx. */
+static void stop_repeat(ucontext_t *u, const struct stopped *s)
+{
+    greg_t *reg = u->uc_mcontext.gregs;
+    const unsigned char *at = (const unsigned char *)reg[REG_RIP] - 2;
+    sigmask mask;
+    memcpy(&mask, &u->uc_sigmask, sizeof mask);
+    if (reg[REG_RAX] != -EINTR || reg[REG_RCX] != reg[REG_RIP] || at[0] != 0x0f || at[1] != 0x05)
+        return;
+    long call = stop_call_at(at);
+    if (call < 0)
+        call = s->call;
+    if (!stop_repeats(call) || stop_others_wait(mask))
+        return;
+    uintptr_t here = (uintptr_t)at, stack = (uintptr_t)reg[REG_RSP];
+    if (call == SYS_poll)
+        reg[REG_RDX] = stop_left_ms(here, stack, reg[REG_RDX]);
+    else if (call == SYS_epoll_wait || call == SYS_epoll_pwait)
+        reg[REG_R10] = stop_left_ms(here, stack, reg[REG_R10]);
+    else if (call == SYS_nanosleep)
+        reg[REG_RDI] = stop_left_span(here, stack, reg[REG_RDI]);
+    else if (call == SYS_clock_nanosleep && !(reg[REG_RSI] & TIMER_ABSTIME))
+        reg[REG_RDX] = stop_left_span(here, stack, reg[REG_RDX]);
+    reg[REG_RAX] = call;
+    reg[REG_RIP] -= 2;
+}
+#elif defined(__aarch64__)
+/* The same. The result has replaced the first argument, so that must have been seen before. */
+static void stop_repeat(ucontext_t *u, const struct stopped *s)
+{
+    mcontext_t *m = &u->uc_mcontext;
+    sigmask mask;
+    memcpy(&mask, &u->uc_sigmask, sizeof mask);
+    long call = (long)m->regs[8];
+    if ((long)m->regs[0] != -EINTR || *(const uint32_t *)(m->pc - 4) != 0xd4000001 || s->call != call ||
+        !stop_repeats(call) || stop_others_wait(mask))
+        return;
+    m->regs[0] = (unsigned long)s->first;
+    if (call == SYS_epoll_pwait)
+        m->regs[3] = (unsigned long)stop_left_ms(m->pc, m->sp, (long)m->regs[3]);
+    else if (call == SYS_nanosleep)
+        m->regs[0] = (unsigned long)stop_left_span(m->pc, m->sp, (long)m->regs[0]);
+    else if (call == SYS_clock_nanosleep && !(m->regs[1] & TIMER_ABSTIME))
+        m->regs[2] = (unsigned long)stop_left_span(m->pc, m->sp, (long)m->regs[2]);
+    m->pc -= 4;
+}
+#else
+static void stop_repeat(ucontext_t *u, const struct stopped *s)
+{
+    (void)u;
+    (void)s;
+}
+#endif
+
+/* Runs in each thread of the program: waits for the end of the round, if that is not over, and puts right what it
+ * interrupted. What isn't ours is glibc's. Only async-signal-safe calls. */
+static void stop_handler(int sig, siginfo_t *info, void *context)
+{
+    struct stopped *s = info->si_value.sival_ptr;
+    bool ours = info->si_code == SI_QUEUE && info->si_pid == sys_getpid() && s >= stopped && s < stopped + STOP_MAX;
+    if (!ours) {
+        if ((uintptr_t)stop.glibc.handler > (uintptr_t)SIG_IGN)
+            stop.glibc.handler(sig, info, context);
+        return;
+    }
+    int err = errno;
+    unsigned round = atomic_load(&s->round);
+    if (round & 1 && s->tid == sys_gettid()) {
+        atomic_store(&s->waits, round);
+        while (atomic_load(&stop.round) == round)
+            futex_wait(&stop.round, round, NULL);
+    }
+    stop_repeat(context, s);
+    errno = err;
+}
+
+/* glibc sets its own handler with its first thread, whenever that is. */
+static bool stop_handles(void)
+{
+    const struct sys_sigaction ours = {.handler = stop_handler, .flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK,
+                                       .mask = ~(sigmask)0};
+    struct sys_sigaction now;
+    if (!sys_on_signal(STOP_SIGNAL, NULL, &now))
+        return false;
+    if (now.handler == stop_handler)
+        return true;
+    stop.glibc = now;
+    return sys_on_signal(STOP_SIGNAL, &ours, NULL);
+}
+
+/* The system call that a thread sleeps in, by /proc: its number; -1: not known, or it runs. */
+static long thread_call(pid_t tid, unsigned long arguments[3])
+{
+    char text[256];
+    const char *at = text;
+    memset(arguments, 0, 3 * sizeof arguments[0]);
+    if (!thread_read(tid, "syscall", text, sizeof text) || !isdigit((unsigned char)text[0]))
+        return -1;
+    long call = (long)text_number(&at, 10);
+    for (int i = 0; i < 3 && at[0] == ' ' && at[1] == '0' && at[2] == 'x'; i++) {
+        at += 3;
+        arguments[i] = text_number(&at, 16);
+    }
+    return call;
+}
+
+/* Sends the thread its signal. */
+static void stop_send(struct stopped *s, unsigned round)
+{
+    siginfo_t info = {.si_signo = STOP_SIGNAL, .si_code = SI_QUEUE};
+    info.si_pid = sys_getpid();
+    info.si_uid = (uid_t)sys(SYS_getuid);
+    info.si_value.sival_ptr = s;
+    atomic_store(&s->waits, 0);
+    atomic_store(&s->round, round);
+    if (sys(SYS_rt_tgsigqueueinfo, sys_getpid(), s->tid, STOP_SIGNAL, &info) != 0 && errno != ESRCH)
+        stop.complete = false;
+}
+
+/* A thread that was not there, or not seen, before. */
+static bool stop_one(pid_t tid, int unused)
+{
+    (void)unused;
+    if (tid == sys_gettid())
+        return true;
+    for (unsigned i = 0; i < stop.threads; i++)
+        if (stopped[i].tid == tid)
+            return true;
+    if (stop.threads == STOP_MAX) {
+        stop.complete = false;
+        return true;
+    }
+    struct stopped *s = &stopped[stop.threads++];
+    unsigned long arguments[3];
+    s->tid = tid;
+    s->call = stop.several ? thread_call(tid, arguments) : -1;
+    s->first = s->call < 0 ? 0 : (long)arguments[0];
+    stop_send(s, atomic_load(&stop.round));
+    return true;
+}
+
+static void threads_all(bool (*see)(pid_t tid, int argument))
+{
+    if (!file_valid(&stop.tasks) || !threads_see(stop.tasks.fd, see, 0))
+        threads_probe(see, 0);
+}
+
+/* Can the thread not run on before it has taken the signal, though it has not yet? It has ended, or waits in the
+ * kernel for a page, which may take a second on a slow disk. */
+static bool stop_is_held(const struct stopped *s)
+{
+    char text[512];
+    if (!thread_exists(s->tid))
+        return true;
+    if (thread_read(s->tid, "syscall", text, sizeof text) && strncmp(text, "-1 ", 3) == 0)
+        return true;
+    const char *state = thread_read(s->tid, "stat", text, sizeof text) ? strrchr(text, ')') : NULL;
+    return state && (state[2] == 'Z' || state[2] == 'X');
+}
+
+static const uint64_t stop_most_ns = 200 * 1000000; /* longer than a system call lasts that does not sleep */
+static const uint64_t stop_look_ns = 3 * 1000000;   /* before it is looked why a thread does not come */
+
+/* Waits until every thread that was sent the signal has taken it. */
+static bool stop_await(uint64_t began)
+{
+    const struct timespec step = {.tv_nsec = 30000};
+    unsigned round = atomic_load(&stop.round);
+    for (unsigned i = 0; i < stop.threads;) {
+        uint64_t waited = now_ns() - began;
+        if (atomic_load(&stopped[i].waits) == round || (waited > stop_look_ns && stop_is_held(&stopped[i])))
+            i++;
+        else if (waited > stop_most_ns)
+            return false;
+        else
+            sys(SYS_nanosleep, &step, NULL);
+    }
+    return true;
+}
+
+static void stop_end(void)
+{
+    atomic_fetch_add(&stop.round, 1);
+    futex_wake(&stop.round, INT32_MAX);
+}
+
+/* Stops every other thread of the program until stop_end. Requires the gate, closed: nobody is in the middle of an
+ * operation of ours. False: some thread can't be stopped, and all go on. */
+static bool stop_begin(void)
+{
+    uint64_t began = now_ns();
+    unsigned before;
+    stop.threads = 0;
+    stop.complete = stop_handles();
+    stop.several = thread_count() > 1;
+    atomic_fetch_add(&stop.round, 1);
+    bool all = stop.complete;
+    do { /* until there is none that another one has made meanwhile */
+        before = stop.threads;
+        threads_all(stop_one);
+        all = all && stop.complete && stop_await(began);
+    } while (all && stop.threads > before);
+    if (!all)
+        stop_end();
+    return all;
+}
+
+/* --- sleepers on a futex ---------------------------------------------------------------------------- */
+
+/* Has the thread look again at what it sleeps on, if that may be in memory of ours which it shares with other
+ * processes, as far as the futex knows: its place in the kernel's tables was that of the file page. Who runs may be
+ * about to sleep there. */
+static bool sleeper_rouse(pid_t tid, int unused)
+{
+    (void)unused;
+    unsigned long arguments[3];
+    if (tid == sys_gettid())
+        return true;
+    long call = thread_call(tid, arguments);
+    bool elsewhere = call >= 0 && (call != SYS_futex || arguments[1] & FUTEX_PRIVATE_FLAG || !mem_owns((void *)arguments[0]));
+    if (elsewhere && call != SYS_futex_waitv && call != SYS_restart_syscall)
+        return true;
+    struct stopped *s = &stopped[stop.threads++ % STOP_MAX];
+    s->tid = tid;
+    s->call = call;
+    s->first = (long)arguments[0];
+    stop_send(s, 0);
+    return true;
+}
+
+/* After mappings have changed between shared and private. Requires the gate, closed. */
+static void sleepers_rouse(void)
+{
+    if (thread_count() == 1 || !stop_handles())
+        return;
+    stop.threads = 0;
+    int fd = threads_open();
+    if (fd < 0 || !threads_see(fd, sleeper_rouse, 0))
+        threads_probe(sleeper_rouse, 0);
+    if (fd >= 0)
+        sys(SYS_close, fd);
+}
 
 /* Keeps the thread asleep, or waits until it is. */
 static void mon_hold(void) { lock_take(&mon.awake); }
@@ -4569,304 +5059,589 @@ static void mon_pause(void)
     mon_hold();
 }
 
-/* Threads of the program, without ours. */
-static size_t thread_count(void)
+/* ============================================================================================
+ * === HOME  bringing back to disk what was written after a fork
+ *
+ * After a fork a frozen block is a private mapping of its file: what is written to it becomes anonymous memory,
+ * which nobody can page out. Where that runs short, what has changed is found through pagemap, written to a file
+ * of this process's own, at the same distance from its start, and mapped from there MAP_SHARED, with the
+ * protections that it had. All other threads are stopped for it (STOP), for a hundredth of a second at a time, and
+ * the monitor does it: on its own stack, not on one that is being brought home.
+ *
+ * What is locked, and mappings of the program's own over a part of a block, stay as they are.
+ * ========================================================================================= */
+enum { HOME_PIECES = 64 };
+
+/* A part of one frozen block, or of neighbouring frozen fries. */
+struct piece {
+    size_t from, to; /* offsets in the reservation */
+    size_t moved;    /* bytes of it that have come home */
+};
+
+static struct home {
+    atomic_size_t frozen_bytes;   /* in frozen bigmaacs and fries; 0: nothing to do */
+    /* The others are the monitor's, or a child's while it has one thread. */
+    struct piece pieces[HOME_PIECES];
+    unsigned count;               /* of pieces */
+    uint32_t record, extent;      /* where the next look for what has changed begins, */
+    size_t granule;               /* and with which granule of that record */
+    size_t floor;                 /* anonymous bytes after the last time */
+    bool blind;                   /* the kernel tells no mappings: nothing was set on any, as far as we saw */
+    uint64_t retry_ms, wait_ms;   /* some thread could not be stopped: when to try again, and how long after that */
+} home;
+
+static const uint64_t home_stop_ns = 10 * 1000000; /* threads are stopped for about as long at most */
+static const uint64_t home_turn_ms = 200;          /* of this work, before the monitor sees to its other duties */
+static const size_t home_sparse = 16;              /* what has a 16th of it changed comes home whole */
+
+static const uint64_t pagemap_present = (uint64_t)1 << 63, pagemap_swapped = (uint64_t)1 << 62;
+static const uint64_t pagemap_file = (uint64_t)1 << 61;
+
+/* Reads one of /proc/self's files; returns its length, 0 if that can't be done now. */
+static size_t read_self(const char *path, char *text, size_t space, off_t from)
 {
-    struct stat st;
-    if (sys_stat("/proc/self/task", &st) != 0)
-        return 2; /* not known: assume that there are others */
-    int ours = atomic_load(&mon.alive);
-    return st.st_nlink - 2 - (size_t)(ours > 0 ? ours : 0);
+    for (int tries = 0; atomic_exchange(&room.busy, true); tries++, sys_sched_yield())
+        if (tries == 1000)
+            return 0; /* a handler that interrupted the reader itself */
+    size_t got = read_kept(path, text, space, from);
+    atomic_store(&room.busy, false);
+    return got;
 }
 
-/* The last resort, without memory for a private mapping: the child does not get the block. */
-COLD static void fork_withhold(size_t offset, size_t bytes)
+/* Bytes of the range that are anonymous, so changed since the fork; all of them where the kernel does not tell. */
+static size_t bytes_changed(size_t offset, size_t bytes)
 {
-    mem_advise(offset, bytes, MADV_DONTFORK);
-    count_fell(REASON_FORK, bytes);
-    report("fork: no memory to isolate %zu bytes at %p; the child will not have them", bytes,
-           (void *)mem_at(offset));
-}
-
-/* Turns the granules that have come home private again: a second file is frozen. */
-static void freeze_own(struct big *r)
-{
-    size_t granules = (r->mapped + huge_size - 1) / huge_size;
-    for (size_t g = 0, end; g < granules; g = end + 1) {
-        for (end = g; end < granules && home_bit(r, end); end++)
-            ;
-        if (end == g)
-            continue;
-        size_t from = g * huge_size, to = min_size(end * huge_size, r->mapped);
-        if (!file_valid(&r->own) || file_map(&r->own, big_offset(r) + from, to - from, from, MAP_PRIVATE))
-            fork_withhold(big_offset(r) + from, to - from);
+    uint64_t entry[513];
+    size_t changed = 0;
+    for (size_t at = offset; at < offset + bytes;) {
+        size_t n = min_size(512, (offset + bytes - at) / sys_page());
+        off_t where = (off_t)((uintptr_t)mem_at(at) / sys_page() * sizeof entry[0]);
+        if (read_self("/proc/self/pagemap", (char *)entry, n * sizeof entry[0] + 1, where) < n * sizeof entry[0])
+            return bytes;
+        for (size_t i = 0; i < n; i++)
+            changed += (entry[i] & (pagemap_present | pagemap_swapped)) && !(entry[i] & pagemap_file);
+        at += n * sys_page();
     }
-    r->own_frozen = true;
+    return changed * sys_page();
 }
 
-/* The program has closed the descriptor of a block that its other threads may be writing to: it can't move
- * to another file. The child gets a copy, and it stays as it is here. */
-static bool freeze_copy(struct big *r)
+/* Anonymous memory of the process, bytes; 0: not known. */
+static size_t anonymous_bytes(void)
 {
-    if (file_create(&r->own, files_for_fries))
-        return false;
-    if (!file_extend(&r->own, 0, r->mapped) && !file_write(&r->own, mem_at(big_offset(r)), r->mapped, 0))
-        return true;
-    file_close(&r->own);
-    return false;
+    char text[128];
+    const char *at = text;
+    if (!read_self("/proc/self/statm", text, sizeof text, 0))
+        return 0;
+    text_number(&at, 10);
+    at++;
+    size_t resident = text_number(&at, 10);
+    at++;
+    size_t shared = text_number(&at, 10);
+    return (resident > shared ? resident - shared : 0) * sys_page();
 }
 
-static void freeze_big(struct big *r)
+/* Bytes of page tables; 0: not known. */
+static size_t tables_bytes(void)
 {
-    if (r->ordinary)
-        return;
-    if (!r->frozen && !file_valid(&r->file) && thread_count() > 1) {
-        if (!freeze_copy(r))
-            fork_withhold(big_offset(r), r->mapped);
-    } else if (!r->frozen) {
-        bool valid = file_valid(&r->file) || big_refile(r) == REASON_NONE;
-        if (!valid || file_map(&r->file, big_offset(r), r->mapped, 0, MAP_PRIVATE))
-            fork_withhold(big_offset(r), r->mapped);
-        r->frozen = true;
-        big_apply_policy(r, false);
-    } else if (r->home && !r->own_frozen) {
-        freeze_own(r);
+    char text[4096];
+    return read_self("/proc/self/status", text, sizeof text, 0) ? text_value(text, "VmPTE:", 0) * kib : 0;
+}
+
+/* --- choosing ---------------------------------------------------------------------------------------- */
+
+/* Notes a piece if enough of it has changed, or all is to come. */
+static void home_note(size_t from, size_t to, bool all)
+{
+    if (all || bytes_changed(from, to - from) >= (to - from) / home_sparse)
+        home.pieces[home.count++] = (struct piece){.from = from, .to = to};
+}
+
+/* Requires big.lock. Parts of a block that lie in several files all come home at the next opportunity: each of these
+ * files stays on the disk while anything of it is mapped. */
+static void home_look_big(const struct big *r, bool all, uint64_t until_ns)
+{
+    if (home.blind) /* what has come home can't be told from the rest; so it goes in order */
+        home.granule = max_size(home.granule, r->home_bytes / huge_size);
+    for (; home.granule * huge_size < r->mapped && home.count < HOME_PIECES && now_ns() < until_ns; home.granule++) {
+        size_t from = big_offset(r) + home.granule * huge_size;
+        home_note(from, min_size(from + huge_size, big_offset(r) + r->mapped), all || r->frozen_in[1]);
     }
 }
 
-/* Requires fry.lock. Copies an extent for the child: other threads may be writing to it. */
-static bool fry_copy_lost(const struct extent *x)
+/* Requires fry.lock. The live frozen fries from that extent on, up to a granule of them. */
+static void home_look_fry(const struct extent *x, bool all)
 {
-    size_t at = to_bytes(x->page), bytes = to_bytes(x->pages);
-    return (forking.fries.fd >= 0 || !file_create(&forking.fries, 0)) &&
-           !file_extend(&forking.fries, at, bytes) &&
-           !file_write(&forking.fries, mem_at(extent_offset(&fry.space, x)), bytes, at);
+    size_t from = extent_offset(&fry.space, x), to = from + to_bytes(x->pages);
+    while (x->next) {
+        x = extent_at(&fry.space, x->next);
+        if (x->state != EXTENT_LIVE || x->slot != 0 || to - from + to_bytes(x->pages) > huge_size)
+            break;
+        to += to_bytes(x->pages);
+    }
+    home_note(from, to, all);
 }
 
-/* Requires fry.lock. What is mapped from a file that we have no descriptor of can't be frozen:
- * it moves to one that we have, or, with other threads, the child gets a copy. */
-static void fry_rescue(void)
+/* Requires all locks. Fills pieces[] with what is worth coming home, or with all that is frozen, from where the last
+ * look ended. Ends early when the time is over. */
+static void home_look(bool all, uint64_t until_ns)
 {
-    struct space *s = &fry.space;
-    if (fry.file.fd >= 0 && !file_valid(&fry.file))
-        fry_lose_file();
-    bool alone = thread_count() == 1;
-    for (uint32_t i = 1; i <= s->extent_count; i++) {
-        struct extent *x = extent_at(s, i);
-        if (x->state == EXTENT_UNUSED || x->slot != slot_lost)
-            continue;
-        if (x->state == EXTENT_LIVE && !(alone ? fry_take_home(x) : fry_copy_lost(x)))
-            fork_withhold(extent_offset(s, x), to_bytes(x->pages));
-        if (x->state != EXTENT_FREE)
-            continue;
-        mem_unmap(extent_offset(s, x), to_bytes(x->pages));
-        if (x->kind == KIND_DIRTY)
-            fry.dirty_pages -= x->pages;
-        bins_remove(s, &s->free[x->kind], i);
-        x->slot = 0;
-        extent_release(s, i, KIND_CLEAN);
+    home.count = 0;
+    for (uint32_t n = 0; n <= big.record_count && home.count < HOME_PIECES && now_ns() < until_ns; n++) {
+        const struct big *r = big_at(home.record);
+        if (home.record && r->in_use && r->frozen && big_extent(r)->state == EXTENT_LIVE)
+            home_look_big(r, all, until_ns);
+        if (home.count == HOME_PIECES || now_ns() >= until_ns)
+            break;
+        home.granule = 0;
+        home.record = home.record < big.record_count ? home.record + 1 : 0;
+    }
+    for (uint32_t n = 0; n <= fry.space.extent_count && home.count < HOME_PIECES && now_ns() < until_ns; n++) {
+        const struct extent *x = extent_at(&fry.space, home.extent);
+        if (home.extent && x->state == EXTENT_LIVE && x->slot == 0)
+            home_look_fry(x, all);
+        home.extent = home.extent < fry.space.extent_count ? home.extent + 1 : 0;
     }
 }
 
-/* Requires fry.lock. A new fries file with what is live. */
-static bool fry_copy(struct file *to)
+/* --- moving -------------------------------------------------------------------------------------------- */
+
+/* What a walk over the mappings is to bring home. */
+struct coming {
+    uint64_t until_ns;      /* then it ends; 0: never */
+    uintptr_t stack, frame; /* of the caller, who runs on it: that stays. 0, 0: elsewhere */
+};
+
+/* Requires all locks, and that nobody else runs. Returns the bytes that came home. */
+static size_t piece_come(const struct vma *v, size_t from, size_t to, const struct coming *c)
 {
-    if (file_create(to, 0))
-        return false;
-    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
-        const struct extent *x = extent_at(&fry.space, i);
-        size_t at = to_bytes(x->page), bytes = to_bytes(x->pages);
-        if (x->state != EXTENT_LIVE || x->slot != slot_current)
+    bool is_fry = from < mem.fry_end;
+    struct big *r = is_fry ? NULL : big_containing(from);
+    if ((uintptr_t)mem_at(from) <= c->frame && c->stack < (uintptr_t)mem_at(to))
+        return 0;
+    if (is_fry ? !was_frozen(fry.frozen_in, v->inode) || fry_ready_file()
+               : !r || !r->frozen || !was_frozen(r->frozen_in, v->inode) || big_ready_file(r))
+        return 0;
+    size_t start = is_fry ? fry.space.start : big_offset(r), bytes = to - from;
+    if (!piece_move(is_fry ? &fry.file : &r->file, from, bytes, from - start, v->protection))
+        return 0;
+    if (is_fry) {
+        fry_backed(from - start, bytes);
+        return bytes;
+    }
+    r->disk += bytes;
+    folder_count(bytes, 0);
+    enum policy policy = r->policy[(from - start) / big_part_bytes(r->mapped)];
+    if (policy != POLICY_NORMAL)
+        mem_set_policy(from, bytes, policy, r->piece);
+    return bytes;
+}
+
+static bool coming_see(const struct vma *v, void *context)
+{
+    const struct coming *c = context;
+    for (struct piece *p = home.pieces; p < home.pieces + home.count && !v->shared && !v->locked && v->inode; p++) {
+        size_t from = max_size(v->from - mem.base, p->from), to = min_size(v->to - mem.base, p->to);
+        if (from >= to)
             continue;
-        if (file_extend(to, at, bytes) ||
-            file_write(to, mem_at(extent_offset(&fry.space, x)), bytes, at)) {
-            file_close(to);
+        p->moved += piece_come(v, from, to, c);
+        if (c->until_ns && now_ns() > c->until_ns)
             return false;
-        }
     }
     return true;
 }
 
-/* Requires fry.lock. Maps every extent that the fries file is mapped at anew, in long runs. */
-static void fry_remap(const struct file *f, int sharing)
+/* A piece has come home whole: what of that is now as if no fork had been? */
+static void piece_thaw(const struct piece *p)
 {
-    struct space *s = &fry.space;
-    uint32_t i = extent_first(s);
-    while (i) {
-        uint32_t from = extent_at(s, i)->page, pages = 0;
-        for (; i && extent_at(s, i)->slot == slot_current; i = extent_at(s, i)->next)
-            pages += extent_at(s, i)->pages;
-        size_t offset = s->start + to_bytes(from);
-        bool failed = pages && file_map(f, offset, to_bytes(pages), to_bytes(from), sharing);
-        if (failed && sharing == MAP_SHARED) /* in the child: it must not share its parent's */
-            fatal("fork: can't map the child's copy of %zu bytes", to_bytes(pages));
-        if (failed)
-            fork_withhold(offset, to_bytes(pages));
-        if (!pages)
-            i = extent_at(s, i)->next;
-    }
-}
-
-/* Requires fry.lock. The file behind the fries changes: `slot` says whether the mappings follow
- * it. Free pages have no blocks in the next one. */
-static void fry_change_file(const struct file *to, uint8_t slot)
-{
-    struct space *s = &fry.space;
-    for (uint32_t i = 1; i <= s->extent_count; i++) {
-        struct extent *x = extent_at(s, i);
-        if (x->state == EXTENT_UNUSED || x->slot != slot_current)
-            continue;
-        x->slot = slot;
-        if (x->state != EXTENT_FREE)
-            continue;
-        if (x->kind == KIND_DIRTY)
-            fry.dirty_pages -= x->pages;
-        if (slot == 0 && (!x->next || x->pages >= to_pages(huge_size)))
-            mem_unmap(extent_offset(s, x), to_bytes(x->pages)); /* it would keep the file for long */
-        bins_remove(s, &s->free[x->kind], i);
-        extent_release(s, i, KIND_CLEAN);
-    }
-    size_t backed = to->fd >= 0 ? fry.run_bytes + fry.slab_bytes : 0;
-    folder_count(backed, fry.backed_bytes);
-    fry.backed_bytes = backed;
-    fry.file_bytes = 0; /* at least; fallocate alone extends files safely */
-    file_close(&fry.file);
-    fry.file = *to;
-}
-
-/* Requires fry.lock. */
-static void freeze_fries(void)
-{
-    fry_rescue();
-    if (fry.file.fd < 0)
+    if (p->from >= mem.fry_end) {
+        struct big *r = big_containing(p->from);
+        r->home_bytes += p->moved;
+        if (r->home_bytes < r->mapped)
+            return;
+        folder_count(0, r->disk - r->mapped);
+        r->disk = r->mapped;
+        r->frozen = false;
         return;
-    if (fry.dirty_pages > to_pages(fry_chunk_max))
-        fry_purge(); /* what both sides would keep for nothing */
-    fry_remap(&fry.file, MAP_PRIVATE);
-    fry_change_file(&(struct file){.fd = -1}, 0);
+    }
+    if (p->moved < p->to - p->from) /* it is mapped in part from the new file: both keep it until it is freed */
+        return;
+    uint32_t i = *map_entry(&fry.space, (uint32_t)to_pages(p->from - fry.space.start));
+    for (i = i & map_slab ? slab_containing(p->from)->extent : i; i; i = extent_at(&fry.space, i)->next) {
+        struct extent *x = extent_at(&fry.space, i);
+        if (extent_offset(&fry.space, x) >= p->to)
+            break;
+        x->slot = slot_current;
+    }
 }
 
-static void freeze_all(void)
+/* Without /proc: as if each piece were one plain private mapping. */
+static void home_move_blind(const struct coming *c)
 {
-    freeze_fries();
-    size_t frozen = fry.run_bytes + fry.slab_bytes;
-    for (uint32_t i = 1; i <= big.record_count; i++) {
-        struct big *r = big_at(i);
-        if (!r->in_use)
-            continue;
-        if (big_extent(r)->state == EXTENT_LIVE)
-            freeze_big(r);
-        frozen += r->frozen ? r->mapped : 0;
+    home.blind = true;
+    for (unsigned i = 0; i < home.count && !atomic_load(&vma_set); i++) {
+        struct vma v = {.from = (uintptr_t)mem_at(home.pieces[i].from), .to = (uintptr_t)mem_at(home.pieces[i].to),
+                        .protection = PROT_READ | PROT_WRITE};
+        const struct big *r = big_containing(home.pieces[i].from);
+        v.inode = r ? r->frozen_in[0] : fry.frozen_in[0];
+        home.pieces[i].moved = piece_come(&v, home.pieces[i].from, home.pieces[i].to, c);
+    }
+}
+
+/* Requires all locks, and that nobody else runs. Returns the bytes that came home. */
+static size_t home_move(const struct coming *c)
+{
+    size_t moved = 0, from = SIZE_MAX, to = 0;
+    for (unsigned i = 0; i < home.count; i++) {
+        from = min_size(from, home.pieces[i].from);
+        to = max_size(to, home.pieces[i].to);
+    }
+    if (!home.count)
+        return 0;
+    if (!vmas_walk((uintptr_t)mem_at(from), (uintptr_t)mem_at(to), coming_see, (void *)(uintptr_t)c))
+        home_move_blind(c);
+    for (unsigned i = 0; i < home.count; i++) {
+        moved += home.pieces[i].moved;
+        if (home.pieces[i].moved)
+            piece_thaw(&home.pieces[i]);
+    }
+    return moved;
+}
+
+/* --- when ------------------------------------------------------------------------------------------------ */
+
+/* Takes every lock, so that no stopped thread holds one. Signals are blocked by the caller. */
+static void home_lock(void)
+{
+    gate_close();
+    lock_take(&fry.lock);
+    lock_take(&big.lock);
+}
+
+/* Requires all locks. */
+static void home_count(void)
+{
+    size_t frozen = 0;
+    for (uint32_t i = 1; i <= big.record_count; i++)
+        frozen += big_at(i)->in_use && big_at(i)->frozen ? big_at(i)->mapped - big_at(i)->home_bytes : 0;
+    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
+        const struct extent *x = extent_at(&fry.space, i);
+        frozen += x->state == EXTENT_LIVE && x->slot == 0 ? to_bytes(x->pages) : 0;
     }
     atomic_store(&home.frozen_bytes, frozen);
 }
 
-/* --- copies for BIGMAAC_FORK=copy --------------------------------------------------------------- */
-
-/* Copies the parts of a block that its file has, or all of it where the file can't tell. */
-static enum reason copy_data(const struct big *r, const struct file *to)
+static void home_unlock(void)
 {
-    const char *at = mem_at(big_offset(r));
-    off_t end = (off_t)r->mapped;
-    for (off_t from = 0, hole; from < end; from = hole) {
-        off_t data = sys_lseek(r->file.fd, from, SEEK_DATA);
-        if (data < 0 && errno == ENXIO)
-            break;
-        from = data < 0 ? from : data;
-        hole = sys_lseek(r->file.fd, from, SEEK_HOLE);
-        hole = hole < 0 || hole > end ? end : hole;
-        enum reason why = file_write(to, at + from, (size_t)(hole - from), (size_t)from);
-        if (why)
-            return why;
-    }
-    return REASON_NONE;
+    home_count();
+    lock_drop(&big.lock);
+    lock_drop(&fry.lock);
+    gate_open();
 }
 
-/* A copy of the block's file for the child; a reflink where the file system can. */
-static bool copy_big(struct big *r)
+/* Some thread can't be stopped: not soon, or by nobody. */
+static void home_fails(void)
 {
-    if (!file_valid(&r->file) || file_create(&r->own, files_for_fries))
-        return false;
-    if (sys_ioctl(r->own.fd, FICLONE, r->file.fd) == 0)
+    home.wait_ms = min_size(max_size(2 * home.wait_ms, 500), 60000);
+    home.retry_ms = now_ms() + home.wait_ms;
+    if (cfg.verbose)
+        report("after a fork: a thread can't be stopped, so what was changed stays in memory; next try in %zu ms",
+               (size_t)home.wait_ms);
+}
+
+/* The monitor's: one stop of the other threads. Returns the bytes that came home. */
+static size_t home_round(void)
+{
+    struct coming c = {0};
+    size_t moved = 0;
+    home_lock();
+    home_look(false, now_ns() + home_stop_ns);
+    home_unlock();
+    for (unsigned i = 0; i < home.count; i++) /* what is on the disk is read while everybody runs */
+        sys_madvise(mem_at(home.pieces[i].from), home.pieces[i].to - home.pieces[i].from, MADV_POPULATE_READ);
+    if (!home.count)
+        return 0;
+    home_lock();
+    if (stop_begin()) {
+        c.until_ns = now_ns() + home_stop_ns;
+        moved = home_move(&c);
+        stop_end();
+        home.wait_ms = 0;
+    } else {
+        home_fails();
+    }
+    home_unlock();
+    return moved;
+}
+
+static void mon_open(void);
+
+/* What the monitor reads was closed by the program. It is opened again while nobody can see which number that takes. */
+static void home_see_again(void)
+{
+    home_lock();
+    if (stop_begin()) {
+        mon_open();
+        stop_end();
+    } else {
+        home_fails();
+    }
+    home_unlock();
+}
+
+/* The monitor's. After a fork: has so much been changed that RAM runs short? Without /proc all counts as changed. */
+static void home_tick(void)
+{
+    uint64_t began = now_ms();
+    if (!atomic_load(&home.frozen_bytes) || began < home.retry_ms)
+        return;
+    size_t anonymous = anonymous_bytes(), moved = 0;
+    if (!anonymous) {
+        home_see_again();
+        anonymous = anonymous_bytes();
+    }
+    if (!anonymous)
+        anonymous = atomic_load(&home.frozen_bytes);
+    home.floor = min_size(home.floor, anonymous);
+    if (anonymous - home.floor < (room_bytes() + anonymous) / 5)
+        return;
+    for (size_t now = 1; now && now_ms() - began < home_turn_ms && !mon_wanted(); moved += now) {
+        uint64_t start = now_ns();
+        now = home_round();
+        sleep_ns(now_ns() - start); /* the others run for as long as they stood */
+    }
+    home.floor = anonymous_bytes();
+    atomic_store(&room.read_ms, 0);
+    count_one(&count.brought_home);
+    if (cfg.verbose)
+        report("after a fork: %zu changed bytes were brought back to disk, %zu bytes stay frozen", moved,
+               atomic_load(&home.frozen_bytes));
+}
+
+/* BIGMAAC_FORK=copy: in the child, before the fork returns. Its one thread brings all home but the stack that it
+ * runs on. */
+static void home_child(void)
+{
+    char here;
+    struct coming c = {.stack = (uintptr_t)&here - 64 * kib, .frame = (uintptr_t)&here + 64 * kib};
+    home.record = home.extent = 0;
+    home.granule = 0;
+    for (size_t moved = 1; moved;) {
+        home_look(true, UINT64_MAX);
+        moved = home_move(&c);
+    }
+    home_count();
+    if (atomic_load(&home.frozen_bytes))
+        count_fell(REASON_FORK, 0); /* what stays frozen is right, in RAM */
+}
+
+/* ============================================================================================
+ * === FORK  what a child inherits
+ *
+ * prepare closes the gate, takes every lock (LOCK ORDER) and freezes every block: each mapping of a file of ours turns
+ * MAP_PRIVATE, protected as it was, so that the kernel's copy-on-write isolates both sides from the first instruction
+ * after the fork; then the file is closed, on both sides. A block is frozen once; later forks find it private already,
+ * but for what has come home since. parent and child let the locks go; the child also drops what belongs to threads
+ * that it does not have.
+ *
+ * Outside of these handlers every shared mapping of ours is MADV_DONTFORK: a child that is made behind our back has
+ * holes there, and dies of them, rather than writing into its parent's memory.
+ *
+ * BIGMAAC_FORK=copy: the child brings all of it home, into files of its own, before the fork returns.
+ * ========================================================================================= */
+static struct {
+    struct op op;        /* of the forking thread; guarded by the gate, closed */
+    size_t failed_bytes; /* that could not be isolated: there may be no child */
+    bool changed;        /* some mapping has turned private */
+    bool bare;           /* a system call makes the child: libc does not know it */
+    bool single;         /* libc forks as a process with one thread does */
+    bool alone;          /* fork() has made the process one with a single thread */
+    atomic_bool probing; /* PAGING has set everything to RANDOM for a moment; WATCH does nothing */
+} forking;
+
+/* --- freezing -------------------------------------------------------------------------------------------- */
+
+/* Requires all locks. The file of ours that is mapped there MAP_SHARED; NULL: it is the program's, or nobody's block's. */
+static const struct file *file_behind(size_t offset, uint64_t inode)
+{
+    const struct big *r = offset < mem.fry_end ? NULL : big_containing(offset);
+    const struct file *f = r ? &r->file : offset < mem.fry_end ? &fry.file : NULL;
+    return f && f->fd >= 0 && f->ino == inode ? f : NULL;
+}
+
+/* Turns one mapping private. */
+static bool freeze_see(const struct vma *v, void *unused)
+{
+    (void)unused;
+    size_t offset = v->from - mem.base, bytes = v->to - v->from;
+    const struct file *f = v->shared ? file_behind(offset, v->inode) : NULL;
+    if (!f)
         return true;
-    if (!file_extend(&r->own, 0, r->mapped) && !copy_data(r, &r->own))
+    if (file_map_as(f, offset, bytes, v->offset, MAP_PRIVATE, v->protection)) {
+        file_map_as(f, offset, bytes, v->offset, MAP_SHARED, v->protection); /* a kernel may have unmapped it */
+        forking.failed_bytes += bytes;
         return true;
-    file_close(&r->own);
-    return false;
-}
-
-/* The parent has no use for the copies. */
-static void copy_drop(void)
-{
-    file_close(&forking.fries);
-    for (uint32_t i = 1; i <= big.record_count; i++)
-        if (big_at(i)->in_use && !big_at(i)->frozen)
-            file_close(&big_at(i)->own);
-}
-
-/* Copies everything, or nothing when one copy fails: then the fork freezes instead. */
-static bool copy_all(void)
-{
-    fry_rescue();
-    bool copied = fry.file.fd < 0 || fry_copy(&forking.fries);
-    for (uint32_t i = 1; i <= big.record_count && copied; i++) {
-        struct big *r = big_at(i);
-        if (r->in_use && big_extent(r)->state == EXTENT_LIVE && !r->ordinary)
-            copied = !r->frozen && copy_big(r);
     }
-    if (!copied)
-        copy_drop();
-    return copied;
+    forking.changed = true;
+    if (v->undumped)
+        mem_advise(offset, bytes, MADV_DONTDUMP);
+    if (v->locked)
+        sys_mlock(mem_at(offset), bytes);
+    return true;
 }
 
-/* In the child: what fry_rescue has copied. */
-static void rescue_adopt(void)
+static bool big_freezes(const struct big *r)
 {
-    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
-        struct extent *x = extent_at(&fry.space, i);
-        size_t bytes = to_bytes(x->pages);
-        if (x->state != EXTENT_LIVE || x->slot != slot_lost)
-            continue;
-        if (file_map(&forking.fries, extent_offset(&fry.space, x), bytes, to_bytes(x->page), MAP_SHARED))
-            fatal("fork: can't map the child's copy of %zu bytes", bytes);
-        x->slot = slot_current;
-        fry_backed(to_bytes(x->page), bytes);
-    }
-    fry.file = forking.fries;
-    forking.fries.fd = -1;
+    return r->in_use && r->file.fd >= 0 && big_extent(r)->state == EXTENT_LIVE;
 }
 
-/* The child's side: the copies become its files. */
-static void copy_adopt(void)
+/* Without /proc: as if each block were one plain mapping; not where something may have been set on one. */
+static void freeze_blind(void)
 {
-    if (forking.fries.fd >= 0 && !forking.copies) {
-        rescue_adopt();
-    } else if (forking.fries.fd >= 0) {
-        fry_remap(&forking.fries, MAP_SHARED);
-        fry_change_file(&forking.fries, slot_current);
-    }
+    struct vma v = {.shared = true, .protection = PROT_READ | PROT_WRITE};
+    bool guess = !atomic_load(&vma_set);
     for (uint32_t i = 1; i <= big.record_count; i++) {
-        struct big *r = big_at(i);
-        if (!r->in_use || r->own.fd < 0 || r->frozen)
+        const struct big *r = big_at(i);
+        if (!big_freezes(r))
             continue;
-        if (file_map(&r->own, big_offset(r), r->mapped, 0, MAP_SHARED))
-            fatal("fork: can't map the child's copy of %zu bytes", r->mapped);
-        file_close(&r->file);
-        r->file = r->own;
-        r->own.fd = -1;
-        big_apply_policy(r, false);
+        v.from = (uintptr_t)mem_at(big_offset(r));
+        v.to = v.from + (r->frozen ? r->home_bytes : r->mapped); /* these come home in order */
+        v.inode = r->file.ino;
+        if (guess)
+            freeze_see(&v, NULL);
+        else
+            forking.failed_bytes += r->mapped;
+    }
+    for (uint32_t i = 1; i <= fry.space.extent_count && fry.file.fd >= 0; i++) {
+        const struct extent *x = extent_at(&fry.space, i);
+        if (x->state == EXTENT_UNUSED || x->slot != slot_current)
+            continue;
+        v.from = (uintptr_t)mem_at(extent_offset(&fry.space, x));
+        v.to = v.from + to_bytes(x->pages);
+        v.offset = to_bytes(x->page);
+        v.inode = fry.file.ino;
+        if (guess)
+            freeze_see(&v, NULL);
+        else
+            forking.failed_bytes += to_bytes(x->pages);
     }
 }
 
-/* --- the handlers ------------------------------------------------------------------------------- */
-
-/* Warm bigmaacs stay with the parent: the child does not even map them. */
-static void warm_withhold(int advice)
+/* Requires big.lock. All that was mapped from the block's file is private now. */
+static void big_shared_to_frozen(struct big *r)
 {
-    for (uint32_t i = big.warm_oldest; i; i = big_at(i)->warm_newer)
-        mem_advise(big_offset(big_at(i)), big_at(i)->mapped, advice);
+    note_frozen(r->frozen_in, r->file.ino);
+    r->frozen = true;
+    r->home_bytes = 0;
+    file_close(&r->file);
+    big_apply_policy(r, false);
 }
 
+/* Requires fry.lock. The same for all fries: free ones have no blocks in the next file. */
+static void fries_shared_to_frozen(void)
+{
+    struct space *s = &fry.space;
+    note_frozen(fry.frozen_in, fry.file.ino);
+    for (uint32_t i = 1; i <= s->extent_count; i++) {
+        struct extent *x = extent_at(s, i);
+        if (x->state == EXTENT_UNUSED || x->slot != slot_current)
+            continue;
+        x->slot = 0;
+        if (x->state != EXTENT_FREE)
+            continue;
+        if (x->kind == KIND_DIRTY)
+            fry.dirty_pages -= x->pages;
+        if (!x->next || x->pages >= to_pages(huge_size))
+            mem_unmap(extent_offset(s, x), to_bytes(x->pages)); /* it would keep the file for long */
+        bins_remove(s, &s->free[x->kind], i);
+        extent_release(s, i, KIND_CLEAN);
+    }
+    folder_count(0, fry.backed_bytes);
+    fry.backed_bytes = fry.file_bytes = 0;
+    file_close(&fry.file);
+}
+
+static bool rescue_see(const struct vma *v, void *unused)
+{
+    (void)unused;
+    size_t from = v->from - mem.base, to = v->to - mem.base;
+    if (v->shared && was_frozen(fry.frozen_in, v->inode) &&
+        !piece_move(&fry.file, from, to - from, from - fry.space.start, v->protection))
+        forking.failed_bytes += to - from;
+    return true;
+}
+
+/* Requires fry.lock. What is mapped from a file that we have no descriptor of moves to one that we have. */
+static void fry_rescue(void)
+{
+    struct space *s = &fry.space;
+    if (fry_ready_file() || !vmas_walk((uintptr_t)fry.base, mem.base + mem.fry_end, rescue_see, NULL))
+        forking.failed_bytes++;
+    for (uint32_t i = 1; i <= s->extent_count && !forking.failed_bytes; i++) {
+        struct extent *x = extent_at(s, i);
+        if (x->state == EXTENT_UNUSED || x->slot != slot_lost)
+            continue;
+        fry_backed(to_bytes(x->page), to_bytes(x->pages));
+        if (x->state == EXTENT_FREE)
+            bins_remove(s, &s->free[x->kind], i);
+        x->slot = slot_current;
+        if (x->state == EXTENT_FREE && x->kind == KIND_CLEAN)
+            fry.dirty_pages += x->pages; /* it has blocks now */
+        if (x->state == EXTENT_FREE)
+            extent_release(s, i, KIND_DIRTY);
+    }
+}
+
+/* Requires all locks. A descriptor that the program has closed can map nothing private: what is in that file moves to
+ * another one first, while nobody else runs. */
+static void freeze_rescue(void)
+{
+    bool lost = fry.file.fd >= 0 && !file_valid(&fry.file), stopped_others = false;
+    for (uint32_t i = 1; i <= fry.space.extent_count && !lost; i++)
+        lost = extent_at(&fry.space, i)->state == EXTENT_LIVE && extent_at(&fry.space, i)->slot == slot_lost;
+    for (uint32_t i = 1; i <= big.record_count && !lost; i++)
+        lost = big_freezes(big_at(i)) && !file_valid(&big_at(i)->file);
+    if (!lost)
+        return;
+    if (thread_count() > 1 && !(stopped_others = stop_begin())) {
+        forking.failed_bytes++;
+        return;
+    }
+    for (uint32_t i = 1; i <= big.record_count; i++)
+        if (big_freezes(big_at(i)) && !file_valid(&big_at(i)->file) && big_refile(big_at(i)))
+            forking.failed_bytes += big_at(i)->mapped;
+    fry_rescue();
+    if (stopped_others)
+        stop_end();
+}
+
+/* Requires all locks. Where something could not be isolated, its file stays open, for the next fork to try again. */
+static void freeze_all(void)
+{
+    freeze_rescue();
+    bool any = fry.file.fd >= 0;
+    for (uint32_t i = 1; i <= big.record_count && !any; i++)
+        any = big_freezes(big_at(i));
+    if (!any || forking.failed_bytes)
+        return;
+    if (fry.dirty_pages > to_pages(fry_chunk_max))
+        fry_purge(); /* what both sides would keep for nothing */
+    if (!vmas_walk(mem.base, mem.base + mem.size, freeze_see, NULL))
+        freeze_blind();
+    if (forking.changed)
+        sleepers_rouse();
+    if (forking.failed_bytes)
+        return;
+    if (fry.file.fd >= 0)
+        fries_shared_to_frozen();
+    for (uint32_t i = 1; i <= big.record_count; i++)
+        if (big_freezes(big_at(i)))
+            big_shared_to_frozen(big_at(i));
+    home_count();
+}
+
+/* --- the child ------------------------------------------------------------------------------------------- */
+
+/* Warm bigmaacs stay with the parent. */
 static void warm_forget(void)
 {
     while (big.warm_oldest) {
@@ -4943,54 +5718,27 @@ static void heaps_inherit(void)
     }
 }
 
-static void fork_prepare(void)
+/* --- the handlers ------------------------------------------------------------------------------------------ */
+
+static void fork_lock(void)
 {
-    struct op op;
-    op.err = errno;
+    struct op op = {.err = errno};
     signals_hold(&op.signals);
     gate_close();
     forking.op = op;
     lock_take(&fry.lock);
     lock_take(&big.lock);
     lock_take(&mon.lock);
-    forking.copies = false;
-    forking.fries.fd = -1;
-    if (!atomic_load(&fry.open))
-        return;
-    warm_withhold(MADV_DONTFORK);
-    if (cfg.fork_mode == FORK_COPY && thread_count() == 1)
-        forking.copies = copy_all();
-    if (!forking.copies)
+    forking.failed_bytes = 0;
+    forking.changed = forking.bare = false;
+    forking.single = next.single_threaded && *next.single_threaded;
+    if (atomic_load(&fry.open))
         freeze_all();
 }
 
-/* What was just frozen may be written to, and fill the memory, in a fraction of a second. */
-static void mon_wake(void)
-{
-    atomic_fetch_add(&mon.wake, 1);
-    sys(SYS_futex, &mon.wake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
-
-static void mon_after_fork(void)
-{
-    if (!atomic_load(&home.frozen_bytes))
-        return;
-    if (atomic_load(&mon.running)) {
-        mon_wake();
-    } else {
-        atomic_store(&mon.wanted, true);
-        __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
-    }
-}
-
-static void fork_parent(void)
+static void fork_unlock(void)
 {
     struct op op = forking.op;
-    if (atomic_load(&fry.open)) {
-        warm_withhold(MADV_DOFORK);
-        copy_drop();
-        mon_after_fork();
-    }
     lock_drop(&mon.lock);
     lock_drop(&big.lock);
     lock_drop(&fry.lock);
@@ -4998,67 +5746,51 @@ static void fork_parent(void)
     op_restore(&op);
 }
 
-/* BIGMAAC_FORK=copy, where the copies could not be made before the fork. */
-static void child_refile(void)
+/* Ours was registered before anybody's (API), so it prepares last, and is the first afterwards. glibc's fork takes the
+ * lock of its list of streams after that, while who has that lock may wait for a stream, and its owner for our gate:
+ * so it is taken before the gate, too. It is recursive. For the other locks that glibc takes, gate_pass gives up. */
+static void fork_prepare(void)
 {
-    for (uint32_t i = 1; i <= big.record_count; i++)
-        if (big_at(i)->in_use && big_at(i)->frozen && big_refile(big_at(i)))
-            count_fell(REASON_FORK, big_at(i)->mapped); /* it stays frozen: right, in RAM */
+    if (next.streams_lock)
+        next.streams_lock();
+    fork_lock();
+    atomic_fetch_or(&gate, gate_forking);
 }
 
-/* --- what the child does not get ------------------------------------------------------------- */
-
-static bool is_withheld(size_t offset, size_t bytes)
+/* Makes the monitor where what was just frozen is much: it may be written to, and fill the memory, in a fraction of a
+ * second, without another call of ours. Else the next malloc looks. */
+static void mon_after_fork(void)
 {
-    return sys(SYS_msync, mem_at(offset), bytes, MS_ASYNC) != 0 && errno == ENOMEM;
-}
-
-/* Nothing is handed out from the slab any more, and it never counts as empty. */
-static void slab_withhold(struct slab *s)
-{
-    memset(s->free, 0, s->words * sizeof s->free[0]);
-    s->summary = 0;
-    s->due += (uint32_t)1 << 20;
-}
-
-/* Requires fry.lock. */
-static void fry_reserve(uint32_t i)
-{
-    struct extent *x = extent_at(&fry.space, i);
-    mem_unmap(extent_offset(&fry.space, x), to_bytes(x->pages));
-    if (x->state == EXTENT_LIVE) {
-        x->slot = slot_withheld;
-        if (x->flags & flag_slab)
-            slab_withhold(meta_at(x->aux));
-    } else if (x->kind == KIND_DIRTY) {
-        fry.dirty_pages -= x->pages;
-        bins_remove(&fry.space, &fry.space.free[KIND_DIRTY], i);
-        x->flags = x->slot = 0;
-        extent_release(&fry.space, i, KIND_CLEAN);
+    size_t frozen = atomic_load(&home.frozen_bytes), known = atomic_load(&room.bytes);
+    if (!frozen)
+        return;
+    if (atomic_load(&mon.running)) {
+        atomic_fetch_add(&mon.wake, 1);
+        futex_wake(&mon.wake, 1);
+    } else if (!forking.bare && frozen > (known ? known : room_bytes()) / 4) {
+        mon_consider();
+    } else {
+        atomic_store(&mon.wanted, true);
+        __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
     }
 }
 
-/* In the child: what fork_withhold kept from it is a hole. It stays address space of ours, or mappings of
- * the program's would come to lie there; and no new block does. */
-static void child_reserve(void)
+static void free_any(void *p);
+
+static void late_frees_do(void)
 {
-    for (uint32_t i = 1; i <= big.record_count; i++) {
-        struct big *r = big_at(i);
-        bool copied = !r->frozen && r->own.fd >= 0; /* copy_adopt maps it */
-        if (!r->in_use || copied || !is_withheld(big_offset(r), r->mapped))
-            continue;
-        r->frozen = true; /* not for reuse */
-        for (size_t from = 0; from < r->mapped; from += huge_size) {
-            size_t bytes = min_size(huge_size, r->mapped - from);
-            if (is_withheld(big_offset(r) + from, bytes))
-                mem_unmap(big_offset(r) + from, bytes);
-        }
-    }
-    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
-        const struct extent *x = extent_at(&fry.space, i);
-        if (x->state != EXTENT_UNUSED && is_withheld(extent_offset(&fry.space, x), to_bytes(x->pages)))
-            fry_reserve(i);
-    }
+    for (size_t i = 0; i < sizeof late_frees / sizeof late_frees[0]; i++)
+        if (atomic_load_explicit(&late_frees[i], memory_order_relaxed))
+            free_any(atomic_exchange(&late_frees[i], NULL));
+}
+
+static void fork_parent(void)
+{
+    fork_unlock();
+    if (next.streams_unlock)
+        next.streams_unlock();
+    late_frees_do();
+    mon_after_fork();
 }
 
 /* The monitor that would have ended the probe is not in the child. */
@@ -5069,9 +5801,9 @@ static void child_end_probe(void)
             big_apply_policy(big_at(i), true);
 }
 
-static void fork_child(void)
+/* What our threads were in the parent they are not here. */
+static void child_forget_threads(void)
 {
-    struct op op = forking.op;
     atomic_store(&mon.running, false);
     atomic_store(&mon.alive, 0);
     atomic_store(&mon.awake.word, 0);
@@ -5083,23 +5815,65 @@ static void fork_child(void)
     atomic_store(&watch.tid, 0);
     atomic_store(&watch.running, false);
     atomic_store(&watch.order, WATCH_PARK);
+    home.retry_ms = home.wait_ms = 0;
     kept_forget();
+}
+
+static void fork_child(void)
+{
+    child_forget_threads();
+    if (forking.failed_bytes) {
+        report("fork: no memory to isolate %zu bytes; the child ends, with status 127", forking.failed_bytes);
+        sys(SYS_exit_group, 127);
+    }
     if (atomic_load(&fry.open)) {
         heaps_inherit();
         warm_forget();
-        if (atomic_load(&count.fell_count[REASON_FORK]))
-            child_reserve();
-        copy_adopt();
-        if (!forking.copies && cfg.fork_mode == FORK_COPY)
-            child_refile();
+        if (cfg.fork_mode == FORK_COPY)
+            home_child();
         if (atomic_exchange(&forking.probing, false))
             child_end_probe();
-        mon_after_fork();
     }
-    atomic_store(&gate, 0);
-    fry.lock = big.lock = mon.lock = (struct lock){0};
-    sys_sigmask(SIG_SETMASK, &op.signals, NULL);
-    errno = op.err;
+    fork_unlock();
+    if (next.streams_reset && !forking.single && !forking.bare)
+        next.streams_reset();
+    else if (next.streams_unlock)
+        next.streams_unlock();
+    late_frees_do();
+    mon_after_fork();
+}
+
+/* --- every way to make a child ------------------------------------------------------------------------------- */
+
+/* Can what there is now be isolated? Asked before libc's fork, which can't be told to fail. */
+static bool fork_possible(void)
+{
+    fork_lock();
+    bool possible = !forking.failed_bytes;
+    fork_unlock();
+    if (!possible)
+        errno = ENOMEM;
+    return possible;
+}
+
+/* A fork by the bare system call, `number` with these arguments. */
+static long fork_bare(long number, const long argument[6])
+{
+    fork_prepare();
+    forking.bare = true;
+    long pid = -1;
+    if (forking.failed_bytes)
+        errno = ENOMEM;
+    else
+        pid = sys(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
+    int err = errno;
+    if (pid == 0)
+        fork_child();
+    else
+        fork_parent();
+    if (pid < 0)
+        errno = err;
+    return pid;
 }
 
 /* ============================================================================================
@@ -5145,7 +5919,8 @@ static struct {
     size_t faults, asked; /* since the last look for threads: seen, and blocks asked for */
 } watcher;
 
-/* Makes a thread of ours. Its caller blocks every signal, and so does the thread. */
+/* Makes a thread of ours. Its caller blocks every signal, and so does the thread. The caller may be a signal handler
+ * that interrupted malloc and forked, so the next malloc is not asked for what libc needs for it. */
 COLD static bool thread_make(void *(*run)(void *))
 {
     pthread_t thread;
@@ -5154,6 +5929,7 @@ COLD static bool thread_make(void *(*run)(void *))
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, 256 * kib);
     mon_starting = true;
+    __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE); /* what it allocates is boot memory: see boot_alloc */
     bool made = pthread_create(&thread, &attr, run, NULL) == 0;
     if (!made) {
         pthread_attr_setstacksize(&attr, 8 * mib); /* some programs have large TLS */
@@ -5162,6 +5938,8 @@ COLD static bool thread_make(void *(*run)(void *))
     if (made)
         atomic_fetch_add(&mon.alive, 1);
     mon_starting = false;
+    if (!atomic_load(&mon.wanted))
+        route_set_limit();
     pthread_attr_destroy(&attr);
     return made;
 }
@@ -5223,34 +6001,6 @@ static bool watch_see(pid_t tid, int unused)
         spare = w->tid ? spare : w;
     }
     return spare ? watch_add(spare, tid) : watch_fails(false);
-}
-
-/* Calls `see` with each thread of the program, none of ours, as /proc/self/task, open as fd, has them.
- * Returns how many there are; 0 if `see` was false for one. */
-static unsigned threads_see(int fd, bool (*see)(pid_t tid, int argument), int argument)
-{
-    char entries[4096];
-    unsigned threads = 0;
-    sys(SYS_lseek, fd, 0, SEEK_SET);
-    for (long n; (n = sys(SYS_getdents64, fd, entries, sizeof entries)) > 0;)
-        for (long at = 0; at < n;) {
-            struct { uint64_t ino; int64_t off; unsigned short len; unsigned char type; } head;
-            memcpy(&head, entries + at, 19);
-            const char *name = entries + at + 19;
-            pid_t tid = isdigit((unsigned char)name[0]) ? (pid_t)strtol(name, NULL, 10) : 0;
-            at += head.len;
-            if (!tid || tid == atomic_load(&mon.tid) || tid == atomic_load(&watch.tid))
-                continue;
-            if (!see(tid, argument))
-                return 0;
-            threads++;
-        }
-    return threads;
-}
-
-static int threads_open(void)
-{
-    return (int)sys(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 /* Watches the threads that there are now. False: that can't be done for all. */
@@ -6669,12 +7419,6 @@ static uint64_t paging_tick(void)
  * blocked in it; it holds the gate for reading while it works, and no lock while it sleeps.
  * ========================================================================================= */
 
-static struct {
-    atomic_uint round;     /* futex: odd while threads are to wait; raised to let them go */
-    atomic_uint_fast64_t stopped; /* threads that wait in stop_handler; the round in the upper half */
-    size_t anonymous_floor; /* anonymous bytes after the last time; the monitor's own */
-} stop;
-
 /* Is there anything for the thread to do, now or soon? */
 GUESSES static bool mon_needed(void)
 {
@@ -6685,173 +7429,6 @@ GUESSES static bool mon_needed(void)
         return false;
     size_t half = room_bytes() / 2;
     return live > half || frozen > half / 2;
-}
-
-/* --- stopping the program for a moment ----------------------------------------------------------- */
-
-/* Runs in each thread of the program. Only async-signal-safe calls. A signal that comes late, when
- * everybody runs again, does nothing. */
-static void stop_handler(int sig)
-{
-    (void)sig;
-    int err = errno;
-    uint64_t seen = atomic_load(&stop.stopped);
-    do
-        if (!(seen >> 32 & 1))
-            return;
-    while (!atomic_compare_exchange_weak(&stop.stopped, &seen, seen + 1));
-    unsigned round = (unsigned)(seen >> 32);
-    while (atomic_load(&stop.round) == round)
-        sys(SYS_futex, &stop.round, FUTEX_WAIT_PRIVATE, round, NULL, NULL, 0);
-    errno = err;
-}
-
-/* A signal that the program does not use; 0: none. SIGURG is ignored by default, so one that
- * comes late does no harm. */
-static int stop_signal(void)
-{
-    int candidates[] = {SIGURG, SIGRTMAX - 2, SIGRTMAX - 3};
-    for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++) {
-        struct sigaction now;
-        if (sigaction(candidates[i], NULL, &now) == 0 &&
-            (now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN) && !(now.sa_flags & SA_SIGINFO))
-            return candidates[i];
-    }
-    return 0;
-}
-
-/* Signals a thread of the program; 0 only asks whether it is there. */
-static bool stop_signal_one(pid_t tid, int sig)
-{
-    if (sig)
-        sys(SYS_tgkill, sys_getpid(), tid, sig);
-    return true;
-}
-
-/* Begins the next round, with nobody stopped in it. Who is counted in a round that stops waits for its
- * end, so `round` comes first there, and last where it lets them go. */
-static void stop_round(void)
-{
-    unsigned round = atomic_load(&stop.round) + 1;
-    if (round & 1)
-        atomic_store(&stop.round, round);
-    atomic_store(&stop.stopped, (uint64_t)round << 32);
-    atomic_store(&stop.round, round);
-}
-
-/* Stops every other thread in stop_handler. False: some thread blocks the signal, or threads
- * come and go too fast; then all run on. Signals come between instructions: a system call that
- * was under way is finished or restarted, so none writes to memory meanwhile. */
-static bool stop_world(int sig, struct sigaction *saved)
-{
-    struct sigaction handler = {.sa_handler = stop_handler, .sa_flags = SA_RESTART};
-    sigfillset(&handler.sa_mask);
-    int fd = threads_open();
-    if (sigaction(sig, &handler, saved) != 0 || fd < 0)
-        return false;
-    stop_round();
-    unsigned threads = threads_see(fd, stop_signal_one, sig);
-    unsigned still = 0;
-    for (int ms = 0; ms < 200 && still < threads; ms++) {
-        sleep_ms(1);
-        still = (unsigned)atomic_load(&stop.stopped);
-    }
-    bool all = still >= threads && threads_see(fd, stop_signal_one, 0) == threads;
-    sys(SYS_close, fd);
-    return all;
-}
-
-static void resume_world(int sig, const struct sigaction *saved)
-{
-    struct sigaction none = {.sa_handler = SIG_IGN};
-    if (atomic_load(&stop.round) & 1)
-        stop_round();
-    sys(SYS_futex, &stop.round, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
-    sigaction(sig, &none, NULL); /* takes away what waits for threads that block it, whose default may kill */
-    sigaction(sig, saved, NULL);
-}
-
-/* --- bringing home ------------------------------------------------------------------------------- */
-
-/* Takes every lock, so that no stopped thread holds one. Signals are blocked by the caller. */
-static void home_lock(void)
-{
-    gate_close();
-    lock_take(&fry.lock);
-    lock_take(&big.lock);
-}
-
-static void home_unlock(void)
-{
-    lock_drop(&big.lock);
-    lock_drop(&fry.lock);
-    gate_open();
-}
-
-/* At an allocator call that the monitor asked for: only while nobody else runs. */
-COLD static void home_now(void)
-{
-    sigmask saved;
-    int err = errno;
-    signals_hold(&saved);
-    home_lock();
-    if (atomic_load(&home.wanted) && thread_count() == 1)
-        home_all();
-    atomic_store(&home.wanted, false);
-    route_set_limit();
-    home_unlock();
-    sys_sigmask(SIG_SETMASK, &saved, NULL);
-    errno = err;
-}
-
-/* Asks the program's next malloc, if it is the only thread and calls one soon. */
-static bool home_ask(void)
-{
-    if (thread_count() != 1)
-        return false;
-    atomic_store(&home.wanted, true);
-    __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
-    for (int ms = 0; ms < 10 && atomic_load(&home.wanted); ms++)
-        sleep_ms(1);
-    bool done = !atomic_exchange(&home.wanted, false);
-    if (!done && !atomic_load(&mon.wanted))
-        route_set_limit(); /* else every small request would take the long way from now on */
-    return done;
-}
-
-/* The monitor's way: everybody is stopped for it. */
-static void home_forced(void)
-{
-    struct sigaction saved;
-    int sig = stop_signal();
-    if (!sig || sigaction(sig, NULL, &saved) != 0)
-        return;
-    home_lock();
-    bool stopped = stop_world(sig, &saved);
-    if (stopped)
-        home_all();
-    resume_world(sig, &saved);
-    home_unlock();
-}
-
-/* After a fork: has so much been changed that RAM runs short? */
-static void home_tick(void)
-{
-    if (!atomic_load(&home.frozen_bytes))
-        return;
-    size_t anonymous = anonymous_bytes();
-    if (!anonymous) { /* the program has closed what is read here: its next malloc opens it */
-        atomic_store(&mon.wanted, true);
-        __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
-        return;
-    }
-    stop.anonymous_floor = min_size(stop.anonymous_floor, anonymous);
-    if (anonymous - stop.anonymous_floor < (room_bytes() + anonymous) / 5)
-        return;
-    if (!home_ask())
-        home_forced();
-    stop.anonymous_floor = anonymous_bytes();
-    atomic_store(&room.read_ms, 0);
 }
 
 /* --- the thread ---------------------------------------------------------------------------------- */
@@ -6884,7 +7461,7 @@ static void *mon_main(void *unused)
     mon_self = true;
     atomic_store(&mon.tid, (int)sys(SYS_gettid));
     sys_prctl(PR_SET_NAME, "bigmaac");
-    stop.anonymous_floor = anonymous_bytes();
+    home.floor = anonymous_bytes();
     uint64_t tidied = 0;
     for (;;) {
         bool frozen = atomic_load(&home.frozen_bytes) > room_bytes() / 4;
@@ -6963,8 +7540,7 @@ COLD static void mon_start_wanted(void)
 {
     int err = errno;
     atomic_store(&mon.wanted, false);
-    if (!atomic_load(&home.wanted))
-        route_set_limit();
+    route_set_limit();
     if (atomic_load(&mon.running)) {
         sigmask saved;
         signals_hold(&saved);
@@ -6996,6 +7572,12 @@ COLD static void next_find(void)
     next.usable = (size_t(*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
     next.fork = (pid_t(*)(void))dlsym(RTLD_NEXT, "fork");
     next.fork_only = (pid_t(*)(void))dlsym(RTLD_NEXT, "_Fork");
+    next.clone = (int (*)(int (*)(void *), void *, int, void *, ...))dlsym(RTLD_NEXT, "clone");
+    next.syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+    next.register_atfork = (int (*)(void (*)(void), void (*)(void), void (*)(void), void *))dlsym(RTLD_NEXT, "__register_atfork");
+    next.streams_lock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_lock");
+    next.streams_unlock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_unlock");
+    next.streams_reset = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_resetlock");
     next.single_threaded = dlsym(RTLD_NEXT, "__libc_single_threaded");
     void (*found)(void *) = (void (*)(void *))dlsym(RTLD_NEXT, "free");
     if (!next.malloc || !next.calloc || !next.realloc || !next.memalign || !next.usable || !found)
@@ -7014,8 +7596,10 @@ COLD static bool init_run(void)
         next_find();
         if (cfg.profile)
             profile_open();
-        if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
+        if (!next.register_atfork || next.register_atfork(fork_prepare, fork_parent, fork_child, NULL) != 0)
             cfg.off = true; /* without the handlers a fork would share memory */
+        boot.base = boot.used ? boot.used : 1;
+        boot.live = 0;
         atomic_store(&init.state, INIT_DONE);
         route_set_limit();
     } else if (expected == INIT_RUNNING && init.owner == pthread_self()) {
@@ -7105,18 +7689,16 @@ static void *alloc_own(enum kind kind, size_t size, size_t align, bool zero)
 /* Every request that did not take a shortcut. `align` is a power of 2, 16 for "any". */
 static NOINLINE void *alloc_slow(size_t size, size_t align, bool zero)
 {
-    if (!init_done())
+    if (!init_done() || mon_starting)
         return boot_alloc(size, align);
-    if (unlikely(atomic_load_explicit(&home.wanted, memory_order_relaxed)))
-        home_now();
     if (unlikely(atomic_load_explicit(&mon.wanted, memory_order_relaxed)))
         mon_start_wanted();
     if (size > request_max)
         return no_memory();
-    enum kind kind = mon_starting ? KIND_REAL : route_of(size);
+    enum kind kind = route_of(size);
     if (kind != KIND_REAL)
         return alloc_own(kind, size, align, zero);
-    if (cfg.stats && !mon_starting)
+    if (cfg.stats)
         count_one(&count.passed);
     return real_alloc(size, align, zero);
 }
@@ -7172,7 +7754,9 @@ COLD __attribute__((noreturn)) static void corrupt(const char *function, const v
 static NOINLINE void free_rest(void *p, size_t offset, const char *function)
 {
     if (offset < mem.fry_end) {
-        if (offset < fry.space.start ? !is_boot(p) : !fry_free(p, offset))
+        if (is_boot(p))
+            boot_free(p);
+        else if (offset < fry.space.start || !fry_free(p, offset))
             corrupt(function, p);
         return;
     }
@@ -7541,7 +8125,40 @@ EXPORT int madvise(void *p, size_t length, int advice)
 {
     if (mem_owns(p))
         return madvise_own(p, length, advice);
-    return (int)sys(SYS_madvise, p, length, advice);
+    return sys_madvise(p, length, advice);
+}
+
+/* What changes mappings of ours must not come in between a fork's look at them and their freezing. */
+static long set_own(long number, void *p, size_t length, long how, long key)
+{
+    struct op op;
+    op_begin(&op);
+    atomic_store(&vma_set, true);
+    long result = sys(number, p, length, how, key);
+    op.err = result < 0 ? errno : op.err;
+    op_end(&op);
+    return result;
+}
+
+EXPORT int mprotect(void *p, size_t length, int protection)
+{
+    if (mem_owns(p))
+        return (int)set_own(SYS_mprotect, p, length, protection, 0);
+    return sys_mprotect(p, length, protection);
+}
+
+EXPORT int mlock(const void *p, size_t length)
+{
+    if (mem_owns(p))
+        return (int)set_own(SYS_mlock, (void *)(uintptr_t)p, length, 0, 0);
+    return sys_mlock(p, length);
+}
+
+EXPORT int mlock2(const void *p, size_t length, unsigned flags)
+{
+    if (mem_owns(p))
+        return (int)set_own(SYS_mlock2, (void *)(uintptr_t)p, length, flags, 0);
+    return (int)sys(SYS_mlock2, p, length, flags);
 }
 
 /* With several threads glibc's fork waits for the locks of its malloc, for ever if it is called
@@ -7550,7 +8167,9 @@ EXPORT int madvise(void *p, size_t length, int advice)
 EXPORT pid_t fork(void)
 {
     if (!init_done() || !next.fork)
-        return kernel_fork();
+        return (pid_t)fork_bare(SYS_clone, (const long[6]){SIGCHLD});
+    if (!fork_possible())
+        return -1;
     if (!atomic_load(&mon.only_ours))
         return next.fork();
     sigmask saved;
@@ -7573,11 +8192,11 @@ EXPORT pid_t fork(void)
 /* glibc's fork runs our handlers; its _Fork, for async-signal-safe use, runs none. */
 EXPORT pid_t _Fork(void)
 {
-    if (!init_done())
-        return kernel_fork();
+    if (!init_done() || !next.fork_only)
+        return (pid_t)fork_bare(SYS_clone, (const long[6]){SIGCHLD});
     fork_prepare();
-    pid_t pid = next.fork_only ? next.fork_only() : kernel_fork();
-    int err = errno;
+    pid_t pid = forking.failed_bytes ? -1 : next.fork_only();
+    int err = forking.failed_bytes ? ENOMEM : errno;
     if (pid == 0)
         fork_child();
     else
@@ -7585,6 +8204,86 @@ EXPORT pid_t _Fork(void)
     if (pid < 0)
         errno = err;
     return pid;
+}
+
+/* clone(2)'s child begins with a function, on a stack of its own. */
+struct clone_start {
+    int (*function)(void *);
+    void *argument;
+};
+
+static int clone_child(void *start)
+{
+    struct clone_start s = *(struct clone_start *)start;
+    fork_child();
+    return s.function(s.argument);
+}
+
+int clone_any(int (*function)(void *), void *stack, int flags, void *argument, ...) __asm__("clone");
+
+EXPORT int clone_any(int (*function)(void *), void *stack, int flags, void *argument, ...)
+{
+    va_list list;
+    va_start(list, argument);
+    pid_t *parent = va_arg(list, pid_t *);
+    void *tls = va_arg(list, void *);
+    pid_t *child = va_arg(list, pid_t *);
+    va_end(list);
+    if (!init_done() || !next.clone) {
+        errno = ENOMEM;
+        return -1;
+    }
+    if (flags & CLONE_VM || !function || !stack)
+        return next.clone(function, stack, flags, argument, parent, tls, child);
+    struct clone_start start = {function, argument};
+    fork_prepare();
+    forking.bare = true;
+    pid_t pid = forking.failed_bytes ? -1 : next.clone(clone_child, stack, flags, &start, parent, tls, child);
+    int err = forking.failed_bytes ? ENOMEM : errno;
+    fork_parent();
+    if (pid < 0)
+        errno = err;
+    return pid;
+}
+
+/* Does that system call make a child with memory of its own, which goes on on the same stack? On another one it could
+ * not return through us. */
+static bool makes_child(long number, const long argument[6])
+{
+#ifdef SYS_fork
+    if (number == SYS_fork)
+        return true;
+#endif
+    if (number == SYS_clone)
+        return !(argument[0] & CLONE_VM) && !argument[1];
+    const uint64_t *args = (const uint64_t *)argument[0]; /* struct clone_args: flags, ..., the sixth is the stack */
+    return number == SYS_clone3 && !(args[0] & CLONE_VM) && !args[5];
+}
+
+EXPORT long syscall(long number, ...)
+{
+    long argument[6];
+    va_list list;
+    va_start(list, number);
+    for (int i = 0; i < 6; i++)
+        argument[i] = va_arg(list, long);
+    va_end(list);
+    if (unlikely(number == SYS_madvise && mem_owns((void *)argument[0])))
+        return madvise_own((void *)argument[0], (size_t)argument[1], (int)argument[2]);
+    if (unlikely(makes_child(number, argument)) && init_done())
+        return fork_bare(number, argument);
+    if (next.syscall)
+        return next.syscall(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
+    return sys(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
+}
+
+/* Whoever registers handlers comes after ours. */
+int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object);
+
+EXPORT int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object)
+{
+    init_done();
+    return next.register_atfork ? next.register_atfork(prepare, parent, child, object) : ENOMEM;
 }
 #endif
 
