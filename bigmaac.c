@@ -5076,6 +5076,8 @@ enum { HOME_PIECES = 64 };
 struct piece {
     size_t from, to; /* offsets in the reservation */
     size_t moved;    /* bytes of it that have come home */
+    bool whole;      /* all of it has changed: nothing of it is on the disk alone */
+    bool seen;       /* by the last walk, which may have ended before it */
 };
 
 static struct home {
@@ -5152,8 +5154,9 @@ static size_t tables_bytes(void)
 /* Notes a piece if enough of it has changed, or all is to come. */
 static void home_note(size_t from, size_t to, bool all)
 {
-    if (all || bytes_changed(from, to - from) >= (to - from) / home_sparse)
-        home.pieces[home.count++] = (struct piece){.from = from, .to = to};
+    size_t changed = all ? 0 : bytes_changed(from, to - from);
+    if (all || changed >= (to - from) / home_sparse)
+        home.pieces[home.count++] = (struct piece){.from = from, .to = to, .whole = changed == to - from};
 }
 
 /* Requires big.lock. Parts of a block that lie in several files all come home at the next opportunity: each of these
@@ -5243,6 +5246,7 @@ static bool coming_see(const struct vma *v, void *context)
         size_t from = max_size(v->from - mem.base, p->from), to = min_size(v->to - mem.base, p->to);
         if (from >= to)
             continue;
+        p->seen = true;
         p->moved += piece_come(v, from, to, c);
         if (c->until_ns && now_ns() > c->until_ns)
             return false;
@@ -5348,21 +5352,35 @@ static void home_fails(void)
                (size_t)home.wait_ms);
 }
 
-/* The monitor's: one stop of the other threads. Returns the bytes that came home. */
-static size_t home_round(void)
+/* Keeps the pieces that the last walk did not get to; of others it looks for new ones. */
+static void home_choose(void)
 {
-    struct coming c = {0};
-    size_t moved = 0;
+    unsigned left = 0;
+    for (unsigned i = 0; i < home.count; i++)
+        if (!home.pieces[i].seen)
+            home.pieces[left++] = home.pieces[i];
+    home.count = left;
+    if (left)
+        return;
     home_lock();
     home_look(false, now_ns() + home_stop_ns);
     home_unlock();
-    for (unsigned i = 0; i < home.count; i++) /* what is on the disk is read while everybody runs */
-        sys_madvise(mem_at(home.pieces[i].from), home.pieces[i].to - home.pieces[i].from, MADV_POPULATE_READ);
+    for (struct piece *p = home.pieces; p < home.pieces + home.count; p++)
+        if (!p->whole) /* what is on the disk is read while everybody runs */
+            sys_madvise(mem_at(p->from), p->to - p->from, MADV_POPULATE_READ);
+}
+
+/* The monitor's: one stop of the other threads, for about that long. Returns the bytes that came home. */
+static size_t home_round(uint64_t stop_ns)
+{
+    struct coming c = {0};
+    size_t moved = 0;
+    home_choose();
     if (!home.count)
         return 0;
     home_lock();
     if (stop_begin()) {
-        c.until_ns = now_ns() + home_stop_ns;
+        c.until_ns = now_ns() + stop_ns;
         moved = home_move(&c);
         stop_end();
         home.wait_ms = 0;
@@ -5405,9 +5423,11 @@ static void home_tick(void)
     if (anonymous - home.floor < (room_bytes() + anonymous) / 5)
         return;
     for (size_t now = 1; now && now_ms() - began < home_turn_ms && !mon_wanted(); moved += now) {
-        uint64_t start = now_ns();
-        now = home_round();
-        sleep_ns(now_ns() - start); /* the others run for as long as they stood */
+        atomic_store(&room.read_ms, 0);
+        bool short_of = room_bytes() < anonymous; /* then they would fill it faster than it is emptied */
+        now = home_round(short_of ? 4 * home_stop_ns : home_stop_ns);
+        if (!short_of)
+            sleep_ns(home_stop_ns);
     }
     home.floor = anonymous_bytes();
     atomic_store(&room.read_ms, 0);
@@ -5453,7 +5473,7 @@ static struct {
     size_t failed_bytes; /* that could not be isolated: there may be no child */
     bool changed;        /* some mapping has turned private */
     bool bare;           /* a system call makes the child: libc does not know it */
-    bool single;         /* libc forks as a process with one thread does */
+    bool streams;        /* libc's list of streams is locked by us */
     bool alone;          /* fork() has made the process one with a single thread */
     atomic_bool probing; /* PAGING has set everything to RANDOM for a moment; WATCH does nothing */
 } forking;
@@ -5720,29 +5740,35 @@ static void heaps_inherit(void)
 
 /* --- the handlers ------------------------------------------------------------------------------------------ */
 
-static void fork_lock(void)
+static void fork_lock(bool streams)
 {
     struct op op = {.err = errno};
     signals_hold(&op.signals);
+    bool single = next.single_threaded && *next.single_threaded;
+    if (streams && !single)
+        next.streams_lock();
     gate_close();
     forking.op = op;
+    forking.streams = streams && !single;
     lock_take(&fry.lock);
     lock_take(&big.lock);
     lock_take(&mon.lock);
     forking.failed_bytes = 0;
     forking.changed = forking.bare = false;
-    forking.single = next.single_threaded && *next.single_threaded;
     if (atomic_load(&fry.open))
         freeze_all();
 }
 
-static void fork_unlock(void)
+static void fork_unlock(bool child)
 {
-    struct op op = forking.op;
+    struct op op = forking.op; /* whoever forks next may overwrite it as soon as the gate is open */
+    bool streams = forking.streams, bare = forking.bare;
     lock_drop(&mon.lock);
     lock_drop(&big.lock);
     lock_drop(&fry.lock);
     gate_open();
+    if (streams) /* in a child of libc's fork it is new */
+        (child && !bare ? next.streams_reset : next.streams_unlock)();
     op_restore(&op);
 }
 
@@ -5751,15 +5777,13 @@ static void fork_unlock(void)
  * so it is taken before the gate, too. It is recursive. For the other locks that glibc takes, gate_pass gives up. */
 static void fork_prepare(void)
 {
-    if (next.streams_lock)
-        next.streams_lock();
-    fork_lock();
+    fork_lock(next.streams_lock != NULL);
     atomic_fetch_or(&gate, gate_forking);
 }
 
 /* Makes the monitor where what was just frozen is much: it may be written to, and fill the memory, in a fraction of a
  * second, without another call of ours. Else the next malloc looks. */
-static void mon_after_fork(void)
+static void mon_after_fork(bool bare)
 {
     size_t frozen = atomic_load(&home.frozen_bytes), known = atomic_load(&room.bytes);
     if (!frozen)
@@ -5767,7 +5791,7 @@ static void mon_after_fork(void)
     if (atomic_load(&mon.running)) {
         atomic_fetch_add(&mon.wake, 1);
         futex_wake(&mon.wake, 1);
-    } else if (!forking.bare && frozen > (known ? known : room_bytes()) / 4) {
+    } else if (!bare && frozen > (known ? known : room_bytes()) / 4) {
         mon_consider();
     } else {
         atomic_store(&mon.wanted, true);
@@ -5786,11 +5810,10 @@ static void late_frees_do(void)
 
 static void fork_parent(void)
 {
-    fork_unlock();
-    if (next.streams_unlock)
-        next.streams_unlock();
+    bool bare = forking.bare;
+    fork_unlock(false);
     late_frees_do();
-    mon_after_fork();
+    mon_after_fork(bare);
 }
 
 /* The monitor that would have ended the probe is not in the child. */
@@ -5816,6 +5839,8 @@ static void child_forget_threads(void)
     atomic_store(&watch.running, false);
     atomic_store(&watch.order, WATCH_PARK);
     home.retry_ms = home.wait_ms = 0;
+    vma_reader.lock = boot.lock = (struct lock){0};
+    boot.live = boot_bytes; /* libc may use the memory of threads again that are not here: it stays */
     kept_forget();
 }
 
@@ -5834,13 +5859,9 @@ static void fork_child(void)
         if (atomic_exchange(&forking.probing, false))
             child_end_probe();
     }
-    fork_unlock();
-    if (next.streams_reset && !forking.single && !forking.bare)
-        next.streams_reset();
-    else if (next.streams_unlock)
-        next.streams_unlock();
+    fork_unlock(true);
     late_frees_do();
-    mon_after_fork();
+    mon_after_fork(forking.bare);
 }
 
 /* --- every way to make a child ------------------------------------------------------------------------------- */
@@ -5848,9 +5869,9 @@ static void fork_child(void)
 /* Can what there is now be isolated? Asked before libc's fork, which can't be told to fail. */
 static bool fork_possible(void)
 {
-    fork_lock();
+    fork_lock(false);
     bool possible = !forking.failed_bytes;
-    fork_unlock();
+    fork_unlock(false);
     if (!possible)
         errno = ENOMEM;
     return possible;
