@@ -1897,6 +1897,9 @@ typedef bool vma_see(const struct vma *v, void *context);
 /* Whether the program has set something on memory of ours, by a function that we see; and what only smaps shows. */
 static atomic_bool vma_set, vma_details;
 
+/* Whether the program keeps some of our memory from its children. */
+static atomic_bool vma_holes;
+
 static struct {
     struct lock lock; /* nobody takes another one while he has it, but what `see` takes */
     char text[8192];
@@ -2244,6 +2247,7 @@ struct big {
     uint64_t freed_ms;   /* when it became WARM */
     bool in_use;         /* BUSY, LIVE or WARM: for those who walk the records */
     bool ordinary;       /* opted out: private anonymous memory at the same address */
+    bool mixed;          /* parts of it have become anonymous memory, with what the program set on them */
     bool frozen;         /* a fork has shared what it had: mapped MAP_PRIVATE, but for what has come home since */
     bool stray;          /* `file` is still mapped where the block was before it moved */
     uint8_t advice;      /* enum bigmaac_advice of the program */
@@ -2684,7 +2688,7 @@ static bool big_free(void *p)
     count_peak(&count.bigmaac_bytes, &count.bigmaac_peak, 0, r->size);
     if (guess_32(&big.warm_oldest))
         warm_expire(now_ms() - warm_keep_ms);
-    if (!warm_put(r))
+    if (r->mixed || !warm_put(r))
         big_destroy(r);
     return true;
 }
@@ -5659,6 +5663,73 @@ static void freeze_all(void)
     home_count();
 }
 
+/* --- what no file mapping can be ------------------------------------------------------------------------------- */
+
+/* Requires all locks, and that nobody else runs. Makes a mapping of ours anonymous memory with the same content. */
+static bool anonymous_see(const struct vma *v, void *failed)
+{
+    size_t offset = v->from - mem.base, bytes = v->to - v->from;
+    struct big *r = offset < mem.fry_end ? NULL : big_containing(offset);
+    const ino_t *inodes = r ? r->frozen_in : fry.frozen_in;
+    if (!file_behind(offset, v->inode) && !was_frozen(inodes, v->inode))
+        return true;
+    void *copy = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    if (copy == MAP_FAILED)
+        return !(*(bool *)failed = true);
+    if (!(v->protection & PROT_READ))
+        sys_mprotect((void *)v->from, bytes, PROT_READ);
+    memcpy(copy, (const void *)v->from, bytes);
+    sys_mprotect(copy, bytes, v->protection);
+    if (sys_mremap(copy, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)v->from) == MAP_FAILED) {
+        sys_mprotect((void *)v->from, bytes, v->protection);
+        sys_munmap(copy, bytes);
+        return !(*(bool *)failed = true);
+    }
+    if (r)
+        r->mixed = true;
+    return true;
+}
+
+/* Requires fry.lock. Fries with anonymous parts are like frozen ones: they are unmapped when they are freed. */
+static void fries_mix(size_t from, size_t to)
+{
+    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
+        struct extent *x = extent_at(&fry.space, i);
+        size_t start = extent_offset(&fry.space, x);
+        if (x->state == EXTENT_LIVE && start < to && from < start + to_bytes(x->pages))
+            x->slot = 0;
+    }
+}
+
+/* Makes a range of ours anonymous memory, and has the kernel take that advice about it: none of it would be kept by a
+ * file mapping over a fork. False: it could not be done, errno says why. */
+static bool advise_anonymous(size_t offset, size_t bytes, int advice)
+{
+    struct op op = {.err = errno};
+    bool failed = false;
+    signals_hold(&op.signals);
+    home_lock();
+    bool several = thread_count() > 1;
+    if (several && !stop_begin()) {
+        failed = true;
+    } else {
+        uintptr_t from = (uintptr_t)mem_at(offset);
+        if (!vmas_walk(from, from + bytes, anonymous_see, &failed))
+            failed = true;
+        if (offset < mem.fry_end)
+            fries_mix(offset, offset + bytes);
+        if (several)
+            stop_end();
+    }
+    if (failed)
+        op.err = ENOMEM;
+    else if (!mem_advise(offset, bytes, advice))
+        op.err = errno, failed = true;
+    home_unlock();
+    op_restore(&op);
+    return !failed;
+}
+
 /* --- the child ------------------------------------------------------------------------------------------- */
 
 /* Warm bigmaacs stay with the parent. */
@@ -5838,10 +5909,27 @@ static void child_forget_threads(void)
     atomic_store(&watch.tid, 0);
     atomic_store(&watch.running, false);
     atomic_store(&watch.order, WATCH_PARK);
-    home.retry_ms = home.wait_ms = 0;
+    home.retry_ms = home.wait_ms = home.count = 0;
     vma_reader.lock = boot.lock = (struct lock){0};
     boot.live = boot_bytes; /* libc may use the memory of threads again that are not here: it stays */
     kept_forget();
+}
+
+static bool hole_see(const struct vma *v, void *end)
+{
+    uintptr_t *from = end;
+    if (v->from > *from)
+        sys_mmap((void *)*from, v->from - *from, PROT_NONE, anon_flags | MAP_FIXED_NOREPLACE, -1, 0);
+    *from = v->to;
+    return true;
+}
+
+/* What the parent did not want the child to have is a hole; no mapping of the program's may come to lie there. */
+static void child_fill_holes(void)
+{
+    uintptr_t from = mem.base, end = mem.base + mem.size;
+    if (vmas_walk(from, end, hole_see, &from) && from < end)
+        sys_mmap((void *)from, end - from, PROT_NONE, anon_flags | MAP_FIXED_NOREPLACE, -1, 0);
 }
 
 static void fork_child(void)
@@ -5854,6 +5942,8 @@ static void fork_child(void)
     if (atomic_load(&fry.open)) {
         heaps_inherit();
         warm_forget();
+        if (atomic_load(&vma_holes))
+            child_fill_holes();
         if (cfg.fork_mode == FORK_COPY)
             home_child();
         if (atomic_exchange(&forking.probing, false))
@@ -8076,7 +8166,7 @@ static void big_zero_range(struct big *r, size_t from, size_t bytes)
 {
     char *at = mem_at(big_offset(r) + from);
     if (r->ordinary ? sys(SYS_madvise, at, bytes, MADV_DONTNEED) != 0
-                    : r->frozen || !file_valid(&r->file) || !file_zero(&r->file, from, bytes))
+                    : r->frozen || r->mixed || !file_valid(&r->file) || !file_zero(&r->file, from, bytes))
         memset(at, 0, bytes);
 }
 
@@ -8114,6 +8204,24 @@ static size_t zero_own(size_t offset, size_t bytes)
     return done ? done : bytes;
 }
 
+static bool dofork_see(const struct vma *v, void *unused)
+{
+    (void)unused;
+    if (!v->shared)
+        sys_madvise((void *)v->from, v->to - v->from, MADV_DOFORK);
+    return true;
+}
+
+/* Not for what is shared outside of a fork. */
+static int madvise_dofork(void *p, size_t bytes)
+{
+    struct op op;
+    op_begin(&op);
+    vmas_walk((uintptr_t)p, (uintptr_t)p + bytes, dofork_see, NULL);
+    op_end(&op);
+    return 0;
+}
+
 /* Advice for memory of ours: DONTNEED zeroes, FREE may do nothing, and what concerns paging is
  * the library's to decide. Everything else goes to the kernel. */
 static int madvise_own(void *p, size_t length, int advice)
@@ -8129,6 +8237,16 @@ static int madvise_own(void *p, size_t length, int advice)
         for (size_t done = 0; done < bytes;)
             done += zero_own(offset + done, bytes - done);
         return 0;
+    case MADV_DONTFORK:
+        atomic_store(&vma_holes, true);
+        /* fall through */
+    case MADV_WIPEONFORK:
+        return advise_anonymous(offset, bytes, advice) ? 0 : -1;
+    case MADV_DONTDUMP:
+        atomic_store(&vma_details, true);
+        return sys_madvise(p, length, advice);
+    case MADV_DOFORK: /* that is what a fork does; the kernel must not (FORK) */
+        return madvise_dofork(p, bytes);
     case MADV_FREE:
     case MADV_NORMAL:
     case MADV_RANDOM:
