@@ -1905,6 +1905,7 @@ static struct {
     char text[8192];
     size_t used, at;  /* bytes in text, and of them those that were given out */
     int fd;
+    bool failed;      /* reading */
 } vma_reader;
 
 /* The next line, its end replaced by a 0; NULL: there is none. */
@@ -1923,6 +1924,7 @@ static char *vma_line(void)
         vma_reader.at = 0;
         size_t room_left = sizeof vma_reader.text - vma_reader.used;
         long n = room_left ? sys(SYS_read, vma_reader.fd, vma_reader.text + vma_reader.used, room_left) : 0;
+        vma_reader.failed = n < 0;
         if (n <= 0)
             return NULL;
         vma_reader.used += (size_t)n;
@@ -2001,8 +2003,9 @@ static bool vmas_walk(uintptr_t from, uintptr_t to, vma_see *see, void *context)
     const char *path = details ? "/proc/self/smaps" : "/proc/self/maps";
     vma_reader.fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     vma_reader.used = vma_reader.at = 0;
+    vma_reader.failed = vma_reader.fd < 0;
     struct vma v;
-    for (bool going = vma_reader.fd >= 0; going && vma_next(&v, details) && v.from < to;) {
+    for (bool going = !vma_reader.failed; going && vma_next(&v, details) && v.from < to;) {
         if (v.to <= from)
             continue;
         uintptr_t cut = v.from < from ? from - v.from : 0;
@@ -2011,8 +2014,8 @@ static bool vmas_walk(uintptr_t from, uintptr_t to, vma_see *see, void *context)
         v.to = v.to > to ? to : v.to;
         going = see(&v, context);
     }
-    bool told = vma_reader.fd >= 0;
-    if (told)
+    bool told = !vma_reader.failed;
+    if (vma_reader.fd >= 0)
         sys(SYS_close, vma_reader.fd);
     lock_drop(&vma_reader.lock);
     return told;
@@ -2247,6 +2250,7 @@ struct big {
     uint64_t freed_ms;   /* when it became WARM */
     bool in_use;         /* BUSY, LIVE or WARM: for those who walk the records */
     bool ordinary;       /* opted out: private anonymous memory at the same address */
+    bool lost;           /* some of it is shared from a file whose descriptor the program has closed */
     bool mixed;          /* parts of it have become anonymous memory, with what the program set on them */
     bool frozen;         /* a fork has shared what it had: mapped MAP_PRIVATE, but for what has come home since */
     bool stray;          /* `file` is still mapped where the block was before it moved */
@@ -2718,7 +2722,7 @@ static struct big *big_containing(size_t offset)
 struct refile {
     struct big *r;
     struct file to;
-    size_t left; /* bytes of ours that could not be moved */
+    size_t moved, left; /* bytes of ours that were, and could not be */
 };
 
 static bool refile_see(const struct vma *v, void *context)
@@ -2726,8 +2730,8 @@ static bool refile_see(const struct vma *v, void *context)
     struct refile *m = context;
     size_t from = v->from - mem.base, bytes = v->to - v->from;
     bool ours = v->inode == m->r->file.ino || was_frozen(m->r->frozen_in, v->inode);
-    if (ours && !piece_move(&m->to, from, bytes, from - big_offset(m->r), v->protection))
-        m->left += bytes;
+    if (ours)
+        *(piece_move(&m->to, from, bytes, from - big_offset(m->r), v->protection) ? &m->moved : &m->left) += bytes;
     return true;
 }
 
@@ -2747,8 +2751,9 @@ static enum reason big_refile(struct big *r)
     note_frozen(r->frozen_in, r->file.ino);
     file_close(&r->file);
     r->file = m.to;
-    r->frozen = m.left != 0;
-    r->home_bytes = r->mapped - m.left;
+    r->frozen = m.moved < r->mapped;
+    r->lost = m.left != 0;
+    r->home_bytes = m.moved;
     folder_count(r->mapped, r->frozen ? 0 : r->disk);
     r->disk = r->mapped + (r->frozen ? r->disk : 0);
     big_apply_policy(r, false);
@@ -2758,9 +2763,16 @@ static enum reason big_refile(struct big *r)
 /* A file for what is new in the block, or comes home. */
 static enum reason big_ready_file(struct big *r)
 {
-    if (r->frozen && r->file.fd < 0)
-        return file_create(&r->file, files_for_fries);
-    return file_valid(&r->file) ? REASON_NONE : big_refile(r);
+    if (r->file.fd >= 0 && file_valid(&r->file))
+        return REASON_NONE;
+    if (!r->frozen)
+        return big_refile(r);
+    if (r->file.fd >= 0) {
+        note_frozen(r->frozen_in, r->file.ino);
+        file_close(&r->file);
+        r->lost = true;
+    }
+    return file_create(&r->file, files_for_fries);
 }
 
 struct moving {
@@ -4613,6 +4625,25 @@ static struct {
     atomic_uint_fast64_t unable_until; /* ms: it can't be done before that; UINT64_MAX: never */
 } watch;
 
+enum { STOP_MAX = 4096 };
+
+static struct stopped {
+    pid_t tid;
+    long call;          /* the system call that it slept in before its signal was sent; -1: not known */
+    long first;         /* and that one's first argument */
+    atomic_uint round;  /* that its signal was sent for; 0: only to make its system call again */
+    atomic_uint waits;  /* the round that it waits in */
+} stopped[STOP_MAX];    /* the stopper's, but `waits` */
+
+static struct {
+    atomic_uint round;     /* futex: odd while threads are to wait; raised to let them go */
+    unsigned threads;      /* entries of stopped[] in this round */
+    bool complete;         /* there was room for all, and all could be sent the signal */
+    bool several;          /* the process has several threads: their files may be opened */
+    struct file tasks;     /* /proc/self/task, kept open; fd -1: not */
+    struct sys_sigaction glibc; /* what else the signal is for */
+} stop = {.tasks.fd = -1};
+
 /* --- the threads of the program -------------------------------------------------------------------- */
 
 /* Calls `see` with each thread of the program, none of ours, as /proc/self/task, open as fd, has them.
@@ -4641,6 +4672,21 @@ static unsigned threads_see(int fd, bool (*see)(pid_t tid, int argument), int ar
 static int threads_open(void)
 {
     return (int)sys(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Keeps it open: the monitor must not take a low number, not even for a moment. Not the monitor's to call while the
+ * program runs. */
+static void threads_keep(void)
+{
+    struct stat st;
+    if (file_valid(&stop.tasks))
+        return;
+    int fd = threads_open(), high = fd < 0 ? -1 : file_raise(fd, limit_of(RLIMIT_NOFILE));
+    stop.tasks.fd = -1;
+    if (high >= 0 && sys_fstat(high, &st) == 0)
+        stop.tasks = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino};
+    else if (high >= 0)
+        sys(SYS_close, high);
 }
 
 static bool thread_exists(pid_t tid) { return sys(SYS_tgkill, sys_getpid(), tid, 0) == 0; }
@@ -4687,25 +4733,6 @@ static size_t thread_count(void)
 }
 
 /* --- the signal -------------------------------------------------------------------------------------- */
-
-enum { STOP_MAX = 4096 };
-
-static struct stopped {
-    pid_t tid;
-    long call;          /* the system call that it slept in before its signal was sent; -1: not known */
-    long first;         /* and that one's first argument */
-    atomic_uint round;  /* that its signal was sent for; 0: only to make its system call again */
-    atomic_uint waits;  /* the round that it waits in */
-} stopped[STOP_MAX];    /* the stopper's, but `waits` */
-
-static struct {
-    atomic_uint round;     /* futex: odd while threads are to wait; raised to let them go */
-    unsigned threads;      /* entries of stopped[] in this round */
-    bool complete;         /* there was room for all, and all could be sent the signal */
-    bool several;          /* the process has several threads: their files may be opened */
-    struct file tasks;     /* /proc/self/task, kept open; fd -1: not */
-    struct sys_sigaction glibc; /* what else the signal is for */
-} stop = {.tasks.fd = -1};
 
 /* A wait whose time limit is a plain number or in memory that the kernel only reads begins anew with less of it. */
 static __thread struct {
@@ -5155,9 +5182,15 @@ static size_t tables_bytes(void)
 
 /* --- choosing ---------------------------------------------------------------------------------------- */
 
-/* Notes a piece if enough of it has changed, or all is to come. */
+/* Notes a piece if enough of it has changed, or all is to come. What another piece has already is left out: a walk that
+ * has moved that believes it to be private still. */
 static void home_note(size_t from, size_t to, bool all)
 {
+    for (const struct piece *p = home.pieces; p < home.pieces + home.count; p++) {
+        if (from >= p->from && from < p->to)
+            return;
+        to = p->from > from && p->from < to ? p->from : to;
+    }
     size_t changed = all ? 0 : bytes_changed(from, to - from);
     if (all || changed >= (to - from) / home_sparse)
         home.pieces[home.count++] = (struct piece){.from = from, .to = to, .whole = changed == to - from};
@@ -5225,7 +5258,7 @@ static size_t piece_come(const struct vma *v, size_t from, size_t to, const stru
     struct big *r = is_fry ? NULL : big_containing(from);
     if ((uintptr_t)mem_at(from) <= c->frame && c->stack < (uintptr_t)mem_at(to))
         return 0;
-    if (is_fry ? !was_frozen(fry.frozen_in, v->inode) || fry_ready_file()
+    if (is_fry ? !was_frozen(fry.frozen_in, v->inode) || fry.file.fd < 0
                : !r || !r->frozen || !was_frozen(r->frozen_in, v->inode) || big_ready_file(r))
         return 0;
     size_t start = is_fry ? fry.space.start : big_offset(r), bytes = to - from;
@@ -5305,6 +5338,8 @@ static size_t home_move(const struct coming *c)
     }
     if (!home.count)
         return 0;
+    if (from < mem.fry_end) /* not later: if it is a new one, what has moved must be in the same file */
+        fry_ready_file();
     if (!vmas_walk((uintptr_t)mem_at(from), (uintptr_t)mem_at(to), coming_see, (void *)(uintptr_t)c))
         home_move_blind(c);
     for (unsigned i = 0; i < home.count; i++) {
@@ -5479,6 +5514,7 @@ static struct {
     bool bare;           /* a system call makes the child: libc does not know it */
     bool streams;        /* libc's list of streams is locked by us */
     bool alone;          /* fork() has made the process one with a single thread */
+    bool handled;        /* the handlers are registered */
     atomic_bool probing; /* PAGING has set everything to RANDOM for a moment; WATCH does nothing */
 } forking;
 
@@ -5584,6 +5620,11 @@ static void fries_shared_to_frozen(void)
     file_close(&fry.file);
 }
 
+static bool big_is_lost(const struct big *r)
+{
+    return big_freezes(r) && (r->lost || !file_valid(&r->file));
+}
+
 static bool rescue_see(const struct vma *v, void *unused)
 {
     (void)unused;
@@ -5623,7 +5664,7 @@ static void freeze_rescue(void)
     for (uint32_t i = 1; i <= fry.space.extent_count && !lost; i++)
         lost = extent_at(&fry.space, i)->state == EXTENT_LIVE && extent_at(&fry.space, i)->slot == slot_lost;
     for (uint32_t i = 1; i <= big.record_count && !lost; i++)
-        lost = big_freezes(big_at(i)) && !file_valid(&big_at(i)->file);
+        lost = big_is_lost(big_at(i));
     if (!lost)
         return;
     if (thread_count() > 1 && !(stopped_others = stop_begin())) {
@@ -5631,7 +5672,7 @@ static void freeze_rescue(void)
         return;
     }
     for (uint32_t i = 1; i <= big.record_count; i++)
-        if (big_freezes(big_at(i)) && !file_valid(&big_at(i)->file) && big_refile(big_at(i)))
+        if (big_is_lost(big_at(i)) && big_refile(big_at(i)))
             forking.failed_bytes += big_at(i)->mapped;
     fry_rescue();
     if (stopped_others)
@@ -5910,6 +5951,9 @@ static void child_forget_threads(void)
     atomic_store(&watch.running, false);
     atomic_store(&watch.order, WATCH_PARK);
     home.retry_ms = home.wait_ms = home.count = 0;
+    if (file_valid(&stop.tasks))
+        sys(SYS_close, stop.tasks.fd);
+    stop.tasks.fd = -1;
     vma_reader.lock = boot.lock = (struct lock){0};
     boot.live = boot_bytes; /* libc may use the memory of threads again that are not here: it stays */
     kept_forget();
@@ -7601,6 +7645,7 @@ static void *mon_main(void *unused)
 /* Opens what the thread will read: it must not take a low descriptor itself. */
 static void mon_open(void)
 {
+    threads_keep();
     atomic_store(&room.read_ms, 0);
     room_bytes();
     anonymous_bytes();
@@ -7707,7 +7752,8 @@ COLD static bool init_run(void)
         next_find();
         if (cfg.profile)
             profile_open();
-        if (!next.register_atfork || next.register_atfork(fork_prepare, fork_parent, fork_child, NULL) != 0)
+        forking.handled = forking.handled || (next.register_atfork && next.register_atfork(fork_prepare, fork_parent, fork_child, NULL) == 0);
+        if (!forking.handled)
             cfg.off = true; /* without the handlers a fork would share memory */
         boot.base = boot.used ? boot.used : 1;
         boot.live = 0;

@@ -28,7 +28,7 @@ enum call {
     CALL_OPEN, CALL_OPEN_READ, CALL_FALLOCATE, CALL_FTRUNCATE, CALL_MMAP, CALL_MMAP_ANON, CALL_MREMAP,
     CALL_MUNMAP, CALL_MPROTECT, CALL_MADVISE, CALL_THREAD, CALL_PWRITE, CALL_READ, CALL_STAT,
     CALL_STATFS, CALL_FCNTL, CALL_CLOSE, CALL_RANDOM, CALL_UNLINK, CALL_IOCTL, CALL_LSEEK, CALL_MLOCK,
-    CALL_MINCORE, CALL_MSYNC, CALL_ACCESS, CALL_RLIMIT, CALL_KEY, CALL_ATFORK, CALL_COUNT
+    CALL_MINCORE, CALL_MSYNC, CALL_ACCESS, CALL_RLIMIT, CALL_KEY, CALL_COUNT
 };
 
 enum { SHORT = 1000 }; /* in place of an errno: half of what was asked for is done */
@@ -64,7 +64,6 @@ static const struct call_info {
     [CALL_ACCESS] = {"access", {EIO}},
     [CALL_RLIMIT] = {"prlimit64", {EINVAL}},
     [CALL_KEY] = {"pthread_key_create, pthread_setspecific", {EAGAIN}},
-    [CALL_ATFORK] = {"pthread_atfork", {ENOMEM}},
 };
 
 struct fault_shared { /* by all processes of a run */
@@ -117,14 +116,6 @@ static int fault_pthread_key_create(pthread_key_t *key, void (*end)(void *))
 static int fault_pthread_setspecific(pthread_key_t key, const void *value)
 {
     return fails(CALL_KEY) ? fault.err : pthread_setspecific(key, value);
-}
-
-/* Once they are registered, they stay so: a second initialisation must not do it again. */
-static int fault_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
-{
-    if (!fault.armed)
-        return pthread_atfork(prepare, parent, child);
-    return fails(CALL_ATFORK) ? fault.err : 0;
 }
 
 static void fault_note(const char *text, size_t n)
@@ -247,7 +238,6 @@ static char *fault_getenv(const char *name);
 #define pthread_create(...) fault_pthread_create(__VA_ARGS__)
 #define pthread_key_create(...) fault_pthread_key_create(__VA_ARGS__)
 #define pthread_setspecific(...) fault_pthread_setspecific(__VA_ARGS__)
-#define pthread_atfork(...) fault_pthread_atfork(__VA_ARGS__)
 #define BIGMAAC_SYS fault_sys
 #define secure_getenv(...) fault_getenv(__VA_ARGS__)
 #include "../bigmaac.c"

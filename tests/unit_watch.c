@@ -168,15 +168,14 @@ static void *nothing_main(void *unused) { return unused; }
 /* Everybody is stopped but it; then they go on. */
 static void test_stop(void)
 {
-    struct sigaction saved;
     mon_self = true;
     atomic_store(&mon.tid, (int)syscall(SYS_gettid));
     pthread_t thread;
     size_t other = 0;
     CHECK(pthread_create(&thread, NULL, touch_main, &other) == 0);
     home_lock();
-    CHECK(sigaction(SIGURG, NULL, &saved) == 0 && stop_world(SIGURG, &saved));
-    resume_world(SIGURG, &saved);
+    CHECK(stop_begin());
+    stop_end();
     home_unlock();
     CHECK(pthread_join(thread, NULL) == 0);
     atomic_store(&mon.tid, 0);
