@@ -70,6 +70,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -1259,6 +1260,7 @@ static struct folder {
     atomic_bool no_fallocate; /* reserve by looking at the free space */
     atomic_bool can_map;      /* a file of it has been mapped */
     atomic_bool told_memory, told_unusable;
+    uint64_t device;          /* of our files, as mappings are told of it (VMA); 0: not known */
     size_t readahead;         /* pages that the device reads around a fault */
     atomic_size_t files;      /* open now */
     atomic_size_t bytes;      /* of all of them, as allocated by us */
@@ -1454,6 +1456,8 @@ static size_t limit_of(int resource)
     return limit.rlim_cur;
 }
 
+static uint64_t vma_device(const void *p);
+
 /* Some file systems refuse shared mappings. That must not show where we have reserved memory: there a
  * failed mmap leaves a gap, for anybody's next mapping. */
 static enum reason folder_try_map(int fd)
@@ -1461,6 +1465,7 @@ static enum reason folder_try_map(int fd)
     void *p = sys_mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (p == MAP_FAILED)
         return file_failed("mmap", errno);
+    folder.device = vma_device(p);
     sys_munmap(p, page_size);
     atomic_store(&folder.can_map, true);
     return REASON_NONE;
@@ -1743,16 +1748,19 @@ static void lock_drop(struct lock *l)
  * inside to leave; GATE_FORKING as well: until the fork under way has returned. */
 static const unsigned gate_closed = 1u << 31, gate_forking = 1u << 30;
 static atomic_uint gate; /* futex */
+static atomic_int gate_forker; /* the thread that forks, while GATE_FORKING */
 
-/* How long an operation that has another way out waits for a fork. libc's fork takes locks of its own after
- * our handler has closed the gate, and somebody may hold one of them while he allocates. */
-static const unsigned gate_patience_ms = 100;
+/* libc's fork takes locks of its own after our handler has closed the gate, and somebody may hold one of them while he
+ * allocates. An operation that has another way out looks so often whether the fork waits for a lock. */
+static const unsigned gate_look_ms = 100;
+
+static bool thread_waits(pid_t tid);
 
 /* False: a fork keeps the gate closed, and the caller, not being patient, has to do without. */
 static bool gate_pass(bool patient)
 {
-    const struct timespec step = {.tv_nsec = 20 * 1000000};
-    unsigned seen = atomic_load(&gate), waited = 0;
+    const struct timespec step = {.tv_nsec = gate_look_ms * 1000000};
+    unsigned seen = atomic_load(&gate), looks = 0;
     for (;;) {
         if (!(seen & gate_closed)) {
             if (atomic_compare_exchange_weak(&gate, &seen, seen + 1))
@@ -1760,7 +1768,7 @@ static bool gate_pass(bool patient)
             continue;
         }
         bool forks = !patient && seen & gate_forking;
-        if (forks && waited++ >= gate_patience_ms / 20)
+        if (forks && looks++ && thread_waits(atomic_load(&gate_forker)))
             return false;
         futex_wait(&gate, seen, forks ? &step : NULL);
         seen = atomic_load(&gate);
@@ -1794,6 +1802,14 @@ static void gate_close(void)
 static void gate_open(void)
 {
     atomic_store(&gate, 0);
+    futex_wake(&gate, INT32_MAX);
+}
+
+/* From now on a fork keeps it closed. Who waits must notice. */
+static void gate_fork(void)
+{
+    atomic_store(&gate_forker, sys_gettid());
+    atomic_fetch_or(&gate, gate_forking);
     futex_wake(&gate, INT32_MAX);
 }
 
@@ -1885,6 +1901,7 @@ COLD static void count_fell(enum reason why, size_t bytes)
 struct vma {
     uintptr_t from, to;
     uint64_t offset;   /* bytes from the start of its file */
+    uint64_t device;   /* of its file system, as only mappings are told of it */
     uint64_t inode;    /* of its file; 0: anonymous memory, or none */
     int protection;    /* PROT_... */
     bool shared;
@@ -1954,9 +1971,9 @@ static bool vma_parse(const char *line, struct vma *v)
     line += 6;
     v->offset = text_number(&line, 16);
     line++;
-    text_number(&line, 16);
+    v->device = text_number(&line, 16) << 32;
     line++;
-    text_number(&line, 16);
+    v->device |= text_number(&line, 16);
     line++;
     v->inode = text_number(&line, 10);
     return true;
@@ -2008,6 +2025,8 @@ static bool vmas_walk(uintptr_t from, uintptr_t to, vma_see *see, void *context)
     for (bool going = !vma_reader.failed; going && vma_next(&v, details) && v.from < to;) {
         if (v.to <= from)
             continue;
+        if (folder.device && v.device != folder.device && v.inode)
+            v.inode = UINT64_MAX; /* no file of ours */
         uintptr_t cut = v.from < from ? from - v.from : 0;
         v.from += cut;
         v.offset += cut;
@@ -2019,6 +2038,20 @@ static bool vmas_walk(uintptr_t from, uintptr_t to, vma_see *see, void *context)
         sys(SYS_close, vma_reader.fd);
     lock_drop(&vma_reader.lock);
     return told;
+}
+
+static bool device_see(const struct vma *v, void *device)
+{
+    *(uint64_t *)device = v->device;
+    return false;
+}
+
+/* The device of the file that is mapped there; 0: the kernel does not tell. */
+static uint64_t vma_device(const void *p)
+{
+    uint64_t device = 0;
+    vmas_walk((uintptr_t)p, (uintptr_t)p + page_size, device_see, &device);
+    return device;
 }
 
 /* Writes [from, from + bytes) of the reservation to the file and maps it from there, as it is protected. Nobody may
@@ -2706,6 +2739,13 @@ static bool was_frozen(const ino_t *inodes, uint64_t inode)
     return false;
 }
 
+/* A file has got that number anew: nothing is mapped any more from the one that had it. */
+static void forget_frozen(ino_t *inodes, ino_t inode)
+{
+    for (int i = 0; i < FROZEN_FILES; i++)
+        inodes[i] = inodes[i] == inode ? 0 : inodes[i];
+}
+
 static void note_frozen(ino_t *inodes, ino_t inode)
 {
     memmove(inodes + 1, inodes, (FROZEN_FILES - 1) * sizeof *inodes);
@@ -2743,6 +2783,7 @@ static enum reason big_refile(struct big *r)
     enum reason why = file_create(&m.to, files_for_fries);
     if (why)
         return why;
+    forget_frozen(r->frozen_in, m.to.ino);
     uintptr_t from = (uintptr_t)mem_at(big_offset(r));
     if (!vmas_walk(from, from + r->mapped, refile_see, &m)) {
         const struct vma v = {.from = from, .to = from + r->mapped, .inode = r->file.ino, .protection = PROT_READ | PROT_WRITE};
@@ -2772,12 +2813,15 @@ static enum reason big_ready_file(struct big *r)
         file_close(&r->file);
         r->lost = true;
     }
-    return file_create(&r->file, files_for_fries);
+    enum reason why = file_create(&r->file, files_for_fries);
+    if (!why)
+        forget_frozen(r->frozen_in, r->file.ino);
+    return why;
 }
 
 struct moving {
     intptr_t by;
-    bool failed;
+    uintptr_t done; /* what lies below has moved */
 };
 
 /* Moves one mapping, with all that is set on it. The place where it was stays ours: without MREMAP_DONTUNMAP, which older
@@ -2788,18 +2832,28 @@ static bool moving_see(const struct vma *v, void *context)
     size_t bytes = v->to - v->from;
     void *from = (void *)v->from, *to = (void *)(v->from + (uintptr_t)m->by);
     int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
-    m->failed = sys_mremap(from, bytes, bytes, flags | MREMAP_DONTUNMAP, to) == MAP_FAILED &&
-                sys_mremap(from, bytes, bytes, flags, to) == MAP_FAILED;
-    return !m->failed;
+    if (sys_mremap(from, bytes, bytes, flags | MREMAP_DONTUNMAP, to) == MAP_FAILED &&
+        sys_mremap(from, bytes, bytes, flags, to) == MAP_FAILED)
+        return false;
+    m->done = v->to;
+    return true;
 }
 
-static bool mappings_move(size_t from, size_t bytes, size_t to)
+/* `plain`: there is but one mapping. False: all is where it was. */
+static bool mappings_move(size_t from, size_t bytes, size_t to, bool plain)
 {
-    struct moving m = {.by = (intptr_t)(to - from)};
+    struct moving m = {.by = (intptr_t)(to - from), .done = (uintptr_t)mem_at(from)};
     const struct vma whole = {.from = (uintptr_t)mem_at(from), .to = (uintptr_t)mem_at(from) + bytes};
-    if (moving_see(&whole, &m) || !vmas_walk(whole.from, whole.to, moving_see, &m))
-        return !m.failed;
-    return !m.failed;
+    if (plain && moving_see(&whole, &m))
+        return true;
+    if (!plain)
+        vmas_walk(whole.from, whole.to, moving_see, &m);
+    if (m.done == whole.to)
+        return true;
+    size_t done = m.done - whole.from; /* that comes back */
+    struct moving back = {.by = -m.by};
+    vmas_walk((uintptr_t)mem_at(to), (uintptr_t)mem_at(to) + done, moving_see, &back);
+    return false;
 }
 
 /* Moves the pages to a roomier extent and maps the file's new tail behind them, the tail first:
@@ -2821,10 +2875,9 @@ static enum reason big_move(struct big *r, size_t bytes)
     size_t to = extent_offset(&big.space, extent_at(&big.space, roomy));
     enum reason why = file_map(&r->file, to + r->mapped, bytes - r->mapped, r->mapped);
     mem_set_policy(from, r->mapped, POLICY_NORMAL, 0); /* makes it one mapping: older kernels move no two at once */
-    if (!why && !mappings_move(from, r->mapped, to)) {
-        mappings_move(to, r->mapped, from); /* what went there comes back */
+    if (!why && !mappings_move(from, r->mapped, to, !r->frozen && !r->mixed && !atomic_load(&vma_set)) &&
+        !mappings_move(from, r->mapped, to, false)) /* something was set on it behind our back */
         why = REASON_MAPPINGS;
-    }
     if (why)
         mem_unmap(to, bytes);
     else if (!mem_unmap(from, r->mapped))
@@ -2886,6 +2939,12 @@ static enum reason big_grow(struct big *r, size_t bytes)
     return REASON_NONE;
 }
 
+static bool shared_see(const struct vma *v, void *bytes)
+{
+    *(size_t *)bytes += v->shared ? v->to - v->from : 0;
+    return true;
+}
+
 /* Gives the tail back: blocks, pages and address space. */
 static void big_shrink(struct big *r, size_t bytes)
 {
@@ -2898,9 +2957,12 @@ static void big_shrink(struct big *r, size_t bytes)
     if (valid && sys_ftruncate(r->file.fd, (off_t)bytes) != 0)
         file_failed("giving disk space back", errno);
     folder_count(0, min_size(tail, r->disk));
+    size_t home_bytes = 0;
+    if (r->frozen)
+        vmas_walk((uintptr_t)mem_at(big_offset(r)), (uintptr_t)mem_at(at), shared_see, &home_bytes);
     lock_take(&big.lock);
     r->disk -= min_size(tail, r->disk);
-    r->home_bytes = 0; /* how much of the tail was home is not known: it is found anew */
+    r->home_bytes = home_bytes;
     r->mapped = bytes;
     big.live_bytes -= tail;
     extent_trim(&big.space, r->extent, (uint32_t)to_pages(big_span(bytes)), KIND_CLEAN);
@@ -3155,6 +3217,7 @@ static const size_t fry_chunk_max = (size_t)8 << 20;
 /* Extent slots: which mapping is behind it. 0: none, or one that a fork has frozen. */
 static const uint8_t slot_current = 1; /* fry.file's */
 static const uint8_t slot_lost = 2;    /* that of a file whose descriptor the program has closed */
+static const uint8_t slot_mixed = 3;   /* in part anonymous memory, with what the program has set on it: unmapped when freed */
 
 /* Requires fry.lock. Notes that [from, from + bytes) of the file has blocks now. */
 static void fry_backed(size_t from, size_t bytes)
@@ -3190,7 +3253,12 @@ static enum reason fry_ready_file(void)
 {
     if (fry.file.fd >= 0 && !file_valid(&fry.file))
         fry_lose_file();
-    return fry.file.fd < 0 ? file_create(&fry.file, 0) : REASON_NONE;
+    if (fry.file.fd >= 0)
+        return REASON_NONE;
+    enum reason why = file_create(&fry.file, 0);
+    if (!why)
+        forget_frozen(fry.frozen_in, fry.file.ino);
+    return why;
 }
 
 /* Requires fry.lock. Disk blocks for pages that have none; pages that the current file is not
@@ -3290,10 +3358,21 @@ static bool extent_is_aged(uint32_t i, uint32_t pages)
            x->pages >= pages;
 }
 
+/* Requires fry.lock. Makes that part of the current file read zero. */
+static bool fry_punch_file(const struct extent *x)
+{
+    return fry.file.fd < 0 || !file_valid(&fry.file) || file_punch(&fry.file, to_bytes(x->page), to_bytes(x->pages));
+}
+
 /* Requires fry.lock. The pages keep their blocks for a while. */
 static void fry_pages_free(uint32_t e)
 {
     struct extent *x = extent_at(&fry.space, e);
+    if (x->slot == slot_mixed && fry_punch_file(x) && mem_unmap(extent_offset(&fry.space, x), to_bytes(x->pages))) {
+        x->flags = x->slot = 0;
+        extent_free(&fry.space, e, KIND_CLEAN);
+        return;
+    }
     bool aged = extent_is_aged(x->prev, x->pages) || extent_is_aged(x->next, x->pages);
     x->flags = 0;
     fry.dirty_pages += x->pages;
@@ -3324,10 +3403,8 @@ static bool fry_punch(uint32_t e)
 {
     struct extent *x = extent_at(&fry.space, e);
     if (x->slot == 0) {
-        if (!fry_unmap(x))
+        if (!fry_punch_file(x) || !fry_unmap(x)) /* a part of it may have come home */
             return false;
-        if (fry.file.fd >= 0 && file_valid(&fry.file)) /* a part of it had come home */
-            file_punch(&fry.file, to_bytes(x->page), to_bytes(x->pages));
     } else if (x->slot != slot_current || !file_valid(&fry.file)) {
         if (!mem_advise(extent_offset(&fry.space, x), to_bytes(x->pages), MADV_REMOVE))
             return false;
@@ -3949,12 +4026,17 @@ static const size_t glibc_maps = 32 * mib; /* what glibc maps and unmaps by itse
 /* Frees that a fork held up for too long: done when it is over. NULL: an unused place. */
 static _Atomic(void *) late_frees[64];
 
+static void late_frees_do(void);
+
 static bool free_late(void *p)
 {
     for (size_t i = 0; i < sizeof late_frees / sizeof late_frees[0]; i++) {
         void *none = NULL;
-        if (atomic_compare_exchange_strong(&late_frees[i], &none, p))
-            return true;
+        if (!atomic_compare_exchange_strong(&late_frees[i], &none, p))
+            continue;
+        if (!(atomic_load(&gate) & gate_forking)) /* it may have looked here already */
+            late_frees_do();
+        return true;
     }
     return false;
 }
@@ -4180,6 +4262,7 @@ static struct next {
     void (*free)(void *);
     size_t (*usable)(void *);
     void *(*memalign)(size_t, size_t);
+    int (*thread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     pid_t (*fork)(void), (*fork_only)(void); /* fork and _Fork */
     int (*clone)(int (*)(void *), void *, int, void *, ...);
     long (*syscall)(long, ...);
@@ -4321,7 +4404,8 @@ static bool regions_open(void)
     if (mem.failed)
         return false;
     struct op op;
-    op_begin(&op);
+    if (!op_try(&op))
+        return false;
     lock_take(&fry.lock);
     if (!atomic_load(&fry.open) && !mem.failed) {
         if (regions_open_locked())
@@ -4610,6 +4694,7 @@ static struct mon {
     atomic_uint_fast64_t failed_ms; /* when it could not be made; 0: never */
     atomic_bool wanted;    /* the next malloc asks whether it is needed */
     atomic_bool only_ours; /* glibc counts several threads because of ours */
+    atomic_bool others;    /* the program has made threads */
     struct lock awake;     /* held while the thread is not asleep; a fork takes it to keep it where it is */
     atomic_uint wake;      /* futex: raised when there is work before the sleep is over */
 } mon;
@@ -4629,8 +4714,9 @@ enum { STOP_MAX = 4096 };
 
 static struct stopped {
     pid_t tid;
-    long call;          /* the system call that it slept in before its signal was sent; -1: not known */
-    long first;         /* and that one's first argument */
+    bool sent;          /* its signal */
+    long call;          /* the system call that it slept in before its signal was sent; -1: not known, or it ran */
+    unsigned long argument[6], stack; /* and that one's arguments, and its stack pointer */
     atomic_uint round;  /* that its signal was sent for; 0: only to make its system call again */
     atomic_uint waits;  /* the round that it waits in */
 } stopped[STOP_MAX];    /* the stopper's, but `waits` */
@@ -4638,8 +4724,10 @@ static struct stopped {
 static struct {
     atomic_uint round;     /* futex: odd while threads are to wait; raised to let them go */
     unsigned threads;      /* entries of stopped[] in this round */
-    bool complete;         /* there was room for all, and all could be sent the signal */
+    bool complete;         /* there was room for all, all are known, and all could be sent the signal */
     bool several;          /* the process has several threads: their files may be opened */
+    bool writes;           /* the kernel's own threads write for the program (io_uring), and can't be stopped */
+    unsigned halves;       /* how often in a row some thread was in the middle of a call that would come back half-done */
     struct file tasks;     /* /proc/self/task, kept open; fd -1: not */
     struct sys_sigaction glibc; /* what else the signal is for */
 } stop = {.tasks.fd = -1};
@@ -4691,27 +4779,15 @@ static void threads_keep(void)
 
 static bool thread_exists(pid_t tid) { return sys(SYS_tgkill, sys_getpid(), tid, 0) == 0; }
 
-/* Threads get the numbers that come next, so those of this process lie between its own and one that is given
- * out now. Where numbers began anew since then, all are asked about. */
-static unsigned threads_probe(bool (*see)(pid_t tid, int argument), int argument)
+/* Reads one of /proc/self's files; returns its length, 0 if that can't be done now. */
+static size_t read_self(const char *path, char *text, size_t space, off_t from)
 {
-    pid_t first = sys_getpid(), last = (pid_t)sys(SYS_clone, CLONE_VM | CLONE_VFORK, 0, 0, 0, 0);
-    if (last == 0)
-        sys(SYS_exit, 0);
-    sys(SYS_wait4, last, NULL, __WALL, NULL);
-    unsigned threads = 0;
-    if (last < first) {
-        first = 1;
-        last = 1 << 22; /* the kernel's PID_MAX_LIMIT */
-    }
-    for (pid_t tid = first; tid <= last; tid++) {
-        if (tid == atomic_load(&mon.tid) || tid == atomic_load(&watch.tid) || !thread_exists(tid))
-            continue;
-        if (!see(tid, argument))
-            return 0;
-        threads++;
-    }
-    return threads;
+    for (int tries = 0; atomic_exchange(&room.busy, true); tries++, sys_sched_yield())
+        if (tries == 1000)
+            return 0; /* a handler that interrupted the reader itself */
+    size_t got = read_kept(path, text, space, from);
+    atomic_store(&room.busy, false);
+    return got;
 }
 
 /* Reads a file of a thread's: its first bytes. Returns their number, 0: it can't be read. */
@@ -4734,12 +4810,12 @@ static size_t thread_count(void)
 
 /* --- the signal -------------------------------------------------------------------------------------- */
 
-/* A wait whose time limit is a plain number or in memory that the kernel only reads begins anew with less of it. */
+/* A wait whose time limit is a plain number, or in memory that the kernel only reads, begins anew with less of it. */
 static __thread struct {
     uintptr_t at;        /* the instruction behind the system call */
-    uintptr_t stack;
-    uint64_t asked_ns;   /* of what it waits for since `began` */
-    uint64_t began_ns;
+    long sleeps;         /* of the thread, when it was begun anew */
+    uint64_t asked_ns;   /* for which time then, */
+    uint64_t began_ns;   /* and when */
     struct timespec left;
 } stop_wait __attribute__((tls_model("initial-exec")));
 
@@ -4750,38 +4826,77 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* Nanoseconds to wait for, of `ns` that the system call at that place was made with. What it was made with by us is
- * never quite what the program asks for, so that is known from a call made again by the program. */
-static uint64_t stop_left(uintptr_t at, uintptr_t stack, uint64_t ns, uint64_t step)
+/* Nanoseconds to wait for, in steps, of `ns` that the system call at that place was made with. It is the one that was
+ * begun anew if the thread has slept once since then: in it. */
+static uint64_t stop_left(uintptr_t at, uint64_t ns, uint64_t step)
 {
-    uint64_t now = now_ns(), left = ns + step;
-    if (stop_wait.at == at && stop_wait.stack == stack && stop_wait.asked_ns == ns) {
+    struct rusage usage;
+    sys(SYS_getrusage, RUSAGE_THREAD, &usage);
+    uint64_t now = now_ns(), left = ns;
+    if (stop_wait.at == at && stop_wait.asked_ns == ns && stop_wait.sleeps + 1 == usage.ru_nvcsw) {
         uint64_t waited = now - stop_wait.began_ns;
         left = ns > waited + step ? (ns - waited + step - 1) / step * step : step;
     }
     stop_wait.at = at;
-    stop_wait.stack = stack;
+    stop_wait.sleeps = usage.ru_nvcsw;
     stop_wait.asked_ns = left;
     stop_wait.began_ns = now;
     return left;
 }
 
 /* Milliseconds as poll and epoll_wait have them; negative: without a limit. */
-static long stop_left_ms(uintptr_t at, uintptr_t stack, long ms)
+static unsigned long stop_left_ms(uintptr_t at, unsigned long ms)
 {
-    if ((int)ms <= 0)
-        return ms;
-    uint64_t left = stop_left(at, stack, (uint64_t)(int)ms * 1000000, 1000000) / 1000000;
-    return left > INT32_MAX ? INT32_MAX : (long)left;
+    return (int)ms <= 0 ? ms : stop_left(at, (uint64_t)(int)ms * 1000000, 1000000) / 1000000;
 }
 
-/* A time span as nanosleep has it. */
-static long stop_left_span(uintptr_t at, uintptr_t stack, long span)
+/* A time span in memory; `rest`: where the kernel has written what is left of it; 0: nowhere. */
+static unsigned long stop_left_span(uintptr_t at, unsigned long span, unsigned long rest)
 {
-    const struct timespec *t = (const struct timespec *)span;
-    uint64_t left = stop_left(at, stack, (uint64_t)t->tv_sec * 1000000000 + (uint64_t)t->tv_nsec, 1);
-    stop_wait.left = (struct timespec){.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)};
-    return (long)&stop_wait.left;
+    if (!span)
+        return span;
+    stop_wait.left = *(const struct timespec *)(rest ? rest : span);
+    if (!rest) {
+        uint64_t left = stop_left(at, (uint64_t)stop_wait.left.tv_sec * 1000000000 + (uint64_t)stop_wait.left.tv_nsec, 1);
+        stop_wait.left = (struct timespec){.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)};
+    }
+    return (unsigned long)&stop_wait.left;
+}
+
+/* The arguments that the call at that place, which slept already, is made again with. */
+static void stop_shorten(uintptr_t at, long call, unsigned long *argument[6])
+{
+    switch (call) {
+#ifdef __x86_64__
+    case SYS_poll:
+        *argument[2] = stop_left_ms(at, *argument[2]);
+        break;
+    case SYS_epoll_wait:
+#endif
+    case SYS_epoll_pwait:
+        *argument[3] = stop_left_ms(at, *argument[3]);
+        break;
+    case SYS_nanosleep:
+        *argument[0] = stop_left_span(at, *argument[0], *argument[1]);
+        break;
+    case SYS_clock_nanosleep:
+        if (!(*argument[1] & TIMER_ABSTIME))
+            *argument[2] = stop_left_span(at, *argument[2], *argument[3]);
+        break;
+    case SYS_futex:
+        if ((*argument[1] & FUTEX_CMD_MASK) == FUTEX_WAIT)
+            *argument[3] = stop_left_span(at, *argument[3], 0);
+        break;
+    case SYS_rt_sigtimedwait:
+        *argument[2] = stop_left_span(at, *argument[2], 0);
+        break;
+    case SYS_semtimedop:
+        *argument[3] = stop_left_span(at, *argument[3], 0);
+        break;
+    case SYS_io_getevents:
+        *argument[4] = stop_left_span(at, *argument[4], 0);
+        break;
+    }
 }
 
 /* Would a handler of the program's run as soon as the signals of `mask` alone are blocked? */
@@ -4797,13 +4912,14 @@ static bool stop_others_wait(sigmask mask)
     return false;
 }
 
-/* System calls that end early at a handled signal, SA_RESTART or not, and have done nothing then. */
+/* System calls that end at a handled signal, SA_RESTART or not, with EINTR: they have done nothing then. */
 static bool stop_repeats(long call)
 {
     static const short calls[] = {
         SYS_nanosleep, SYS_clock_nanosleep, SYS_futex, SYS_epoll_pwait, SYS_ppoll, SYS_pselect6, SYS_rt_sigtimedwait,
         SYS_rt_sigsuspend, SYS_semtimedop, SYS_semop, SYS_msgsnd, SYS_msgrcv, SYS_recvfrom, SYS_recvmsg, SYS_accept,
-        SYS_accept4, SYS_sendto, SYS_sendmsg, SYS_io_getevents,
+        SYS_accept4, SYS_sendto, SYS_sendmsg, SYS_io_getevents, SYS_read, SYS_readv, SYS_write, SYS_writev, SYS_recvmmsg,
+        SYS_epoll_pwait2, SYS_flock, SYS_fcntl, SYS_wait4, SYS_waitid,
 #ifdef __x86_64__
         SYS_poll, SYS_select, SYS_epoll_wait, SYS_pause,
 #endif
@@ -4814,14 +4930,25 @@ static bool stop_repeats(long call)
     return false;
 }
 
+/* Did it sleep in this very call before its signal was sent? The first argument may be gone. */
+static bool stop_was_seen(const struct stopped *s, unsigned long *argument[6], unsigned long stack)
+{
+    bool same = s->tid == sys_gettid() && s->call >= 0 && s->stack == stack;
+    for (int i = 1; i < 6 && same; i++)
+        same = *argument[i] == s->argument[i];
+    return same;
+}
+
 #if defined(__x86_64__)
 /* The number that a `mov $NUMBER, %eax` shortly before the system call has loaded; -1: none. */
 static long stop_call_at(const unsigned char *syscall_at)
 {
-    for (int back = 5; back <= 20; back++) {
+    size_t most = min_size(20, (uintptr_t)syscall_at % sys_page()); /* the page before may not be there */
+    for (size_t back = 5; back <= most; back++) {
         int number;
+        unsigned char before = back < most ? syscall_at[-(long)back - 1] : 0;
         memcpy(&number, syscall_at - back + 1, sizeof number);
-        if (syscall_at[-back] == 0xb8 && stop_repeats(number))
+        if (syscall_at[-(long)back] == 0xb8 && before != 0x41 && before != 0x48 && before != 0x49)
             return number;
     }
     return -1;
@@ -4833,24 +4960,20 @@ static void stop_repeat(ucontext_t *u, const struct stopped *s)
 {
     greg_t *reg = u->uc_mcontext.gregs;
     const unsigned char *at = (const unsigned char *)reg[REG_RIP] - 2;
+    unsigned long *argument[6];
     sigmask mask;
     memcpy(&mask, &u->uc_sigmask, sizeof mask);
-    if (reg[REG_RAX] != -EINTR || reg[REG_RCX] != reg[REG_RIP] || at[0] != 0x0f || at[1] != 0x05)
+    if (reg[REG_RAX] != -EINTR || reg[REG_RCX] != reg[REG_RIP] || (uintptr_t)at % sys_page() > sys_page() - 2 ||
+        at[0] != 0x0f || at[1] != 0x05)
         return;
-    long call = stop_call_at(at);
-    if (call < 0)
-        call = s->call;
+    static const int place[6] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
+    for (int i = 0; i < 6; i++)
+        argument[i] = (unsigned long *)&reg[place[i]];
+    bool seen = stop_was_seen(s, argument, (unsigned long)reg[REG_RSP]) && s->argument[0] == *argument[0];
+    long call = seen && s->call != SYS_restart_syscall ? s->call : stop_call_at(at);
     if (!stop_repeats(call) || stop_others_wait(mask))
         return;
-    uintptr_t here = (uintptr_t)at, stack = (uintptr_t)reg[REG_RSP];
-    if (call == SYS_poll)
-        reg[REG_RDX] = stop_left_ms(here, stack, reg[REG_RDX]);
-    else if (call == SYS_epoll_wait || call == SYS_epoll_pwait)
-        reg[REG_R10] = stop_left_ms(here, stack, reg[REG_R10]);
-    else if (call == SYS_nanosleep)
-        reg[REG_RDI] = stop_left_span(here, stack, reg[REG_RDI]);
-    else if (call == SYS_clock_nanosleep && !(reg[REG_RSI] & TIMER_ABSTIME))
-        reg[REG_RDX] = stop_left_span(here, stack, reg[REG_RDX]);
+    stop_shorten((uintptr_t)at, call, argument);
     reg[REG_RAX] = call;
     reg[REG_RIP] -= 2;
 }
@@ -4859,19 +4982,16 @@ static void stop_repeat(ucontext_t *u, const struct stopped *s)
 static void stop_repeat(ucontext_t *u, const struct stopped *s)
 {
     mcontext_t *m = &u->uc_mcontext;
+    unsigned long *argument[6];
     sigmask mask;
     memcpy(&mask, &u->uc_sigmask, sizeof mask);
-    long call = (long)m->regs[8];
-    if ((long)m->regs[0] != -EINTR || *(const uint32_t *)(m->pc - 4) != 0xd4000001 || s->call != call ||
-        !stop_repeats(call) || stop_others_wait(mask))
+    for (int i = 0; i < 6; i++)
+        argument[i] = (unsigned long *)&m->regs[i];
+    if ((long)m->regs[0] != -EINTR || *(const uint32_t *)(m->pc - 4) != 0xd4000001 || s->call != (long)m->regs[8] ||
+        !stop_was_seen(s, argument, m->sp) || !stop_repeats(s->call) || stop_others_wait(mask))
         return;
-    m->regs[0] = (unsigned long)s->first;
-    if (call == SYS_epoll_pwait)
-        m->regs[3] = (unsigned long)stop_left_ms(m->pc, m->sp, (long)m->regs[3]);
-    else if (call == SYS_nanosleep)
-        m->regs[0] = (unsigned long)stop_left_span(m->pc, m->sp, (long)m->regs[0]);
-    else if (call == SYS_clock_nanosleep && !(m->regs[1] & TIMER_ABSTIME))
-        m->regs[2] = (unsigned long)stop_left_span(m->pc, m->sp, (long)m->regs[2]);
+    m->regs[0] = s->argument[0];
+    stop_shorten(m->pc, s->call, argument);
     m->pc -= 4;
 }
 #else
@@ -4918,33 +5038,82 @@ static bool stop_handles(void)
     return sys_on_signal(STOP_SIGNAL, &ours, NULL);
 }
 
-/* The system call that a thread sleeps in, by /proc: its number; -1: not known, or it runs. */
-static long thread_call(pid_t tid, unsigned long arguments[3])
+/* Reads a thread's file. The only thread's are kept open, since a number that we take for a moment may be one that the
+ * program counts on; among several threads none can count on any. */
+static size_t thread_look(pid_t tid, const char *name, char *text, size_t space)
+{
+    char path[64];
+    if (stop.several)
+        return thread_read(tid, name, text, space);
+    snprintf(path, sizeof path, "/proc/self/%s", name);
+    return tid == sys_getpid() ? read_self(path, text, space, 0) : 0;
+}
+
+/* The system call that the thread sleeps in: NUMBER 0xARGUMENT... 0xSTACK 0xPC. */
+static void thread_call(struct stopped *s)
 {
     char text[256];
     const char *at = text;
-    memset(arguments, 0, 3 * sizeof arguments[0]);
-    if (!thread_read(tid, "syscall", text, sizeof text) || !isdigit((unsigned char)text[0]))
-        return -1;
+    s->call = -1;
+    if (!thread_look(s->tid, "syscall", text, sizeof text) || text[0] < '0' || text[0] > '9')
+        return;
     long call = (long)text_number(&at, 10);
-    for (int i = 0; i < 3 && at[0] == ' ' && at[1] == '0' && at[2] == 'x'; i++) {
+    for (int i = 0; i < 7; i++) {
+        if (strncmp(at, " 0x", 3) != 0)
+            return;
         at += 3;
-        arguments[i] = text_number(&at, 16);
+        *(i < 6 ? &s->argument[i] : &s->stack) = text_number(&at, 16);
     }
-    return call;
+    s->call = call;
 }
 
-/* Sends the thread its signal. */
-static void stop_send(struct stopped *s, unsigned round)
+/* Does the thread, which forks, wait for a lock? Where that can't be seen it is to be feared. */
+static bool thread_waits(pid_t tid)
 {
-    siginfo_t info = {.si_signo = STOP_SIGNAL, .si_code = SI_QUEUE};
-    info.si_pid = sys_getpid();
-    info.si_uid = (uid_t)sys(SYS_getuid);
-    info.si_value.sival_ptr = s;
-    atomic_store(&s->waits, 0);
-    atomic_store(&s->round, round);
-    if (sys(SYS_rt_tgsigqueueinfo, sys_getpid(), s->tid, STOP_SIGNAL, &info) != 0 && errno != ESRCH)
-        stop.complete = false;
+    char text[256];
+    const char *at = text;
+    return !thread_read(tid, "syscall", text, sizeof text) ||
+           (text[0] >= '0' && text[0] <= '9' && text_number(&at, 10) == SYS_futex);
+}
+
+/* Would the call come back half-done if it were interrupted now? A program without handlers need not expect that. */
+static bool call_is_half_done(const struct stopped *s)
+{
+    switch (s->call) {
+    case SYS_write:
+    case SYS_writev:
+    case SYS_sendto:
+    case SYS_sendmsg:
+    case SYS_sendfile:
+    case SYS_splice:
+    case SYS_getrandom:
+        return true;
+    case SYS_recvfrom:
+        return s->argument[3] & MSG_WAITALL;
+    case SYS_recvmsg:
+        return s->argument[2] & MSG_WAITALL;
+    default:
+        return false;
+    }
+}
+
+/* Can that thread be stopped? Some of the kernel's work for the program (io_uring), and take no signals; some block even
+ * this one. */
+static bool thread_takes_signals(pid_t tid)
+{
+    char text[2048];
+    const char *at = thread_look(tid, "stat", text, sizeof text) ? strrchr(text, ')') : NULL;
+    for (int field = 2; at && field < 9; field++)
+        at = strchr(at + 1, ' ');
+    const unsigned long io_worker = 0x10; /* the kernel's PF_IO_WORKER */
+    at = at ? at + 1 : "0";
+    if (text_number(&at, 10) & io_worker) {
+        stop.writes = true;
+        return false;
+    }
+    const char *blocked = thread_look(tid, "status", text, sizeof text) ? strstr(text, "SigBlk:\t") : NULL;
+    blocked = blocked ? blocked + 8 : "0";
+    return !(text_number(&blocked, 16) & sigmask_of(STOP_SIGNAL));
 }
 
 /* A thread that was not there, or not seen, before. */
@@ -4956,56 +5125,75 @@ static bool stop_one(pid_t tid, int unused)
     for (unsigned i = 0; i < stop.threads; i++)
         if (stopped[i].tid == tid)
             return true;
-    if (stop.threads == STOP_MAX) {
+    if (stop.threads == STOP_MAX || !thread_takes_signals(tid)) {
         stop.complete = false;
         return true;
     }
     struct stopped *s = &stopped[stop.threads++];
-    unsigned long arguments[3];
     s->tid = tid;
-    s->call = stop.several ? thread_call(tid, arguments) : -1;
-    s->first = s->call < 0 ? 0 : (long)arguments[0];
-    stop_send(s, atomic_load(&stop.round));
+    s->sent = false;
+    thread_call(s);
     return true;
 }
 
-static void threads_all(bool (*see)(pid_t tid, int argument))
+/* All threads of the program. Without /proc they are known only while there is one. */
+static bool threads_all(bool (*see)(pid_t tid, int argument))
 {
-    if (!file_valid(&stop.tasks) || !threads_see(stop.tasks.fd, see, 0))
-        threads_probe(see, 0);
+    if (file_valid(&stop.tasks))
+        return threads_see(stop.tasks.fd, see, 0) != 0 || thread_count() == 0;
+    return atomic_load(&mon.only_ours) && !atomic_load(&mon.others) && see(sys_getpid(), 0);
 }
 
-/* Can the thread not run on before it has taken the signal, though it has not yet? It has ended, or waits in the
- * kernel for a page, which may take a second on a slow disk. */
+/* Sends the thread its signal. */
+static void stop_send(struct stopped *s, unsigned round)
+{
+    siginfo_t info = {.si_signo = STOP_SIGNAL, .si_code = SI_QUEUE};
+    info.si_pid = sys_getpid();
+    info.si_uid = (uid_t)sys(SYS_getuid);
+    info.si_value.sival_ptr = s;
+    s->sent = true;
+    atomic_store(&s->waits, 0);
+    atomic_store(&s->round, round);
+    if (sys(SYS_rt_tgsigqueueinfo, sys_getpid(), s->tid, STOP_SIGNAL, &info) != 0 && errno != ESRCH)
+        stop.complete = false;
+}
+
+/* Can the thread not run on before it has taken the signal, though it has not yet? It has ended, or waits in the kernel
+ * for a page, which may take a second on a slow disk; on its stack the handler's frame will be written then. */
 static bool stop_is_held(const struct stopped *s)
 {
     char text[512];
+    const char *stack = text + 5;
     if (!thread_exists(s->tid))
         return true;
-    if (thread_read(s->tid, "syscall", text, sizeof text) && strncmp(text, "-1 ", 3) == 0)
-        return true;
-    const char *state = thread_read(s->tid, "stat", text, sizeof text) ? strrchr(text, ')') : NULL;
+    if (thread_look(s->tid, "syscall", text, sizeof text) && strncmp(text, "-1 0x", 5) == 0)
+        return !mem_owns((void *)text_number(&stack, 16));
+    const char *state = thread_look(s->tid, "stat", text, sizeof text) ? strrchr(text, ')') : NULL;
     return state && (state[2] == 'Z' || state[2] == 'X');
 }
 
-static const uint64_t stop_most_ns = 200 * 1000000; /* longer than a system call lasts that does not sleep */
 static const uint64_t stop_look_ns = 3 * 1000000;   /* before it is looked why a thread does not come */
+static const unsigned stop_halves = 50;             /* stops in a row that are put off for a half-done call */
 
-/* Waits until every thread that was sent the signal has taken it. */
-static bool stop_await(uint64_t began)
+/* Sends the signal to those that were not sent it, and waits until every thread has taken it. */
+static bool stop_await(uint64_t until_ns)
 {
     const struct timespec step = {.tv_nsec = 30000};
     unsigned round = atomic_load(&stop.round);
-    for (unsigned i = 0; i < stop.threads;) {
-        uint64_t waited = now_ns() - began;
-        if (atomic_load(&stopped[i].waits) == round || (waited > stop_look_ns && stop_is_held(&stopped[i])))
+    uint64_t look_ns = now_ns() + stop_look_ns;
+    for (unsigned i = 0; i < stop.threads; i++)
+        if (!stopped[i].sent)
+            stop_send(&stopped[i], round);
+    for (unsigned i = 0; i < stop.threads && stop.complete;) {
+        uint64_t now = now_ns();
+        if (atomic_load(&stopped[i].waits) == round || (now > look_ns && stop_is_held(&stopped[i])))
             i++;
-        else if (waited > stop_most_ns)
+        else if (now > until_ns)
             return false;
         else
             sys(SYS_nanosleep, &step, NULL);
     }
-    return true;
+    return stop.complete;
 }
 
 static void stop_end(void)
@@ -5014,28 +5202,56 @@ static void stop_end(void)
     futex_wake(&stop.round, INT32_MAX);
 }
 
-/* Stops every other thread of the program until stop_end. Requires the gate, closed: nobody is in the middle of an
- * operation of ours. False: some thread can't be stopped, and all go on. */
-static bool stop_begin(void)
+/* Looks at every thread, before any is stopped. False: they had better not be, or can't. */
+static bool stop_is_possible(void)
 {
-    uint64_t began = now_ns();
-    unsigned before;
     stop.threads = 0;
-    stop.complete = stop_handles();
+    stop.writes = false;
     stop.several = thread_count() > 1;
+    stop.complete = true;
+    stop.complete = stop_handles() && threads_all(stop_one) && stop.complete;
+    bool half_done = false;
+    for (unsigned i = 0; i < stop.threads; i++)
+        half_done |= call_is_half_done(&stopped[i]);
+    stop.halves = half_done ? stop.halves + 1 : 0;
+    return stop.complete && (!half_done || stop.halves > stop_halves);
+}
+
+/* Stops every other thread of the program until stop_end. Requires the gate, closed: nobody is in the middle of an
+ * operation of ours. False: some thread can't be stopped in that time, and all go on. */
+static bool stop_begin(uint64_t most_ms)
+{
+    uint64_t until_ns = now_ns() + most_ms * 1000000;
+    unsigned before;
+    if (!stop_is_possible())
+        return false;
     atomic_fetch_add(&stop.round, 1);
-    bool all = stop.complete;
+    bool all = true;
     do { /* until there is none that another one has made meanwhile */
         before = stop.threads;
-        threads_all(stop_one);
-        all = all && stop.complete && stop_await(began);
+        all = stop_await(until_ns) && threads_all(stop_one) && stop.complete;
     } while (all && stop.threads > before);
     if (!all)
         stop_end();
     return all;
 }
 
+/* For what the program waits for: tried again while it may help. Threads of the kernel's don't touch what is moved. */
+static bool stop_surely(void)
+{
+    threads_keep();
+    for (int tries = 0; tries < 100; tries++, sleep_ms(20)) {
+        if (stop_begin(2000))
+            return true;
+        if (stop.writes || !stop.complete)
+            return false;
+    }
+    return false;
+}
+
 /* --- sleepers on a futex ---------------------------------------------------------------------------- */
+
+enum { CALL_FUTEX_WAITV = 449, CALL_FUTEX_WAIT = 455 }; /* on every platform; libc's headers may be older */
 
 /* Has the thread look again at what it sleeps on, if that may be in memory of ours which it shares with other
  * processes, as far as the futex knows: its place in the kernel's tables was that of the file page. Who runs may be
@@ -5043,17 +5259,16 @@ static bool stop_begin(void)
 static bool sleeper_rouse(pid_t tid, int unused)
 {
     (void)unused;
-    unsigned long arguments[3];
+    struct stopped *s = &stopped[stop.threads % STOP_MAX];
     if (tid == sys_gettid())
         return true;
-    long call = thread_call(tid, arguments);
-    bool elsewhere = call >= 0 && (call != SYS_futex || arguments[1] & FUTEX_PRIVATE_FLAG || !mem_owns((void *)arguments[0]));
-    if (elsewhere && call != SYS_futex_waitv && call != SYS_restart_syscall)
-        return true;
-    struct stopped *s = &stopped[stop.threads++ % STOP_MAX];
     s->tid = tid;
-    s->call = call;
-    s->first = (long)arguments[0];
+    thread_call(s);
+    bool elsewhere = s->call >= 0 && s->call != CALL_FUTEX_WAITV && s->call != CALL_FUTEX_WAIT && s->call != SYS_restart_syscall &&
+                     (s->call != SYS_futex || s->argument[1] & FUTEX_PRIVATE_FLAG || !mem_owns((void *)s->argument[0]));
+    if (elsewhere || call_is_half_done(s))
+        return true;
+    stop.threads++;
     stop_send(s, 0);
     return true;
 }
@@ -5061,14 +5276,15 @@ static bool sleeper_rouse(pid_t tid, int unused)
 /* After mappings have changed between shared and private. Requires the gate, closed. */
 static void sleepers_rouse(void)
 {
-    if (thread_count() == 1 || !stop_handles())
-        return;
+    stop.several = thread_count() > 1;
     stop.threads = 0;
+    if (!stop.several || !stop_handles())
+        return;
     int fd = threads_open();
-    if (fd < 0 || !threads_see(fd, sleeper_rouse, 0))
-        threads_probe(sleeper_rouse, 0);
-    if (fd >= 0)
+    if (fd >= 0) {
+        threads_see(fd, sleeper_rouse, 0);
         sys(SYS_close, fd);
+    }
 }
 
 /* Keeps the thread asleep, or waits until it is. */
@@ -5107,6 +5323,7 @@ enum { HOME_PIECES = 64 };
 struct piece {
     size_t from, to; /* offsets in the reservation */
     size_t moved;    /* bytes of it that have come home */
+    uint32_t record, generation; /* of the bigmaac; 0: fries */
     bool whole;      /* all of it has changed: nothing of it is on the disk alone */
     bool seen;       /* by the last walk, which may have ended before it */
 };
@@ -5124,22 +5341,12 @@ static struct home {
 } home;
 
 static const uint64_t home_stop_ns = 10 * 1000000; /* threads are stopped for about as long at most */
+static const uint64_t home_await_ms = 200;         /* for threads to stop: longer than a call lasts that does not sleep */
 static const uint64_t home_turn_ms = 200;          /* of this work, before the monitor sees to its other duties */
 static const size_t home_sparse = 16;              /* what has a 16th of it changed comes home whole */
 
 static const uint64_t pagemap_present = (uint64_t)1 << 63, pagemap_swapped = (uint64_t)1 << 62;
 static const uint64_t pagemap_file = (uint64_t)1 << 61;
-
-/* Reads one of /proc/self's files; returns its length, 0 if that can't be done now. */
-static size_t read_self(const char *path, char *text, size_t space, off_t from)
-{
-    for (int tries = 0; atomic_exchange(&room.busy, true); tries++, sys_sched_yield())
-        if (tries == 1000)
-            return 0; /* a handler that interrupted the reader itself */
-    size_t got = read_kept(path, text, space, from);
-    atomic_store(&room.busy, false);
-    return got;
-}
 
 /* Bytes of the range that are anonymous, so changed since the fork; all of them where the kernel does not tell. */
 static size_t bytes_changed(size_t offset, size_t bytes)
@@ -5184,7 +5391,7 @@ static size_t tables_bytes(void)
 
 /* Notes a piece if enough of it has changed, or all is to come. What another piece has already is left out: a walk that
  * has moved that believes it to be private still. */
-static void home_note(size_t from, size_t to, bool all)
+static void home_note(const struct big *r, size_t from, size_t to, bool all)
 {
     for (const struct piece *p = home.pieces; p < home.pieces + home.count; p++) {
         if (from >= p->from && from < p->to)
@@ -5193,7 +5400,8 @@ static void home_note(size_t from, size_t to, bool all)
     }
     size_t changed = all ? 0 : bytes_changed(from, to - from);
     if (all || changed >= (to - from) / home_sparse)
-        home.pieces[home.count++] = (struct piece){.from = from, .to = to, .whole = changed == to - from};
+        home.pieces[home.count++] = (struct piece){
+            .from = from, .to = to, .record = r ? big_index(r) : 0, .generation = r ? r->generation : 0, .whole = changed == to - from};
 }
 
 /* Requires big.lock. Parts of a block that lie in several files all come home at the next opportunity: each of these
@@ -5204,7 +5412,7 @@ static void home_look_big(const struct big *r, bool all, uint64_t until_ns)
         home.granule = max_size(home.granule, r->home_bytes / huge_size);
     for (; home.granule * huge_size < r->mapped && home.count < HOME_PIECES && now_ns() < until_ns; home.granule++) {
         size_t from = big_offset(r) + home.granule * huge_size;
-        home_note(from, min_size(from + huge_size, big_offset(r) + r->mapped), all || r->frozen_in[1]);
+        home_note(r, from, min_size(from + huge_size, big_offset(r) + r->mapped), all || r->frozen_in[1]);
     }
 }
 
@@ -5218,7 +5426,7 @@ static void home_look_fry(const struct extent *x, bool all)
             break;
         to += to_bytes(x->pages);
     }
-    home_note(from, to, all);
+    home_note(NULL, from, to, all);
 }
 
 /* Requires all locks. Fills pieces[] with what is worth coming home, or with all that is frozen, from where the last
@@ -5291,28 +5499,49 @@ static bool coming_see(const struct vma *v, void *context)
     return true;
 }
 
-/* A piece has come home whole: what of that is now as if no fork had been? */
+/* Requires fry.lock. The live extent that starts there; 0: none does. */
+static uint32_t fry_extent_at(size_t offset)
+{
+    const struct slab *slab = slab_containing(offset);
+    uint32_t i = slab ? slab->extent : extent_lookup(&fry.space, offset);
+    const struct extent *x = extent_at(&fry.space, i);
+    return i && x->state == EXTENT_LIVE && extent_offset(&fry.space, x) == offset ? i : 0;
+}
+
+/* Is it what it was when it was noted, frozen? The program may have freed it since. */
+static bool piece_is_frozen(const struct piece *p)
+{
+    const struct big *r = p->record ? big_at(p->record) : NULL;
+    if (r)
+        return r->in_use && r->generation == p->generation && r->frozen && big_extent(r)->state == EXTENT_LIVE &&
+               big_offset(r) <= p->from && p->to <= big_offset(r) + r->mapped;
+    size_t at = p->from;
+    for (uint32_t i = fry_extent_at(at); i && at < p->to; i = fry_extent_at(at)) {
+        if (extent_at(&fry.space, i)->slot != 0)
+            return false;
+        at += to_bytes(extent_at(&fry.space, i)->pages);
+    }
+    return at == p->to;
+}
+
+/* A piece has come home: what of that is now as if no fork had been? */
 static void piece_thaw(const struct piece *p)
 {
-    if (p->from >= mem.fry_end) {
-        struct big *r = big_containing(p->from);
+    if (p->record) {
+        struct big *r = big_at(p->record);
         r->home_bytes += p->moved;
         if (r->home_bytes < r->mapped)
             return;
         folder_count(0, r->disk - r->mapped);
         r->disk = r->mapped;
         r->frozen = false;
+        memset(r->frozen_in, 0, sizeof r->frozen_in);
         return;
     }
     if (p->moved < p->to - p->from) /* it is mapped in part from the new file: both keep it until it is freed */
         return;
-    uint32_t i = *map_entry(&fry.space, (uint32_t)to_pages(p->from - fry.space.start));
-    for (i = i & map_slab ? slab_containing(p->from)->extent : i; i; i = extent_at(&fry.space, i)->next) {
-        struct extent *x = extent_at(&fry.space, i);
-        if (extent_offset(&fry.space, x) >= p->to)
-            break;
-        x->slot = slot_current;
-    }
+    for (size_t at = p->from; at < p->to; at += to_bytes(extent_at(&fry.space, fry_extent_at(at))->pages))
+        extent_at(&fry.space, fry_extent_at(at))->slot = slot_current;
 }
 
 /* Without /proc: as if each piece were one plain private mapping. */
@@ -5332,6 +5561,11 @@ static void home_move_blind(const struct coming *c)
 static size_t home_move(const struct coming *c)
 {
     size_t moved = 0, from = SIZE_MAX, to = 0;
+    unsigned valid = 0;
+    for (unsigned i = 0; i < home.count; i++)
+        if (piece_is_frozen(&home.pieces[i]))
+            home.pieces[valid++] = home.pieces[i];
+    home.count = valid;
     for (unsigned i = 0; i < home.count; i++) {
         from = min_size(from, home.pieces[i].from);
         to = max_size(to, home.pieces[i].to);
@@ -5384,6 +5618,8 @@ static void home_unlock(void)
 /* Some thread can't be stopped: not soon, or by nobody. */
 static void home_fails(void)
 {
+    if (stop.halves) /* soon, then */
+        return;
     home.wait_ms = min_size(max_size(2 * home.wait_ms, 500), 60000);
     home.retry_ms = now_ms() + home.wait_ms;
     if (cfg.verbose)
@@ -5418,7 +5654,7 @@ static size_t home_round(uint64_t stop_ns)
     if (!home.count)
         return 0;
     home_lock();
-    if (stop_begin()) {
+    if (stop_begin(home_await_ms)) {
         c.until_ns = now_ns() + stop_ns;
         moved = home_move(&c);
         stop_end();
@@ -5436,7 +5672,7 @@ static void mon_open(void);
 static void home_see_again(void)
 {
     home_lock();
-    if (stop_begin()) {
+    if (stop_begin(home_await_ms)) {
         mon_open();
         stop_end();
     } else {
@@ -5586,13 +5822,15 @@ static void freeze_blind(void)
     }
 }
 
-/* Requires big.lock. All that was mapped from the block's file is private now. */
+/* Requires big.lock. What was mapped from the block's file is private now; all of it, unless the fork has failed: then
+ * the rest is as what has come home. */
 static void big_shared_to_frozen(struct big *r)
 {
     note_frozen(r->frozen_in, r->file.ino);
     r->frozen = true;
     r->home_bytes = 0;
-    file_close(&r->file);
+    if (!forking.failed_bytes)
+        file_close(&r->file);
     big_apply_policy(r, false);
 }
 
@@ -5610,14 +5848,17 @@ static void fries_shared_to_frozen(void)
             continue;
         if (x->kind == KIND_DIRTY)
             fry.dirty_pages -= x->pages;
-        if (!x->next || x->pages >= to_pages(huge_size))
+        if (!x->next || x->pages >= to_pages(huge_size) || forking.failed_bytes)
             mem_unmap(extent_offset(s, x), to_bytes(x->pages)); /* it would keep the file for long */
+        if (forking.failed_bytes)
+            file_punch(&fry.file, to_bytes(x->page), to_bytes(x->pages));
         bins_remove(s, &s->free[x->kind], i);
         extent_release(s, i, KIND_CLEAN);
     }
     folder_count(0, fry.backed_bytes);
     fry.backed_bytes = fry.file_bytes = 0;
-    file_close(&fry.file);
+    if (!forking.failed_bytes)
+        file_close(&fry.file);
 }
 
 static bool big_is_lost(const struct big *r)
@@ -5667,7 +5908,7 @@ static void freeze_rescue(void)
         lost = big_is_lost(big_at(i));
     if (!lost)
         return;
-    if (thread_count() > 1 && !(stopped_others = stop_begin())) {
+    if (thread_count() > 1 && !(stopped_others = stop_surely())) {
         forking.failed_bytes++;
         return;
     }
@@ -5679,7 +5920,7 @@ static void freeze_rescue(void)
         stop_end();
 }
 
-/* Requires all locks. Where something could not be isolated, its file stays open, for the next fork to try again. */
+/* Requires all locks. Where something could not be isolated, the files stay open, for the next fork to try again. */
 static void freeze_all(void)
 {
     freeze_rescue();
@@ -5694,8 +5935,6 @@ static void freeze_all(void)
         freeze_blind();
     if (forking.changed)
         sleepers_rouse();
-    if (forking.failed_bytes)
-        return;
     if (fry.file.fd >= 0)
         fries_shared_to_frozen();
     for (uint32_t i = 1; i <= big.record_count; i++)
@@ -5731,14 +5970,18 @@ static bool anonymous_see(const struct vma *v, void *failed)
     return true;
 }
 
-/* Requires fry.lock. Fries with anonymous parts are like frozen ones: they are unmapped when they are freed. */
+/* Requires fry.lock. Fries there have anonymous parts now. */
 static void fries_mix(size_t from, size_t to)
 {
     for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
         struct extent *x = extent_at(&fry.space, i);
         size_t start = extent_offset(&fry.space, x);
-        if (x->state == EXTENT_LIVE && start < to && from < start + to_bytes(x->pages))
-            x->slot = 0;
+        if (x->state != EXTENT_LIVE || start >= to || from >= start + to_bytes(x->pages))
+            continue;
+        size_t backed = x->slot == slot_current ? to_bytes(x->pages) : 0;
+        fry.backed_bytes -= backed;
+        folder_count(0, backed);
+        x->slot = slot_mixed;
     }
 }
 
@@ -5751,7 +5994,7 @@ static bool advise_anonymous(size_t offset, size_t bytes, int advice)
     signals_hold(&op.signals);
     home_lock();
     bool several = thread_count() > 1;
-    if (several && !stop_begin()) {
+    if (several && !stop_surely()) {
         failed = true;
     } else {
         uintptr_t from = (uintptr_t)mem_at(offset);
@@ -5890,7 +6133,7 @@ static void fork_unlock(bool child)
 static void fork_prepare(void)
 {
     fork_lock(next.streams_lock != NULL);
-    atomic_fetch_or(&gate, gate_forking);
+    gate_fork();
 }
 
 /* Makes the monitor where what was just frozen is much: it may be written to, and fill the memory, in a fraction of a
@@ -5944,6 +6187,7 @@ static void child_forget_threads(void)
     atomic_store(&mon.awake.word, 0);
     if (forking.alone) /* glibc knows; before other libraries' handlers, which may start the monitor */
         atomic_store(&mon.only_ours, false);
+    atomic_store(&mon.others, false);
     forking.alone = false;
     mon_self = false;
     atomic_store(&mon.tid, 0);
@@ -6011,10 +6255,27 @@ static bool fork_possible(void)
     return possible;
 }
 
+/* Before a child that shares its parent's descriptors: it would close what it forgets. */
+static void files_forget(void)
+{
+    struct op op;
+    op_begin(&op);
+    warm_expire(UINT64_MAX);
+    op_end(&op);
+    kept_forget();
+    if (file_valid(&stop.tasks))
+        sys(SYS_close, stop.tasks.fd);
+    stop.tasks.fd = -1;
+}
+
 /* A fork by the bare system call, `number` with these arguments. */
 static long fork_bare(long number, const long argument[6])
 {
-    fork_prepare();
+    bool raw_clone3 = number == SYS_clone3;
+    if (raw_clone3 || number == SYS_clone)
+        if ((raw_clone3 ? *(const uint64_t *)argument[0] : (uint64_t)argument[0]) & CLONE_FILES)
+            files_forget();
+    fork_lock(false);
     forking.bare = true;
     long pid = -1;
     if (forking.failed_bytes)
@@ -6085,10 +6346,10 @@ COLD static bool thread_make(void *(*run)(void *))
     pthread_attr_setstacksize(&attr, 256 * kib);
     mon_starting = true;
     __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE); /* what it allocates is boot memory: see boot_alloc */
-    bool made = pthread_create(&thread, &attr, run, NULL) == 0;
+    bool made = next.thread_create(&thread, &attr, run, NULL) == 0;
     if (!made) {
         pthread_attr_setstacksize(&attr, 8 * mib); /* some programs have large TLS */
-        made = pthread_create(&thread, &attr, run, NULL) == 0;
+        made = next.thread_create(&thread, &attr, run, NULL) == 0;
     }
     if (made)
         atomic_fetch_add(&mon.alive, 1);
@@ -7645,7 +7906,10 @@ static void *mon_main(void *unused)
 /* Opens what the thread will read: it must not take a low descriptor itself. */
 static void mon_open(void)
 {
+    char text[64];
     threads_keep();
+    for (int i = 0; i < 3; i++)
+        read_self((const char *const[]){"/proc/self/syscall", "/proc/self/stat", "/proc/self/status"}[i], text, sizeof text, 0);
     atomic_store(&room.read_ms, 0);
     room_bytes();
     anonymous_bytes();
@@ -7728,6 +7992,7 @@ COLD static void next_find(void)
     next.usable = (size_t(*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
     next.fork = (pid_t(*)(void))dlsym(RTLD_NEXT, "fork");
     next.fork_only = (pid_t(*)(void))dlsym(RTLD_NEXT, "_Fork");
+    next.thread_create = (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))dlsym(RTLD_NEXT, "pthread_create");
     next.clone = (int (*)(int (*)(void *), void *, int, void *, ...))dlsym(RTLD_NEXT, "clone");
     next.syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
     next.register_atfork = (int (*)(void (*)(void), void (*)(void), void (*)(void), void *))dlsym(RTLD_NEXT, "__register_atfork");
@@ -8379,7 +8644,7 @@ EXPORT pid_t _Fork(void)
 {
     if (!init_done() || !next.fork_only)
         return (pid_t)fork_bare(SYS_clone, (const long[6]){SIGCHLD});
-    fork_prepare();
+    fork_lock(false);
     pid_t pid = forking.failed_bytes ? -1 : next.fork_only();
     int err = forking.failed_bytes ? ENOMEM : errno;
     if (pid == 0)
@@ -8421,7 +8686,9 @@ EXPORT int clone_any(int (*function)(void *), void *stack, int flags, void *argu
     if (flags & CLONE_VM || !function || !stack)
         return next.clone(function, stack, flags, argument, parent, tls, child);
     struct clone_start start = {function, argument};
-    fork_prepare();
+    if (flags & CLONE_FILES)
+        files_forget();
+    fork_lock(false);
     forking.bare = true;
     pid_t pid = forking.failed_bytes ? -1 : next.clone(clone_child, stack, flags, &start, parent, tls, child);
     int err = forking.failed_bytes ? ENOMEM : errno;
@@ -8442,7 +8709,9 @@ static bool makes_child(long number, const long argument[6])
     if (number == SYS_clone)
         return !(argument[0] & CLONE_VM) && !argument[1];
     const uint64_t *args = (const uint64_t *)argument[0]; /* struct clone_args: flags, ..., the sixth is the stack */
-    return number == SYS_clone3 && !(args[0] & CLONE_VM) && !args[5];
+    unsigned char resident;
+    return number == SYS_clone3 && argument[1] >= 64 &&
+           sys_mincore((void *)round_down((size_t)args, sys_page()), 1, &resident) == 0 && !(args[0] & CLONE_VM) && !args[5];
 }
 
 EXPORT long syscall(long number, ...)
@@ -8460,6 +8729,15 @@ EXPORT long syscall(long number, ...)
     if (next.syscall)
         return next.syscall(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
     return sys(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
+}
+
+/* Without /proc nothing else tells that there are several threads. */
+EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *argument)
+{
+    if (!init_done() || !next.thread_create)
+        return EAGAIN;
+    atomic_store_explicit(&mon.others, true, memory_order_relaxed);
+    return next.thread_create(thread, attr, run, argument);
 }
 
 /* Whoever registers handlers comes after ours. */

@@ -174,7 +174,7 @@ static void test_stop(void)
     size_t other = 0;
     CHECK(pthread_create(&thread, NULL, touch_main, &other) == 0);
     home_lock();
-    CHECK(stop_begin());
+    CHECK(stop_begin(200));
     stop_end();
     home_unlock();
     CHECK(pthread_join(thread, NULL) == 0);
@@ -246,6 +246,7 @@ int main(void)
     offset = mem_offset(data);
     fill(data, BYTES, 1);
     data_evict();
+    mon_open();
     size_t before = descriptors();
     CHECK(watch_open());
     if (!watch_begin()) {
