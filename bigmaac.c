@@ -5231,6 +5231,8 @@ static size_t piece_come(const struct vma *v, size_t from, size_t to, const stru
     size_t start = is_fry ? fry.space.start : big_offset(r), bytes = to - from;
     if (!piece_move(is_fry ? &fry.file : &r->file, from, bytes, from - start, v->protection))
         return 0;
+    if (v->undumped)
+        mem_advise(from, bytes, MADV_DONTDUMP);
     if (is_fry) {
         fry_backed(from - start, bytes);
         return bytes;
