@@ -6,7 +6,7 @@ cat >"$TMP/early.c" <<'C'
 #include <stdlib.h>
 #include <string.h>
 
-static const size_t sizes[] = {40, 300, 3000, 70000, 300000, 3 << 20};
+static const size_t sizes[] = {40, 300, 3000, 70000, 300000};
 enum { SIZES = sizeof sizes / sizeof sizes[0] };
 static char *kept[SIZES];
 int early_runs[3], early_wrong;
@@ -63,7 +63,7 @@ static void *beside(void *unused)
 
 static void forks(int depth)
 {
-    static const size_t sizes[] = {500, 100000, 20 << 20};
+    static const size_t sizes[] = {500, 100000, 1 << 20};
     char *block[3];
     int status = -1, runs = early_runs[0];
     for (int i = 0; i < 3; i++)
@@ -94,11 +94,11 @@ int main(void)
     alarm(60);
     forks(0);
     pthread_create(&thread, NULL, beside, NULL);
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < 7; i++)
         forks(0);
     over = 1;
     pthread_join(thread, NULL);
-    CHECK(early_runs[1] == 21);
+    CHECK(early_runs[1] == 8);
     return check_result();
 }
 C
