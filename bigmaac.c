@@ -5081,7 +5081,7 @@ struct piece {
     size_t from, to; /* offsets in the reservation */
     size_t moved;    /* bytes of it that have come home */
     bool whole;      /* all of it has changed: nothing of it is on the disk alone */
-    bool seen;       /* by the last walk, which may have ended before it */
+    bool seen;       /* by the last walk */
 };
 
 static struct home {
@@ -5089,6 +5089,7 @@ static struct home {
     /* The others are the monitor's, or a child's while it has one thread. */
     struct piece pieces[HOME_PIECES];
     unsigned count;               /* of pieces */
+    bool cut;                     /* the last walk ended before it had seen all pieces */
     uint32_t record, extent;      /* where the next look for what has changed begins, */
     size_t granule;               /* and with which granule of that record */
     size_t floor;                 /* anonymous bytes after the last time */
@@ -5175,10 +5176,13 @@ static void home_look_big(const struct big *r, bool all, uint64_t until_ns)
     }
 }
 
-/* Requires fry.lock. The live frozen fries from that extent on, up to a granule of them. */
+/* Requires fry.lock. The live frozen fries from that extent on, up to a granule of them, unless a piece has it. */
 static void home_look_fry(const struct extent *x, bool all)
 {
     size_t from = extent_offset(&fry.space, x), to = from + to_bytes(x->pages);
+    for (unsigned i = 0; i < home.count; i++)
+        if (home.pieces[i].from <= from && from < home.pieces[i].to)
+            return;
     while (x->next) {
         x = extent_at(&fry.space, x->next);
         if (x->state != EXTENT_LIVE || x->slot != 0 || to - from + to_bytes(x->pages) > huge_size)
@@ -5248,14 +5252,16 @@ static size_t piece_come(const struct vma *v, size_t from, size_t to, const stru
 static bool coming_see(const struct vma *v, void *context)
 {
     const struct coming *c = context;
-    for (struct piece *p = home.pieces; p < home.pieces + home.count && !v->shared && !v->locked && v->inode; p++) {
+    for (struct piece *p = home.pieces; p < home.pieces + home.count; p++) {
         size_t from = max_size(v->from - mem.base, p->from), to = min_size(v->to - mem.base, p->to);
         if (from >= to)
             continue;
         p->seen = true;
+        if (v->shared || v->locked || !v->inode)
+            continue;
         p->moved += piece_come(v, from, to, c);
         if (c->until_ns && now_ns() > c->until_ns)
-            return false;
+            return !(home.cut = true);
     }
     return true;
 }
@@ -5307,6 +5313,7 @@ static size_t home_move(const struct coming *c)
     }
     if (!home.count)
         return 0;
+    home.cut = false;
     if (!vmas_walk((uintptr_t)mem_at(from), (uintptr_t)mem_at(to), coming_see, (void *)(uintptr_t)c))
         home_move_blind(c);
     for (unsigned i = 0; i < home.count; i++) {
@@ -5358,11 +5365,11 @@ static void home_fails(void)
                (size_t)home.wait_ms);
 }
 
-/* Keeps the pieces that the last walk did not get to; of others it looks for new ones. */
+/* Keeps the pieces that the last walk did not get to, if that was cut; else it looks for new ones. */
 static void home_choose(void)
 {
     unsigned left = 0;
-    for (unsigned i = 0; i < home.count; i++)
+    for (unsigned i = 0; i < home.count && home.cut; i++)
         if (!home.pieces[i].seen)
             home.pieces[left++] = home.pieces[i];
     home.count = left;
