@@ -5325,7 +5325,7 @@ struct piece {
     size_t moved;    /* bytes of it that have come home */
     uint32_t record, generation; /* of the bigmaac; 0: fries */
     bool whole;      /* all of it has changed: nothing of it is on the disk alone */
-    bool seen;       /* by the last walk, which may have ended before it */
+    bool seen;       /* by the last walk */
 };
 
 static struct home {
@@ -5333,6 +5333,7 @@ static struct home {
     /* The others are the monitor's, or a child's while it has one thread. */
     struct piece pieces[HOME_PIECES];
     unsigned count;               /* of pieces */
+    bool cut;                     /* the last walk ended before it had seen all pieces */
     uint32_t record, extent;      /* where the next look for what has changed begins, */
     size_t granule;               /* and with which granule of that record */
     size_t floor;                 /* anonymous bytes after the last time */
@@ -5472,6 +5473,8 @@ static size_t piece_come(const struct vma *v, size_t from, size_t to, const stru
     size_t start = is_fry ? fry.space.start : big_offset(r), bytes = to - from;
     if (!piece_move(is_fry ? &fry.file : &r->file, from, bytes, from - start, v->protection))
         return 0;
+    if (v->undumped)
+        mem_advise(from, bytes, MADV_DONTDUMP);
     if (is_fry) {
         fry_backed(from - start, bytes);
         return bytes;
@@ -5487,14 +5490,16 @@ static size_t piece_come(const struct vma *v, size_t from, size_t to, const stru
 static bool coming_see(const struct vma *v, void *context)
 {
     const struct coming *c = context;
-    for (struct piece *p = home.pieces; p < home.pieces + home.count && !v->shared && !v->locked && v->inode; p++) {
+    for (struct piece *p = home.pieces; p < home.pieces + home.count; p++) {
         size_t from = max_size(v->from - mem.base, p->from), to = min_size(v->to - mem.base, p->to);
         if (from >= to)
             continue;
         p->seen = true;
+        if (v->shared || v->locked || !v->inode)
+            continue;
         p->moved += piece_come(v, from, to, c);
         if (c->until_ns && now_ns() > c->until_ns)
-            return false;
+            return !(home.cut = true);
     }
     return true;
 }
@@ -5572,6 +5577,7 @@ static size_t home_move(const struct coming *c)
     }
     if (!home.count)
         return 0;
+    home.cut = false;
     if (from < mem.fry_end) /* not later: if it is a new one, what has moved must be in the same file */
         fry_ready_file();
     if (!vmas_walk((uintptr_t)mem_at(from), (uintptr_t)mem_at(to), coming_see, (void *)(uintptr_t)c))
@@ -5627,11 +5633,11 @@ static void home_fails(void)
                (size_t)home.wait_ms);
 }
 
-/* Keeps the pieces that the last walk did not get to; of others it looks for new ones. */
+/* Keeps the pieces that the last walk did not get to, if that was cut; else it looks for new ones. */
 static void home_choose(void)
 {
     unsigned left = 0;
-    for (unsigned i = 0; i < home.count; i++)
+    for (unsigned i = 0; i < home.count && home.cut; i++)
         if (!home.pieces[i].seen)
             home.pieces[left++] = home.pieces[i];
     home.count = left;

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -135,6 +136,61 @@ static inline void *block_new(size_t size, uint64_t seed)
         require_kind(block, size >= BIG_SMALL ? BIGMAAC_KIND_BIGMAAC : BIGMAAC_KIND_FRY);
     content_fill(block, size, seed);
     return block;
+}
+
+/* A page-aligned block: a fry, a small or a large bigmaac. */
+static inline unsigned char *pages_new(size_t size, uint64_t seed)
+{
+    void *block;
+    REQUIRE(posix_memalign(&block, 4096, size) == 0);
+    require_kind(block, size >= BIG_SMALL ? BIGMAAC_KIND_BIGMAAC : BIGMAAC_KIND_FRY);
+    content_fill(block, size, seed);
+    return block;
+}
+
+static sigjmp_buf probe_again;
+
+static inline void probe_fails(int sig)
+{
+    (void)sig;
+    siglongjmp(probe_again, 1);
+}
+
+/* Whether the byte can be read, and then written: 'w', 'r', or '-'; it keeps its value. */
+static inline char access_of(volatile unsigned char *byte)
+{
+    struct sigaction old[2], probe = {.sa_handler = probe_fails};
+    volatile char can = '-';
+    sigaction(SIGSEGV, &probe, &old[0]);
+    sigaction(SIGBUS, &probe, &old[1]);
+    if (sigsetjmp(probe_again, 1) == 0) {
+        unsigned char value = *byte;
+        can = 'r';
+        *byte = value;
+        can = 'w';
+    }
+    sigaction(SIGSEGV, &old[0], NULL);
+    sigaction(SIGBUS, &old[1], NULL);
+    return can;
+}
+
+/* Whether the kernel's flags of the mapping at `p` (VmFlags in smaps) have that one. */
+static inline bool has_flag(const void *p, const char *flag)
+{
+    char line[512], wanted[8];
+    unsigned long from, to;
+    bool inside = false, has = false;
+    snprintf(wanted, sizeof wanted, " %s", flag);
+    FILE *f = fopen("/proc/self/smaps", "r");
+    REQUIRE(f != NULL);
+    while (fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            inside = from <= (uintptr_t)p && (uintptr_t)p < to;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            has = strstr(line, wanted) != NULL;
+    }
+    fclose(f);
+    return has;
 }
 
 static inline pid_t require_fork(void)
