@@ -2122,8 +2122,8 @@ static struct kept {
 } kept[KEPT_MAX]; /* guarded by room.busy */
 
 static __thread bool mon_self __attribute__((tls_model("initial-exec"))); /* the monitor's thread */
-static __thread bool mon_starting __attribute__((tls_model("initial-exec"))); /* making it: what that
-                                                              * allocates is nobody's data */
+static __thread bool libc_inside __attribute__((tls_model("initial-exec"))); /* a function of libc's works for
+                                                              * us: what that allocates is nobody's data */
 
 /* Requires room.busy. The text of such a file; 0: not there, or not open and not to be opened. */
 static size_t read_kept(const char *path, char *text, size_t space, off_t from)
@@ -3064,6 +3064,8 @@ static struct class_info {
     struct slab *unused;   /* descriptors to use again; fry.lock */
 } classes[CLASS_COUNT];    /* all but `unused` are fixed once fry_open returns */
 
+enum key_state { KEY_NONE, KEY_MAKING, KEY_MADE };
+
 static struct {
     struct lock lock;
     char *base;                /* where the space begins; NULL before that */
@@ -3084,7 +3086,8 @@ static struct {
     size_t slab_bytes;         /* in slabs now */
     size_t sampled_bytes;      /* in both when fry_peak was last brought up to date */
     struct heap *idle, *all;   /* chains of heaps */
-    pthread_key_t key;         /* its destructor makes a thread's heap idle; made where there are to be fries */
+    pthread_key_t key;         /* its destructor makes a thread's heap idle */
+    atomic_uint key_state;     /* futex: enum key_state of it */
     atomic_bool open;
 } fry = {.file.fd = -1};
 
@@ -3843,11 +3846,32 @@ static struct heap *heap_new(void)
     return h;
 }
 
+static void heap_leave(void *heap);
+
+/* Makes the key, without which heaps would be lost with their threads, when it is first needed. */
+static bool heap_key(void)
+{
+    unsigned state = KEY_NONE;
+    if (likely(atomic_load(&fry.key_state) == KEY_MADE))
+        return true;
+    if (atomic_compare_exchange_strong(&fry.key_state, &state, KEY_MAKING)) {
+        int err = errno;
+        libc_inside = true;
+        atomic_store(&fry.key_state, pthread_key_create(&fry.key, heap_leave) == 0 ? KEY_MADE : KEY_NONE);
+        libc_inside = false;
+        futex_wake(&fry.key_state, INT32_MAX);
+        errno = err;
+    }
+    while ((state = atomic_load(&fry.key_state)) == KEY_MAKING)
+        futex_wait(&fry.key_state, KEY_MAKING, NULL);
+    return state == KEY_MADE;
+}
+
 /* Gives the calling thread a heap: an idle one, or a new one. NULL: no memory for it. */
 static NOINLINE struct heap *heap_get(void)
 {
     struct op op;
-    if (!op_try(&op))
+    if (!heap_key() || !op_try(&op))
         return NULL;
     lock_take(&fry.lock);
     struct heap *h = fry.idle;
@@ -5328,6 +5352,8 @@ static void fork_child(void)
         atomic_store(&mon.only_ours, false);
     forking.alone = false;
     mon_self = false;
+    if (!libc_inside && atomic_load(&fry.key_state) == KEY_MAKING) /* who made it is not in the child */
+        atomic_store(&fry.key_state, KEY_NONE);
     atomic_store(&mon.tid, 0);
     atomic_store(&watch.tid, 0);
     atomic_store(&watch.running, false);
@@ -5429,7 +5455,7 @@ COLD static bool thread_make(void *(*run)(void *))
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, 256 * kib);
-    mon_starting = true;
+    libc_inside = true;
     bool made = pthread_create(&thread, &attr, run, NULL) == 0;
     if (!made) {
         pthread_attr_setstacksize(&attr, 8 * mib); /* some programs have large TLS */
@@ -5437,7 +5463,7 @@ COLD static bool thread_make(void *(*run)(void *))
     }
     if (made)
         atomic_fetch_add(&mon.alive, 1);
-    mon_starting = false;
+    libc_inside = false;
     pthread_attr_destroy(&attr);
     return made;
 }
@@ -7361,8 +7387,6 @@ COLD static void init_all(void)
         profile_open();
     if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
         cfg.off = true; /* without the handlers a fork would share memory */
-    if (cfg.min_fry && pthread_key_create(&fry.key, heap_leave) != 0)
-        cfg.min_fry = 0; /* without the key heaps would be lost with their threads */
     thread_note_start();
 }
 
@@ -7481,10 +7505,10 @@ static NOINLINE void *alloc_slow(size_t size, size_t align, bool zero)
         mon_start_wanted();
     if (size > request_max)
         return no_memory();
-    enum kind kind = mon_starting ? KIND_REAL : route_of(size);
+    enum kind kind = libc_inside ? KIND_REAL : route_of(size);
     if (kind != KIND_REAL)
         return alloc_own(kind, size, align, zero);
-    if (cfg.stats && !mon_starting)
+    if (cfg.stats && !libc_inside)
         count_one(&count.passed);
     return real_alloc(size, align, zero);
 }
