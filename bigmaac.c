@@ -7380,8 +7380,8 @@ COLD static void next_find(void)
 /* What asks libc, whose functions others may have wrapped: here no lock of ours is held. */
 COLD static void init_all(void)
 {
-    sys_page();
     next_find();
+    sys_page();
     config_load();
     if (cfg.profile)
         profile_open();
@@ -7487,11 +7487,14 @@ static void *alloc_own(enum kind kind, size_t size, size_t align, bool zero)
     return real_alloc(size, align, zero);
 }
 
-/* For the initialisation itself. */
+/* For the initialisation itself. dlsym, which others may have wrapped, gets more than boot memory has as
+ * soon as it has found the next malloc; aligned memory as soon as all is found. */
 COLD static void *alloc_early(size_t size, size_t align, bool zero)
 {
-    bool found = zero ? next.calloc != NULL : align > 16 ? next.memalign != NULL : next.malloc != NULL;
-    return found ? real_alloc(size, align, zero) : boot_alloc(size, align);
+    if (!next.malloc || (align > 16 && !next.memalign))
+        return boot_alloc(size, align);
+    void *p = real_alloc(size, align, false);
+    return p && zero ? memset(p, 0, size) : p;
 }
 
 /* Every request that did not take a shortcut. `align` is a power of 2, 16 for "any". */
