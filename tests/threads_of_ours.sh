@@ -133,8 +133,10 @@ int main(void)
     block = malloc(bytes);
     memset(block, 1, bytes);
     pid_t pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
+        alarm(60); /* should its parent hang */
         pause();
+    }
     pthread_create(&threads[0], NULL, high, NULL);
     pthread_create(&threads[1], NULL, low, NULL);
     for (int i = 0; i < 2; i++)
