@@ -33,7 +33,8 @@
  *   1. dlsym may allocate while we look up the next malloc: those calls get BOOT memory.
  *   2. malloc is called before any constructor: initialisation is on demand, not in one.
  *   3. A signal handler may interrupt us and call malloc or fork: slow operations block signals.
- *   4. Others wrap libc's functions, and some are cancellation points: the kernel is asked by SYS.
+ *   4. Others wrap libc's functions, and allocate there; some are cancellation points: none is called
+ *      while a lock of ours is held (SYS, TEXT), and few at all (tests/imports.sh has the list).
  *   5. The program may close our descriptors and reuse their numbers: checked before each use.
  *   6. errno survives every success and every free: slow operations save and restore it.
  *   7. Other threads write to a block while fork runs: only the kernel's copy-on-write keeps a
@@ -337,13 +338,12 @@ static inline void futex_wake(atomic_uint *word, int threads)
 /* Keeps the compiler from seeing what the loop amounts to: it would call libc's function for that. */
 #define LOOP_AS_WRITTEN(changed) __asm__ volatile("" : "+r"(changed) : : "memory")
 
-#ifndef BIGMAAC_PREFIX
 typedef long long block_16 __attribute__((vector_size(16), may_alias, aligned(1)));
 
 /* Up to this many bytes a loop is faster than the processor's string instructions, which take 30 cycles to begin. */
 enum { COPY_BY_HAND = 512 };
 
-__attribute__((visibility("hidden"), noinline)) void *memcpy(void *restrict to, const void *restrict from, size_t n)
+static ALWAYS_INLINE void *bytes_copy(void *restrict to, const void *restrict from, size_t n)
 {
     char *out = to;
     const char *in = from;
@@ -364,7 +364,7 @@ __attribute__((visibility("hidden"), noinline)) void *memcpy(void *restrict to, 
     return to;
 }
 
-__attribute__((visibility("hidden"), noinline)) void *memset(void *to, int byte, size_t n)
+static ALWAYS_INLINE void *bytes_set(void *to, int byte, size_t n)
 {
     char *out = to;
 #if defined(__x86_64__)
@@ -384,6 +384,11 @@ __attribute__((visibility("hidden"), noinline)) void *memset(void *to, int byte,
     }
     return to;
 }
+
+#ifndef BIGMAAC_PREFIX
+#define HIDDEN __attribute__((visibility("hidden"), noinline))
+HIDDEN void *memcpy(void *restrict to, const void *restrict from, size_t n) { return bytes_copy(to, from, n); }
+HIDDEN void *memset(void *to, int byte, size_t n) { return bytes_set(to, byte, n); }
 #endif
 
 /* libc's own, which are faster: for the program's blocks, where no lock of ours is held. INIT finds them. */
