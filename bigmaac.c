@@ -33,13 +33,14 @@
  *   1. dlsym may allocate while we look up the next malloc: those calls get BOOT memory.
  *   2. malloc is called before any constructor: initialisation is on demand, not in one.
  *   3. A signal handler may interrupt us and call malloc or fork: slow operations block signals.
- *   4. Others wrap libc's functions, and some are cancellation points: the kernel is asked by SYS.
+ *   4. Others wrap libc's functions, and allocate there; some are cancellation points: none is called
+ *      while a lock of ours is held (SYS, TEXT), and few at all (tests/imports.sh has the list).
  *   5. The program may close our descriptors and reuse their numbers: checked before each use.
  *   6. errno survives every success and every free: slow operations save and restore it.
  *   7. Other threads write to a block while fork runs: only the kernel's copy-on-write keeps a
  *      snapshot, so mappings turn MAP_PRIVATE before the fork.
  *
- * SECTIONS (search for "=== TAG"): PLATFORM SYS REPORT CONFIG MEMORY EXTENT FILE BUS LOCKS ROOM BIG
+ * SECTIONS (search for "=== TAG"): PLATFORM SYS TEXT REPORT CONFIG MEMORY EXTENT FILE BUS LOCKS ROOM BIG
  * FRY ROUTE STATS PROFILE HOME FORK WATCH PAGING STREAM MONITOR INIT API
  */
 
@@ -47,7 +48,7 @@
  * === PLATFORM  feature macros, includes, arithmetic that can't overflow
  * ========================================================================================= */
 #define _GNU_SOURCE
-#include <ctype.h>
+#undef _FORTIFY_SOURCE /* its checks are calls of libc's (TEXT) */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -56,6 +57,7 @@
 #include <linux/magic.h>
 #include <linux/perf_event.h>
 #include <malloc.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -67,7 +69,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -210,14 +211,6 @@ static inline int sys_fstatfs(int fd, struct statfs *fs) { return (int)sys(SYS_f
 static inline int sys_access(const char *path, int how) { return (int)sys(SYS_faccessat, AT_FDCWD, path, how); }
 static inline int sys_ftruncate(int fd, off_t bytes) { return (int)sys(SYS_ftruncate, fd, bytes); }
 static inline off_t sys_lseek(int fd, off_t offset, int from) { return (off_t)sys(SYS_lseek, fd, offset, from); }
-static inline int sys_ioctl(int fd, unsigned long request, ...)
-{
-    va_list args;
-    va_start(args, request);
-    long argument = va_arg(args, long);
-    va_end(args);
-    return (int)sys(SYS_ioctl, fd, request, argument);
-}
 static inline int sys_prctl(int what, ...)
 {
     va_list args;
@@ -226,6 +219,25 @@ static inline int sys_prctl(int what, ...)
     va_end(args);
     return (int)sys(SYS_prctl, what, argument);
 }
+/* May a call be made that a system call filter could end the program for? Asked right before each of those that
+ * README promises to make only without one: a thread may install a filter for all threads at any time. */
+static inline bool sys_unfiltered(void)
+{
+    if (sys_prctl(PR_GET_SECCOMP) == 0)
+        return true;
+    errno = EPERM;
+    return false;
+}
+
+static inline int sys_ioctl(int fd, unsigned long request, ...)
+{
+    va_list args;
+    va_start(args, request);
+    long argument = va_arg(args, long);
+    va_end(args);
+    return sys_unfiltered() ? (int)sys(SYS_ioctl, fd, request, argument) : -1;
+}
+
 static inline int sys_getrusage(int who, struct rusage *usage) { return (int)sys(SYS_getrusage, who, usage); }
 static inline int sys_getrlimit(int resource, struct rlimit *limit) { return (int)sys(SYS_prlimit64, 0, resource, NULL, limit); }
 static inline pid_t sys_getpid(void) { return (pid_t)sys(SYS_getpid); }
@@ -240,7 +252,6 @@ static inline pid_t kernel_fork(void)
     return (pid_t)sys(SYS_clone, SIGCHLD);
 #endif
 }
-static inline void sys_sched_yield(void) { sys(SYS_sched_yield); }
 
 /* Bytes of a page of the kernel's, of which page_size is a multiple. */
 static size_t sys_page(void)
@@ -323,6 +334,204 @@ static inline void futex_wake(atomic_uint *word, int threads)
 }
 
 /* ============================================================================================
+ * === TEXT  characters, numbers and bytes without libc, for the reason that SYS gives
+ *
+ * The compiler calls memcpy and memset on its own account, for structs: it finds ours.
+ * ========================================================================================= */
+/* Keeps the compiler from seeing what the loop amounts to: it would call libc's function for that. */
+#define LOOP_AS_WRITTEN(changed) __asm__ volatile("" : "+r"(changed) : : "memory")
+
+typedef long long block_16 __attribute__((vector_size(16), may_alias, aligned(1)));
+
+/* Up to this many bytes a loop is faster than the processor's string instructions, which take 30 cycles to begin. */
+enum { COPY_BY_HAND = 512 };
+
+static ALWAYS_INLINE void *bytes_copy(void *restrict to, const void *restrict from, size_t n)
+{
+    char *out = to;
+    const char *in = from;
+#if defined(__x86_64__)
+    if (n > COPY_BY_HAND) {
+        __asm__ volatile("rep movsb" : "+D"(out), "+S"(in), "+c"(n) : : "memory");
+        return to;
+    }
+#endif
+    for (; n >= 16; n -= 16, out += 16, in += 16) {
+        *(block_16 *)(void *)out = *(const block_16 *)(const void *)in;
+        LOOP_AS_WRITTEN(out);
+    }
+    for (; n; n--, out++, in++) {
+        *out = *in;
+        LOOP_AS_WRITTEN(out);
+    }
+    return to;
+}
+
+static ALWAYS_INLINE void *bytes_set(void *to, int byte, size_t n)
+{
+    char *out = to;
+#if defined(__x86_64__)
+    if (n > COPY_BY_HAND) {
+        __asm__ volatile("rep stosb" : "+D"(out), "+c"(n) : "a"(byte) : "memory");
+        return to;
+    }
+#endif
+    long long word = (long long)(0x0101010101010101u * (unsigned char)byte);
+    for (; n >= 16; n -= 16, out += 16) {
+        *(block_16 *)(void *)out = (block_16){word, word};
+        LOOP_AS_WRITTEN(out);
+    }
+    for (; n; n--, out++) {
+        *out = (char)byte;
+        LOOP_AS_WRITTEN(out);
+    }
+    return to;
+}
+
+#ifndef BIGMAAC_PREFIX
+#define HIDDEN __attribute__((visibility("hidden"), noinline))
+HIDDEN void *memcpy(void *restrict to, const void *restrict from, size_t n) { return bytes_copy(to, from, n); }
+HIDDEN void *memset(void *to, int byte, size_t n) { return bytes_set(to, byte, n); }
+#endif
+
+/* libc's own, which are faster: for the program's blocks, where no lock of ours is held. INIT finds them. */
+static struct {
+    void *(*copy)(void *, const void *, size_t);
+    void *(*set)(void *, int, size_t);
+} libc = {.copy = memcpy, .set = memset};
+
+static inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+static size_t text_length(const char *text)
+{
+    size_t n = 0;
+    while (text[n]) {
+        n++;
+        LOOP_AS_WRITTEN(n);
+    }
+    return n;
+}
+
+static bool text_begins(const char *text, const char *with)
+{
+    for (; *with; text++, with++)
+        if (*text != *with)
+            return false;
+    return true;
+}
+
+static bool text_same(const char *a, const char *b) { return text_begins(a, b) && a[text_length(b)] == 0; }
+
+/* The first c in the text, NULL: there is none. */
+static char *text_find(const char *text, char c)
+{
+    for (; *text != c; text++)
+        if (!*text)
+            return NULL;
+    return (char *)(uintptr_t)text;
+}
+
+static char *text_find_last(const char *text, char c)
+{
+    char *last = NULL;
+    for (char *at = text_find(text, c); at; at = text_find(at + 1, c))
+        last = at;
+    return last;
+}
+
+static bool text_contains(const char *text, const char *part)
+{
+    for (; *text; text++)
+        if (text_begins(text, part))
+            return true;
+    return false;
+}
+
+/* The decimal number behind any spaces, SIZE_MAX if it is larger; 0: there is none. *end (may be NULL): behind it. */
+static size_t text_number(const char *text, const char **end)
+{
+    size_t value = 0;
+    while (*text == ' ' || *text == '\t')
+        text++;
+    for (; is_digit(*text); text++)
+        if (__builtin_mul_overflow(value, (size_t)10, &value) ||
+            __builtin_add_overflow(value, (size_t)(*text - '0'), &value))
+            value = SIZE_MAX;
+    if (end)
+        *end = text;
+    return value;
+}
+
+/* A text in the making; what has no room is counted only. */
+struct text_out {
+    char *to;
+    size_t room, used;
+};
+
+/* Right-aligned in `width` characters at least. */
+static void text_put(struct text_out *out, const char *text, size_t n, size_t width)
+{
+    for (size_t i = 0, fill = width > n ? width - n : 0; i < fill + n; i++, out->used++)
+        if (out->used < out->room)
+            out->to[out->used] = i < fill ? ' ' : text[i - fill];
+}
+
+static void text_put_number(struct text_out *out, uint64_t value, unsigned base, const char *before, size_t width)
+{
+    char digits[24], *at = digits + sizeof digits;
+    do
+        *--at = "0123456789abcdef"[value % base];
+    while ((value /= base) != 0);
+    for (size_t n = text_length(before); n--;)
+        *--at = before[n];
+    text_put(out, at, (size_t)(digits + sizeof digits - at), width);
+}
+
+/* What printf has and we use: %% %s %d %u %x %p, a width, a precision for %s, and z and l. */
+static size_t text_format_v(char *to, size_t room, const char *format, va_list args)
+{
+    struct text_out out = {.to = to, .room = room - 1};
+    for (; *format; format++) {
+        if (*format != '%' || *++format == '%') {
+            text_put(&out, format, 1, 0);
+            continue;
+        }
+        size_t width = text_number(format, &format), most = SIZE_MAX;
+        if (*format == '.') {
+            bool given = *++format == '*';
+            most = given ? (size_t)va_arg(args, int) : text_number(format, &format);
+            format += given;
+        }
+        bool is_long = *format == 'z' || *format == 'l';
+        format += is_long;
+        if (*format == 's') {
+            const char *text = va_arg(args, const char *);
+            text_put(&out, text, min_size(text_length(text), most), width);
+        } else if (*format == 'd') {
+            long value = is_long ? va_arg(args, long) : va_arg(args, int);
+            text_put_number(&out, value < 0 ? -(uint64_t)value : (uint64_t)value, 10, value < 0 ? "-" : "", width);
+        } else if (*format == 'p') {
+            text_put_number(&out, (uintptr_t)va_arg(args, void *), 16, "0x", width);
+        } else {
+            uint64_t value = is_long ? va_arg(args, unsigned long) : va_arg(args, unsigned);
+            text_put_number(&out, value, *format == 'x' ? 16 : 10, "", width);
+        }
+    }
+    to[min_size(out.used, room - 1)] = 0;
+    return out.used;
+}
+
+/* As snprintf: the length that there would be with more room. `room` is not 0. */
+__attribute__((format(printf, 3, 4))) static size_t text_format(char *to, size_t room, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    size_t n = text_format_v(to, room, format, args);
+    va_end(args);
+    return n;
+}
+
+/* ============================================================================================
  * === REPORT  messages: one line, one write(2), no allocation, errno kept
  *
  * "bigmaac[PID]: TEXT". A message is for the user of a program that we don't know, so it names
@@ -332,11 +541,10 @@ static void report_v(const char *text, va_list args)
 {
     char line[640];
     int err = errno;
-    int n = snprintf(line, sizeof line, "bigmaac[%d]: ", (int)sys_getpid());
-    int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, text, args);
-    size_t used = min_size((size_t)n + (size_t)(m > 0 ? m : 0), sizeof line - 2);
+    size_t n = text_format(line, sizeof line, "bigmaac[%d]: ", sys_getpid());
+    size_t used = min_size(n + text_format_v(line + n, sizeof line - n - 1, text, args), sizeof line - 2);
     for (size_t i = 0; i < used; i++) /* values come from whoever set them */
-        line[i] = iscntrl((unsigned char)line[i]) ? '?' : line[i];
+        line[i] = (line[i] & ~31) == 0 || line[i] == 127 ? '?' : line[i];
     line[used++] = '\n';
     sys(SYS_write, STDERR_FILENO, line, used); /* nothing to do if nobody reads it */
     errno = err;
@@ -350,6 +558,19 @@ COLD __attribute__((format(printf, 1, 2))) static void report(const char *text, 
     va_end(args);
 }
 
+/* As abort(): a handler of the program's for SIGABRT runs, and then it ends. */
+COLD __attribute__((noreturn)) static void sys_abort(void)
+{
+    const sigmask abrt = sigmask_of(SIGABRT);
+    const struct sys_sigaction die = {.mask = 0};
+    sys_sigmask(SIG_UNBLOCK, &abrt, NULL);
+    sys(SYS_tgkill, sys_getpid(), sys_gettid(), SIGABRT);
+    sys_on_signal(SIGABRT, &die, NULL);
+    sys(SYS_tgkill, sys_getpid(), sys_gettid(), SIGABRT);
+    for (;;)
+        sys(SYS_exit_group, 127);
+}
+
 /* Corruption: the process can't be trusted any more. */
 COLD __attribute__((format(printf, 1, 2), noreturn)) static void fatal(const char *text, ...)
 {
@@ -357,7 +578,7 @@ COLD __attribute__((format(printf, 1, 2), noreturn)) static void fatal(const cha
     va_start(args, text);
     report_v(text, args);
     va_end(args);
-    abort();
+    sys_abort();
 }
 
 /* True the first time for each flag: `if (first_time(&told)) report(...)`. */
@@ -434,10 +655,10 @@ COLD static void config_reject(const char *name, const char *value, const char *
     if (cfg.off)
         return;
     cfg.off = true;
-    report("%s=\"%.124s%s\": %s; %s", name, value, strlen(value) > 124 ? "..." : "", why,
+    report("%s=\"%.124s%s\": %s; %s", name, value, text_length(value) > 124 ? "..." : "", why,
            cfg.strict ? "exiting" : "passing all requests through");
     if (cfg.strict)
-        _exit(2);
+        sys(SYS_exit_group, 2);
 }
 
 /* Parses digits [K|M|G|T] [iB|B], either case, nothing around it.
@@ -447,14 +668,14 @@ static const char *parse_size(const char *text, size_t *out)
     static const char bad[] = "not a size (such as 10485760, 10M or 1GiB)";
     size_t value = 0;
     const char *at = text;
-    if (!isdigit((unsigned char)*at))
+    if (!is_digit(*at))
         return bad;
-    for (; isdigit((unsigned char)*at); at++)
+    for (; is_digit(*at); at++)
         if (__builtin_mul_overflow(value, (size_t)10, &value) ||
             __builtin_add_overflow(value, (size_t)(*at - '0'), &value))
             return "too large for a size";
     static const char units[] = "KMGT";
-    const char *unit = *at ? strchr(units, toupper((unsigned char)*at)) : NULL;
+    const char *unit = *at ? text_find(units, *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at) : NULL;
     if (unit) {
         at++;
         for (const char *u = units; u <= unit; u++)
@@ -487,7 +708,7 @@ static const char *parse_region(const char *text, size_t *out)
 static const char *parse_word(const char *text, const char *const *words, size_t *out)
 {
     for (size_t i = 0; words[i]; i++)
-        if (strcmp(text, words[i]) == 0) {
+        if (text_same(text, words[i])) {
             *out = i;
             return NULL;
         }
@@ -503,7 +724,7 @@ static const char *parse_setting(const struct setting *s, const char *text)
     case SETTING_REGION:
         return parse_region(text, s->value);
     case SETTING_RECYCLE:
-        if (strcmp(text, "auto") == 0) {
+        if (text_same(text, "auto")) {
             *s->value = recycle_auto;
             return NULL;
         }
@@ -522,7 +743,7 @@ static const char *parse_setting(const struct setting *s, const char *text)
 /* The folder part of the template, for messages and O_TMPFILE. */
 static void template_folder(char *folder, size_t room)
 {
-    const char *slash = strrchr(cfg.template, '/');
+    const char *slash = text_find_last(cfg.template, '/');
     size_t n = slash == cfg.template ? 1 : (size_t)(slash - cfg.template);
     n = min_size(n, room - 1);
     memcpy(folder, cfg.template, n);
@@ -531,17 +752,17 @@ static void template_folder(char *folder, size_t room)
 
 static const char *parse_template(const char *text)
 {
-    size_t n = strlen(text);
-    if (n < 6 || strcmp(text + n - 6, "XXXXXX") != 0)
+    size_t n = text_length(text);
+    if (n < 6 || !text_same(text + n - 6, "XXXXXX"))
         return "must end in six X or more";
     char cwd[sizeof cfg.template] = "";
     if (text[0] != '/' && sys(SYS_getcwd, cwd, sizeof cwd) < 0)
         return "relative, and the current folder can't be read";
     char path[sizeof cfg.template];
-    int used = snprintf(path, sizeof path, "%s%s%s", cwd, cwd[0] ? "/" : "", text);
-    if (used < 0 || (size_t)used >= sizeof path)
+    size_t used = text_format(path, sizeof path, "%s%s%s", cwd, cwd[0] ? "/" : "", text);
+    if (used >= sizeof path)
         return "too long (at most 511 characters)";
-    memcpy(cfg.template, path, (size_t)used + 1);
+    memcpy(cfg.template, path, used + 1);
     cfg.template_set = true;
     return NULL;
 }
@@ -589,7 +810,7 @@ COLD static void config_load(void)
         config_reject("BIGMAAC_TEMPLATE", template ? template : cfg.template, why);
     if (cfg.min_fry > cfg.min_bigmaac) {
         char text[32];
-        snprintf(text, sizeof text, "%zu", cfg.min_fry);
+        text_format(text, sizeof text, "%zu", cfg.min_fry);
         const char *given = secure_getenv("BIGMAAC_MIN_FRY_SIZE");
         config_reject("BIGMAAC_MIN_FRY_SIZE", given ? given : text,
                       "larger than BIGMAAC_MIN_BIGMAAC_SIZE");
@@ -1289,8 +1510,8 @@ COLD static size_t folder_readahead(const char *path)
     struct stat st;
     if (sys_stat(path, &st) != 0)
         return 128 * kib / page_size;
-    snprintf(name, sizeof name, "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev), minor(st.st_dev));
-    size_t kilobytes = read_text(name, text, sizeof text) ? strtoul(text, NULL, 10) : 128;
+    text_format(name, sizeof name, "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev), minor(st.st_dev));
+    size_t kilobytes = read_text(name, text, sizeof text) ? text_number(text, NULL) : 128;
     return max_size(min_size(kilobytes, 64 * kib) * kib / page_size, 1);
 }
 
@@ -1307,7 +1528,7 @@ COLD static void folder_probe(void)
     if (is_memory_fs((long)fs.f_type) && !cfg.template_set && sys_access("/var/tmp", W_OK | X_OK) == 0) {
         struct statfs other;
         if (sys_statfs("/var/tmp", &other) == 0 && !is_memory_fs((long)other.f_type)) {
-            snprintf(cfg.template, sizeof cfg.template, "/var/tmp/bigmaac.XXXXXXXX");
+            text_format(cfg.template, sizeof cfg.template, "/var/tmp/bigmaac.XXXXXXXX");
             fs = other;
         }
     }
@@ -1345,15 +1566,33 @@ static enum reason reason_of(int err)
     }
 }
 
+/* strerror, without its locale and its allocations, for what the calls on swap files can fail with. */
+COLD static const char *error_text(int err)
+{
+    static const struct { int err; const char *text; } errors[] = {
+        {EACCES, "Permission denied"}, {EAGAIN, "Resource temporarily unavailable"}, {EBADF, "Bad file descriptor"},
+        {EDQUOT, "Disk quota exceeded"}, {EFBIG, "File too large"}, {EINVAL, "Invalid argument"}, {EIO, "Input/output error"},
+        {EISDIR, "Is a directory"}, {ELOOP, "Too many levels of symbolic links"}, {EMFILE, "Too many open files"},
+        {ENAMETOOLONG, "File name too long"}, {ENFILE, "Too many open files in system"}, {ENODEV, "No such device"},
+        {ENOENT, "No such file or directory"}, {ENOMEM, "Cannot allocate memory"}, {ENOSPC, "No space left on device"},
+        {ENOSYS, "Function not implemented"}, {ENOTDIR, "Not a directory"}, {EOPNOTSUPP, "Operation not supported"},
+        {EPERM, "Operation not permitted"}, {EROFS, "Read-only file system"}, {ESTALE, "Stale file handle"},
+    };
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
+        if (errors[i].err == err)
+            return errors[i].text;
+    return "unknown error";
+}
+
 /* A folder that can't hold our files shows at the first use: told once. */
 static enum reason file_failed(const char *call, int err)
 {
     enum reason why = reason_of(err);
     if (why == REASON_NO_FOLDER && first_time(&folder.told_unusable))
         report("BIGMAAC_TEMPLATE=\"%s\": %s: %s; large requests fail with ENOMEM", cfg.template,
-               call, strerrordesc_np(err) ? strerrordesc_np(err) : "unknown error");
+               call, error_text(err));
     else if (cfg.verbose)
-        report("%s in %s: %s", call, cfg.template, strerrordesc_np(err) ? strerrordesc_np(err) : "");
+        report("%s in %s: %s", call, cfg.template, error_text(err));
     return why;
 }
 
@@ -1404,7 +1643,7 @@ static bool file_unname(const char *path)
 static int file_open_named(void)
 {
     char path[sizeof cfg.template];
-    size_t n = strlen(cfg.template), xs = n;
+    size_t n = text_length(cfg.template), xs = n;
     memcpy(path, cfg.template, n + 1);
     while (xs && path[xs - 1] == 'X')
         xs--;
@@ -1930,14 +2169,17 @@ static char *vma_line(void)
 {
     for (;;) {
         char *line = vma_reader.text + vma_reader.at;
-        char *end = memchr(line, '\n', vma_reader.used - vma_reader.at);
-        if (end) {
+        char *end = line, *behind = vma_reader.text + vma_reader.used;
+        while (end < behind && *end != '\n')
+            end++;
+        if (end < behind) {
             *end = 0;
             vma_reader.at = (size_t)(end + 1 - vma_reader.text);
             return line;
         }
         vma_reader.used -= vma_reader.at;
-        memmove(vma_reader.text, line, vma_reader.used);
+        for (size_t i = 0; i < vma_reader.used; i++)
+            vma_reader.text[i] = line[i];
         vma_reader.at = 0;
         size_t room_left = sizeof vma_reader.text - vma_reader.used;
         long n = room_left ? sys(SYS_read, vma_reader.fd, vma_reader.text + vma_reader.used, room_left) : 0;
@@ -1948,7 +2190,7 @@ static char *vma_line(void)
     }
 }
 
-static uint64_t text_number(const char **at, unsigned base)
+static uint64_t text_digits(const char **at, unsigned base)
 {
     uint64_t value = 0;
     for (;; ++*at) {
@@ -1962,20 +2204,20 @@ static uint64_t text_number(const char **at, unsigned base)
 /* FROM-TO rwxp OFFSET MAJOR:MINOR INODE NAME */
 static bool vma_parse(const char *line, struct vma *v)
 {
-    *v = (struct vma){.from = text_number(&line, 16)};
+    *v = (struct vma){.from = text_digits(&line, 16)};
     if (*line++ != '-')
         return false;
-    v->to = text_number(&line, 16);
+    v->to = text_digits(&line, 16);
     v->protection = (line[1] == 'r' ? PROT_READ : 0) | (line[2] == 'w' ? PROT_WRITE : 0) | (line[3] == 'x' ? PROT_EXEC : 0);
     v->shared = line[4] == 's';
     line += 6;
-    v->offset = text_number(&line, 16);
+    v->offset = text_digits(&line, 16);
     line++;
-    v->device = text_number(&line, 16) << 32;
+    v->device = text_digits(&line, 16) << 32;
     line++;
-    v->device |= text_number(&line, 16);
+    v->device |= text_digits(&line, 16);
     line++;
-    v->inode = text_number(&line, 10);
+    v->inode = text_digits(&line, 10);
     return true;
 }
 
@@ -1988,9 +2230,9 @@ static bool vma_next(struct vma *v, bool details)
             *v = head;
             if (!details)
                 return true;
-        } else if (strncmp(line, "VmFlags:", 8) == 0) {
-            v->locked = strstr(line, " lo") != NULL;
-            v->undumped = strstr(line, " dd") != NULL;
+        } else if (text_begins(line, "VmFlags:")) {
+            v->locked = text_contains(line, " lo");
+            v->undumped = text_contains(line, " dd");
             return true;
         }
     }
@@ -2000,11 +2242,10 @@ static bool vma_next(struct vma *v, bool details)
 /* The number behind `name` at the start of a line; `missing` if there is no such line. */
 static size_t text_value(const char *text, const char *name, size_t missing)
 {
-    size_t n = strlen(name);
-    for (const char *line = text; line; line = strchr(line, '\n')) {
+    for (const char *line = text; line; line = text_find(line, '\n')) {
         line += *line == '\n';
-        if (strncmp(line, name, n) == 0)
-            return strtoul(line + n, NULL, 10);
+        if (text_begins(line, name))
+            return text_number(line + text_length(name), NULL);
     }
     return missing;
 }
@@ -2099,14 +2340,16 @@ static struct kept {
 
 static __thread bool mon_self __attribute__((tls_model("initial-exec"))); /* the monitor's thread */
 static __thread bool mon_starting __attribute__((tls_model("initial-exec"))); /* making a thread of ours */
+static __thread bool libc_inside __attribute__((tls_model("initial-exec"))); /* a function of libc's works for
+                                                              * us: what that allocates is nobody's data */
 
 /* Requires room.busy. The text of such a file; 0: not there, or not open and not to be opened. */
 static size_t read_kept(const char *path, char *text, size_t space, off_t from)
 {
     struct kept *k = kept;
-    while (k < kept + KEPT_MAX && k->path[0] && strcmp(k->path, path) != 0)
+    while (k < kept + KEPT_MAX && k->path[0] && !text_same(k->path, path))
         k++;
-    if (k == kept + KEPT_MAX || strlen(path) >= sizeof k->path)
+    if (k == kept + KEPT_MAX || text_length(path) >= sizeof k->path)
         return mon_self ? 0 : read_text(path, text, space);
     if (!k->path[0] || !file_valid(&k->file)) {
         if (mon_self)
@@ -2118,7 +2361,7 @@ static size_t read_kept(const char *path, char *text, size_t space, off_t from)
             sys(SYS_close, high < 0 ? fd : high); /* a low number is the program's */
             return read_text(path, text, space);
         }
-        snprintf(k->path, sizeof k->path, "%s", path);
+        text_format(k->path, sizeof k->path, "%s", path);
         k->file = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino};
     }
     long n = sys(SYS_pread64, k->file.fd, text, space - 1, from);
@@ -2140,7 +2383,7 @@ static void kept_forget(void)
 static bool file_exists(const char *folder_path, const char *name)
 {
     char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder_path, name);
+    text_format(path, sizeof path, "%s/%s", folder_path, name);
     return sys_access(path, R_OK) == 0;
 }
 
@@ -2151,24 +2394,24 @@ COLD static void room_find_cgroup(void)
     if (!read_text("/proc/self/cgroup", room.text, sizeof room.text))
         return; /* no descriptor at the moment, perhaps */
     for (char *line = room.text, *next; line && *line; line = next) {
-        if ((next = strchr(line, '\n')))
+        if ((next = text_find(line, '\n')))
             *next++ = 0;
-        char *names = strchr(line, ':');
-        char *path = names ? strchr(names + 1, ':') : NULL;
+        char *names = text_find(line, ':');
+        char *path = names ? text_find(names + 1, ':') : NULL;
         if (!path)
             continue;
         *path++ = 0;
-        bool v1 = strstr(names + 1, "memory") != NULL;
+        bool v1 = text_contains(names + 1, "memory");
         if (!v1 && names[1])
             continue;
         const char *top = v1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
         const char *usage = v1 ? "memory.usage_in_bytes" : "memory.current";
         char full[384];
-        snprintf(full, sizeof full, "%s%s", top, strcmp(path, "/") ? path : "");
+        text_format(full, sizeof full, "%s%s", top, text_same(path, "/") ? "" : path);
         if (!file_exists(full, usage))
-            snprintf(full, sizeof full, "%s", top);
+            text_format(full, sizeof full, "%s", top);
         if (file_exists(full, usage)) {
-            snprintf(room.cgroup, sizeof room.cgroup, "%s", full);
+            text_format(room.cgroup, sizeof room.cgroup, "%s", full);
             room.v2 = !v1;
         }
         if (v1)
@@ -2180,10 +2423,10 @@ COLD static void room_find_cgroup(void)
 static size_t cgroup_number(const char *path, const char *name, size_t missing)
 {
     char file[512], text[64];
-    snprintf(file, sizeof file, "%s/%s", path, name);
-    if (!read_kept(file, text, sizeof text, 0) || !isdigit((unsigned char)text[0]))
+    text_format(file, sizeof file, "%s/%s", path, name);
+    if (!read_kept(file, text, sizeof text, 0) || !is_digit(text[0]))
         return missing;
-    return strtoul(text, NULL, 10);
+    return text_number(text, NULL);
 }
 
 /* What one level leaves: its limit less what is in use there and can't be dropped. */
@@ -2196,7 +2439,7 @@ static size_t cgroup_room(const char *path)
         return SIZE_MAX;
     size_t used = cgroup_number(path, room.v2 ? "memory.current" : "memory.usage_in_bytes", 0);
     char file[512];
-    snprintf(file, sizeof file, "%s/memory.stat", path);
+    text_format(file, sizeof file, "%s/memory.stat", path);
     if (!read_kept(file, room.text, sizeof room.text, 0))
         return 0;
     size_t cache = text_value(room.text, room.v2 ? "file " : "total_cache ", 0);
@@ -2210,7 +2453,7 @@ static size_t cgroup_room(const char *path)
 static bool room_is_kept(const char *path)
 {
     for (struct kept *k = kept; k < kept + KEPT_MAX && k->path[0]; k++)
-        if (strncmp(k->path, path, strlen(path)) == 0 && strchr(k->path + strlen(path) + 1, '/') == NULL)
+        if (text_begins(k->path, path) && !text_find(k->path + text_length(path) + 1, '/'))
             return true;
     return false;
 }
@@ -2225,11 +2468,11 @@ static size_t room_read(void)
     }
     size_t least = text_value(room.text, "MemAvailable:", SIZE_MAX >> 10) << 10;
     char path[384];
-    snprintf(path, sizeof path, "%s", room.cgroup);
-    size_t top = strlen(room.v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory");
-    while (strlen(path) >= top && !(mon_self && !room_is_kept(path))) {
+    text_format(path, sizeof path, "%s", room.cgroup);
+    size_t top = text_length(room.v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory");
+    while (text_length(path) >= top && !(mon_self && !room_is_kept(path))) {
         least = min_size(least, cgroup_room(path)); /* every level up to the root may have one */
-        char *slash = strrchr(path, '/');
+        char *slash = text_find_last(path, '/');
         if (!slash)
             break;
         *slash = 0;
@@ -2302,6 +2545,8 @@ static struct {
     uint32_t record_unused;   /* chain */
     uint32_t records_in_use;
     uint32_t warm_oldest, warm_newest;
+    uint32_t waiting;         /* threads that sleep in big_wait */
+    atomic_uint turn;         /* futex: counts the ends of BUSY that somebody waited for */
     size_t live_bytes;        /* mapped bytes of LIVE and BUSY records */
     size_t warm_bytes;        /* and of WARM ones */
     uint32_t generation;      /* of records, counted on */
@@ -2334,8 +2579,8 @@ COLD static size_t mappings_count(void)
     size_t lines = 0;
     int fd = (int)sys(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
     for (long n; fd >= 0 && (n = sys(SYS_read, fd, text, sizeof text)) > 0;)
-        for (const char *at = text; (at = memchr(at, '\n', (size_t)(text + n - at))); at++)
-            lines++;
+        for (long i = 0; i < n; i++)
+            lines += text[i] == '\n';
     if (fd >= 0)
         sys(SYS_close, fd);
     return lines;
@@ -2346,7 +2591,7 @@ COLD static size_t mappings_count(void)
 COLD static void big_find_map_limit(void)
 {
     char text[32];
-    size_t most = read_text("/proc/sys/vm/max_map_count", text, sizeof text) ? strtoul(text, NULL, 10)
+    size_t most = read_text("/proc/sys/vm/max_map_count", text, sizeof text) ? text_number(text, NULL)
                                                                           : 65530;
     size_t used = guess_32(&big.records_in_use) ? mappings_count() : 0;
     lock_take(&big.lock);
@@ -2363,6 +2608,15 @@ GUESSES static void big_check_map_limit(void)
     bool reached = big.records_in_use >= big.map_limit && now_ms() - big.map_checked_ms > 1000;
     if (!big.map_limit || reached || big.records_in_use >= big.map_checked + 512)
         big_find_map_limit();
+}
+
+/* Requires big.lock. An extent is BUSY no more. */
+static void big_wake(void)
+{
+    if (likely(!big.waiting))
+        return;
+    atomic_fetch_add(&big.turn, 1);
+    futex_wake(&big.turn, INT32_MAX);
 }
 
 /* Requires big.lock. 0: no more records, or none that the kernel has mappings for. */
@@ -2428,6 +2682,7 @@ static void big_unreserve(struct big *r)
     big.live_bytes -= r->mapped;
     extent_free(&big.space, r->extent, KIND_CLEAN);
     big_record_forget(r);
+    big_wake();
     lock_drop(&big.lock);
 }
 
@@ -2518,16 +2773,21 @@ static void *big_publish(struct big *r, size_t size)
     count_peak(&count.bigmaac_bytes, &count.bigmaac_peak, size, 0);
     lock_take(&big.lock);
     big_extent(r)->state = EXTENT_LIVE;
+    big_wake();
     lock_drop(&big.lock);
     return p;
 }
 
-/* Requires big.lock. Another thread works on the extent: lets it go on. The caller looks again. */
+/* Requires big.lock. Another thread works on the extent: sleeps until some extent is BUSY no more. The caller
+ * looks again. */
 static void big_wait(void)
 {
+    unsigned turn = atomic_load(&big.turn);
+    big.waiting++;
     lock_drop(&big.lock);
-    sys_sched_yield();
+    futex_wait(&big.turn, turn, NULL);
     lock_take(&big.lock);
+    big.waiting--;
 }
 
 /* Takes the live bigmaac that starts at p for one operation; NULL: none does. Several threads may ask
@@ -2552,6 +2812,7 @@ static void big_unclaim(struct big *r)
 {
     lock_take(&big.lock);
     big_extent(r)->state = EXTENT_LIVE;
+    big_wake();
     lock_drop(&big.lock);
 }
 
@@ -2607,6 +2868,7 @@ static bool warm_put(struct big *r)
     big.warm_bytes += r->mapped;
     big.live_bytes -= r->mapped;
     big_extent(r)->state = EXTENT_WARM;
+    big_wake();
     lock_drop(&big.lock);
     return true;
 }
@@ -2748,7 +3010,8 @@ static void forget_frozen(ino_t *inodes, ino_t inode)
 
 static void note_frozen(ino_t *inodes, ino_t inode)
 {
-    memmove(inodes + 1, inodes, (FROZEN_FILES - 1) * sizeof *inodes);
+    for (int i = FROZEN_FILES - 1; i > 0; i--)
+        inodes[i] = inodes[i - 1];
     inodes[0] = inode;
 }
 
@@ -2885,6 +3148,7 @@ static enum reason big_move(struct big *r, size_t bytes)
     lock_take(&big.lock);
     r->extent = why ? old : roomy;
     extent_free(&big.space, why ? roomy : old, KIND_CLEAN);
+    big_wake();
     lock_drop(&big.lock);
     if (!why)
         count_one(&count.moved);
@@ -3111,6 +3375,8 @@ static struct class_info {
     struct slab *unused;   /* descriptors to use again; fry.lock */
 } classes[CLASS_COUNT];    /* all but `unused` are fixed once fry_open returns */
 
+enum key_state { KEY_NONE, KEY_MAKING, KEY_MADE };
+
 static struct {
     struct lock lock;
     char *base;                /* where the space begins; NULL before that */
@@ -3133,6 +3399,7 @@ static struct {
     size_t sampled_bytes;      /* in both when fry_peak was last brought up to date */
     struct heap *idle, *all;   /* chains of heaps */
     pthread_key_t key;         /* its destructor makes a thread's heap idle */
+    atomic_uint key_state;     /* futex: enum key_state of it */
     atomic_bool open;
 } fry = {.file.fd = -1};
 
@@ -3903,11 +4170,32 @@ static struct heap *heap_new(void)
     return h;
 }
 
+static void heap_leave(void *heap);
+
+/* Makes the key, without which heaps would be lost with their threads, when it is first needed. */
+static bool heap_key(void)
+{
+    unsigned state = KEY_NONE;
+    if (likely(atomic_load(&fry.key_state) == KEY_MADE))
+        return true;
+    if (atomic_compare_exchange_strong(&fry.key_state, &state, KEY_MAKING)) {
+        int err = errno;
+        libc_inside = true;
+        atomic_store(&fry.key_state, pthread_key_create(&fry.key, heap_leave) == 0 ? KEY_MADE : KEY_NONE);
+        libc_inside = false;
+        futex_wake(&fry.key_state, INT32_MAX);
+        errno = err;
+    }
+    while ((state = atomic_load(&fry.key_state)) == KEY_MAKING)
+        futex_wait(&fry.key_state, KEY_MAKING, NULL);
+    return state == KEY_MADE;
+}
+
 /* Gives the calling thread a heap: an idle one, or a new one. NULL: no memory for it. */
 static NOINLINE struct heap *heap_get(void)
 {
     struct op op;
-    if (!op_try(&op))
+    if (!heap_key() || !op_try(&op))
         return NULL;
     lock_take(&fry.lock);
     struct heap *h = fry.idle;
@@ -4006,7 +4294,7 @@ static void *run_alloc(size_t size, size_t align, bool zero, enum reason *why)
     if (p) {
         count_one(&count.fries);
         if (zero && !zeroed)
-            memset(p, 0, size);
+            libc.set(p, 0, size);
     }
     return p;
 }
@@ -4113,7 +4401,7 @@ static void *fry_alloc(size_t size, size_t align, bool zero, enum reason *why)
     *why = REASON_MEMORY;
     void *p = h ? fry_take(h, c, why) : heap_ended ? fry_take_ended(c, why) : NULL;
     if (p && zero)
-        memset(p, 0, size);
+        libc.set(p, 0, size);
     return p;
 }
 
@@ -4301,7 +4589,7 @@ static size_t reserve_budget(void)
     char text[64];
     if (limit == SIZE_MAX || !read_text("/proc/self/statm", text, sizeof text))
         return SIZE_MAX;
-    size_t used = strtoul(text, NULL, 10) * sys_page();
+    size_t used = text_number(text, NULL) * sys_page();
     return limit > used ? (limit - used) / 2 : 0;
 }
 
@@ -4380,8 +4668,7 @@ COLD static bool regions_open_locked(void)
 {
     bool reserved = mem_owns(mem_at(0)) || mem_reserve();
     if (!reserved || !space_open(&fry.space, fry.space.start, to_bytes(fry.space.pages)) ||
-        !space_open(&big.space, big.space.start, to_bytes(big.space.pages)) ||
-        pthread_key_create(&fry.key, heap_leave) != 0)
+        !space_open(&big.space, big.space.start, to_bytes(big.space.pages)))
         return false;
     bus_open();
     memset(fry.policy, policy_initial(0), sizeof fry.policy);
@@ -4512,7 +4799,7 @@ COLD static void stats_report_paging(void)
             continue;
         char text[BIG_PARTS * 12] = "";
         for (size_t p = 0, n = 0; p * big_part_bytes(r->mapped) < r->mapped; p++)
-            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", p ? "," : "", policy_names[r->policy[p]]);
+            n += text_format(text + n, sizeof text - n, "%s%s", p ? "," : "", policy_names[r->policy[p]]);
         report("stats mapping=%p bytes=%zu policy=%s changes=%u", (void *)mem_at(big_offset(r)),
                r->mapped, text, r->policy_changes);
         told++;
@@ -4619,7 +4906,7 @@ static const char *size_text(size_t bytes, char text[16])
 {
     unsigned unit = bytes < kib ? 0 : log2_floor(bytes) / 10;
     unit = unit > 4 ? 4 : unit;
-    snprintf(text, 16, "%zu%.*s", bytes >> (10 * unit), unit ? 1 : 0, &"-KMGT"[unit]);
+    text_format(text, 16, "%zu%.*s", bytes >> (10 * unit), unit ? 1 : 0, &"-KMGT"[unit]);
     return text;
 }
 
@@ -4659,21 +4946,23 @@ COLD static void profile_report(void)
 }
 
 /* A program that dies is the one whose profile is wanted. It dies all the same. */
-static void profile_die(int sig)
+static void profile_die(int sig, siginfo_t *info, void *context)
 {
+    (void)info, (void)context;
     profile_report();
-    raise(sig); /* SA_RESETHAND: the default action now */
+    sys(SYS_tgkill, sys_getpid(), sys_gettid(), sig); /* SA_RESETHAND: the default action now */
 }
 
 COLD static void profile_open(void)
 {
     static const int deaths[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM, SIGINT};
-    struct sigaction die = {.sa_handler = profile_die, .sa_flags = SA_RESETHAND | SA_NODEFER}, now;
+    const struct sys_sigaction die = {.handler = profile_die, .flags = SA_SIGINFO | SA_RESETHAND | SA_NODEFER};
+    struct sys_sigaction now;
     profile.free = next.free;
     next.free = profile_free;
     for (size_t i = 0; i < sizeof deaths / sizeof deaths[0]; i++)
-        if (sigaction(deaths[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL)
-            sigaction(deaths[i], &die, NULL);
+        if (sys_on_signal(deaths[i], NULL, &now) && !now.handler)
+            sys_on_signal(deaths[i], &die, NULL);
 }
 
 /* ============================================================================================
@@ -4746,7 +5035,7 @@ static unsigned threads_see(int fd, bool (*see)(pid_t tid, int argument), int ar
             struct { uint64_t ino; int64_t off; unsigned short len; unsigned char type; } head;
             memcpy(&head, entries + at, 19);
             const char *name = entries + at + 19;
-            pid_t tid = (pid_t)text_number(&name, 10);
+            pid_t tid = (pid_t)text_number(name, NULL);
             at += head.len;
             if (!tid || tid == atomic_load(&mon.tid) || tid == atomic_load(&watch.tid))
                 continue;
@@ -4782,8 +5071,8 @@ static bool thread_exists(pid_t tid) { return sys(SYS_tgkill, sys_getpid(), tid,
 /* Reads one of /proc/self's files; returns its length, 0 if that can't be done now. */
 static size_t read_self(const char *path, char *text, size_t space, off_t from)
 {
-    for (int tries = 0; atomic_exchange(&room.busy, true); tries++, sys_sched_yield())
-        if (tries == 1000)
+    for (int tries = 0; atomic_exchange(&room.busy, true); tries++, sleep_ms(1))
+        if (tries == 20)
             return 0; /* a handler that interrupted the reader itself */
     size_t got = read_kept(path, text, space, from);
     atomic_store(&room.busy, false);
@@ -4794,7 +5083,7 @@ static size_t read_self(const char *path, char *text, size_t space, off_t from)
 static size_t thread_read(pid_t tid, const char *name, char *text, size_t space)
 {
     char path[64];
-    snprintf(path, sizeof path, "/proc/self/task/%d/%s", tid, name);
+    text_format(path, sizeof path, "/proc/self/task/%d/%s", tid, name);
     return read_text(path, text, space);
 }
 
@@ -5045,7 +5334,7 @@ static size_t thread_look(pid_t tid, const char *name, char *text, size_t space)
     char path[64];
     if (stop.several)
         return thread_read(tid, name, text, space);
-    snprintf(path, sizeof path, "/proc/self/%s", name);
+    text_format(path, sizeof path, "/proc/self/%s", name);
     return tid == sys_getpid() ? read_self(path, text, space, 0) : 0;
 }
 
@@ -5057,12 +5346,12 @@ static void thread_call(struct stopped *s)
     s->call = -1;
     if (!thread_look(s->tid, "syscall", text, sizeof text) || text[0] < '0' || text[0] > '9')
         return;
-    long call = (long)text_number(&at, 10);
+    long call = (long)text_digits(&at, 10);
     for (int i = 0; i < 7; i++) {
-        if (strncmp(at, " 0x", 3) != 0)
+        if (!text_begins(at, " 0x"))
             return;
         at += 3;
-        *(i < 6 ? &s->argument[i] : &s->stack) = text_number(&at, 16);
+        *(i < 6 ? &s->argument[i] : &s->stack) = text_digits(&at, 16);
     }
     s->call = call;
 }
@@ -5073,7 +5362,7 @@ static bool thread_waits(pid_t tid)
     char text[256];
     const char *at = text;
     return !thread_read(tid, "syscall", text, sizeof text) ||
-           (text[0] >= '0' && text[0] <= '9' && text_number(&at, 10) == SYS_futex);
+           (text[0] >= '0' && text[0] <= '9' && text_digits(&at, 10) == SYS_futex);
 }
 
 /* Would the call come back half-done if it were interrupted now? A program without handlers need not expect that. */
@@ -5102,18 +5391,20 @@ static bool call_is_half_done(const struct stopped *s)
 static bool thread_takes_signals(pid_t tid)
 {
     char text[2048];
-    const char *at = thread_look(tid, "stat", text, sizeof text) ? strrchr(text, ')') : NULL;
+    const char *at = thread_look(tid, "stat", text, sizeof text) ? text_find_last(text, ')') : NULL;
     for (int field = 2; at && field < 9; field++)
-        at = strchr(at + 1, ' ');
+        at = text_find(at + 1, ' ');
     const unsigned long io_worker = 0x10; /* the kernel's PF_IO_WORKER */
     at = at ? at + 1 : "0";
-    if (text_number(&at, 10) & io_worker) {
+    if (text_digits(&at, 10) & io_worker) {
         stop.writes = true;
         return false;
     }
-    const char *blocked = thread_look(tid, "status", text, sizeof text) ? strstr(text, "SigBlk:\t") : NULL;
-    blocked = blocked ? blocked + 8 : "0";
-    return !(text_number(&blocked, 16) & sigmask_of(STOP_SIGNAL));
+    const char *blocked = thread_look(tid, "status", text, sizeof text) ? text : "";
+    while (*blocked && !text_begins(blocked, "SigBlk:"))
+        blocked++;
+    blocked += *blocked ? text_length("SigBlk:") + 1 : 0;
+    return !(text_digits(&blocked, 16) & sigmask_of(STOP_SIGNAL));
 }
 
 /* A thread that was not there, or not seen, before. */
@@ -5125,11 +5416,13 @@ static bool stop_one(pid_t tid, int unused)
     for (unsigned i = 0; i < stop.threads; i++)
         if (stopped[i].tid == tid)
             return true;
-    if (stop.threads == STOP_MAX || !thread_takes_signals(tid)) {
+    struct stopped *s = &stopped[min_size(stop.threads, STOP_MAX - 1)];
+    bool took = s->tid == tid && atomic_load(&s->waits); /* the last one; its handler, which blocks all, may not be over */
+    if (stop.threads == STOP_MAX || (!took && !thread_takes_signals(tid))) {
         stop.complete = false;
         return true;
     }
-    struct stopped *s = &stopped[stop.threads++];
+    stop.threads++;
     s->tid = tid;
     s->sent = false;
     thread_call(s);
@@ -5166,9 +5459,9 @@ static bool stop_is_held(const struct stopped *s)
     const char *stack = text + 5;
     if (!thread_exists(s->tid))
         return true;
-    if (thread_look(s->tid, "syscall", text, sizeof text) && strncmp(text, "-1 0x", 5) == 0)
-        return !mem_owns((void *)text_number(&stack, 16));
-    const char *state = thread_look(s->tid, "stat", text, sizeof text) ? strrchr(text, ')') : NULL;
+    if (thread_look(s->tid, "syscall", text, sizeof text) && text_begins(text, "-1 0x"))
+        return !mem_owns((void *)text_digits(&stack, 16));
+    const char *state = thread_look(s->tid, "stat", text, sizeof text) ? text_find_last(text, ')') : NULL;
     return state && (state[2] == 'Z' || state[2] == 'X');
 }
 
@@ -5373,11 +5666,11 @@ static size_t anonymous_bytes(void)
     const char *at = text;
     if (!read_self("/proc/self/statm", text, sizeof text, 0))
         return 0;
-    text_number(&at, 10);
+    text_digits(&at, 10);
     at++;
-    size_t resident = text_number(&at, 10);
+    size_t resident = text_digits(&at, 10);
     at++;
-    size_t shared = text_number(&at, 10);
+    size_t shared = text_digits(&at, 10);
     return (resident > shared ? resident - shared : 0) * sys_page();
 }
 
@@ -5626,7 +5919,7 @@ static void home_fails(void)
 {
     if (stop.halves) /* soon, then */
         return;
-    home.wait_ms = min_size(max_size(2 * home.wait_ms, 500), 60000);
+    home.wait_ms = min_size(max_size(2 * home.wait_ms, stop.complete ? 10 : 500), 60000);
     home.retry_ms = now_ms() + home.wait_ms;
     if (cfg.verbose)
         report("after a fork: a thread can't be stopped, so what was changed stays in memory; next try in %zu ms",
@@ -5652,7 +5945,7 @@ static void home_choose(void)
 }
 
 /* The monitor's: one stop of the other threads, for about that long. Returns the bytes that came home. */
-static size_t home_round(uint64_t stop_ns)
+static size_t home_round(uint64_t stop_ns, uint64_t await_ms)
 {
     struct coming c = {0};
     size_t moved = 0;
@@ -5660,7 +5953,7 @@ static size_t home_round(uint64_t stop_ns)
     if (!home.count)
         return 0;
     home_lock();
-    if (stop_begin(home_await_ms)) {
+    if (stop_begin(await_ms)) {
         c.until_ns = now_ns() + stop_ns;
         moved = home_move(&c);
         stop_end();
@@ -5706,7 +5999,7 @@ static void home_tick(void)
     for (size_t now = 1; now && now_ms() - began < home_turn_ms && !mon_wanted(); moved += now) {
         atomic_store(&room.read_ms, 0);
         bool short_of = room_bytes() < anonymous; /* then they would fill it faster than it is emptied */
-        now = home_round(short_of ? 4 * home_stop_ns : home_stop_ns);
+        now = short_of ? home_round(4 * home_stop_ns, 10 * home_await_ms) : home_round(home_stop_ns, home_await_ms);
         if (!short_of)
             sleep_ns(home_stop_ns);
     }
@@ -6196,6 +6489,8 @@ static void child_forget_threads(void)
     atomic_store(&mon.others, false);
     forking.alone = false;
     mon_self = false;
+    if (!libc_inside && atomic_load(&fry.key_state) == KEY_MAKING) /* who made it is not in the child */
+        atomic_store(&fry.key_state, KEY_NONE);
     atomic_store(&mon.tid, 0);
     atomic_store(&watch.tid, 0);
     atomic_store(&watch.running, false);
@@ -6309,8 +6604,8 @@ static long fork_bare(long number, const long argument[6])
  * A thread of the program makes it, beside the monitor: making a thread allocates, and a signal handler
  * that forks may wait for the monitor. It parks until something is WATCHED. It has a table of descriptors
  * to itself, so the program's numbers stay as they are. At work it takes no lock and allocates nothing, so
- * a fork need not wait for it; what it does changes no content. Under a seccomp filter nothing is tried:
- * the filter's answer may be the end of the program.
+ * a fork need not wait for it; what it does changes no content. Under a seccomp filter, which may come at any
+ * time, nothing is tried: the filter's answer may be the end of the program.
  * ========================================================================================= */
 enum { WATCH_THREADS = 256 };
 
@@ -6324,8 +6619,7 @@ static const size_t stride_ahead = 32;  /* blocks that a walk in equal strides h
 
 /* A thread of the program; the watching thread alone works here. */
 static struct watched {
-    pid_t tid;       /* 0: unused */
-    int fd;
+    pid_t tid;       /* 0: unused; its descriptor is at the same place in `watcher` */
     bool seen;       /* at the last look for threads */
     struct perf_event_mmap_page *ring; /* two of the kernel's pages: this, and the events */
     size_t from, to; /* offsets of the block that was asked for last */
@@ -6336,10 +6630,38 @@ static struct watched {
 } watched_threads[WATCH_THREADS];
 
 static struct {
-    int epoll;            /* every thread's descriptor is in it */
+    struct pollfd wait[WATCH_THREADS]; /* fd -1: unused, and passed over by the kernel */
+    unsigned top;         /* none is used from here on */
     unsigned threads;     /* that it watches */
     size_t faults, asked; /* since the last look for threads: seen, and blocks asked for */
 } watcher;
+
+/* How the program was started. Its threads may have changed this for themselves since. */
+static struct {
+    unsigned long cpus[128]; /* where it may run */
+    long cpu_bytes;          /* of these; not above 0: not known */
+    long priority;           /* 20 less its niceness, as the kernel tells it; not above 0: not known */
+} at_start;
+
+COLD static void thread_note_start(void)
+{
+    at_start.cpu_bytes = sys(SYS_sched_getaffinity, 0, sizeof at_start.cpus, at_start.cpus);
+    at_start.priority = sys(SYS_getpriority, PRIO_PROCESS, 0);
+}
+
+/* The first that each thread of ours does: what it has inherited from the thread that made it is not meant for it. */
+static void thread_settle(const char *name)
+{
+    const struct sched_param ordinary = {0};
+    long policy = sys(SYS_sched_getscheduler, 0);
+    if (policy == SCHED_FIFO || policy == SCHED_RR)
+        sys(SYS_sched_setscheduler, 0, SCHED_OTHER, &ordinary);
+    if (at_start.cpu_bytes > 0)
+        sys(SYS_sched_setaffinity, 0, at_start.cpu_bytes, at_start.cpus);
+    if (at_start.priority > 0)
+        sys(SYS_setpriority, PRIO_PROCESS, 0, 20 - at_start.priority); /* upwards it may be refused */
+    sys_prctl(PR_SET_NAME, name);
+}
 
 /* Makes a thread of ours. Its caller blocks every signal, and so does the thread. The caller may be a signal handler
  * that interrupted malloc and forked, so the next malloc is not asked for what libc needs for it. */
@@ -6350,7 +6672,7 @@ COLD static bool thread_make(void *(*run)(void *))
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, 256 * kib);
-    mon_starting = true;
+    mon_starting = libc_inside = true;
     __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE); /* what it allocates is boot memory: see boot_alloc */
     bool made = next.thread_create(&thread, &attr, run, NULL) == 0;
     if (!made) {
@@ -6359,7 +6681,7 @@ COLD static bool thread_make(void *(*run)(void *))
     }
     if (made)
         atomic_fetch_add(&mon.alive, 1);
-    mon_starting = false;
+    mon_starting = libc_inside = false;
     if (!atomic_load(&mon.wanted))
         route_set_limit();
     pthread_attr_destroy(&attr);
@@ -6368,11 +6690,14 @@ COLD static bool thread_make(void *(*run)(void *))
 
 static size_t watch_ring_bytes(void) { return 2 * sys_page(); }
 
-static void watch_drop(struct watched *w)
+static void watch_drop(unsigned i)
 {
-    sys_munmap(w->ring, watch_ring_bytes());
-    sys(SYS_close, w->fd);
-    w->tid = 0;
+    if (!watched_threads[i].tid)
+        return;
+    sys_munmap(watched_threads[i].ring, watch_ring_bytes());
+    sys(SYS_close, watcher.wait[i].fd);
+    watcher.wait[i].fd = -1;
+    watched_threads[i].tid = 0;
 }
 
 static bool watch_able(void)
@@ -6391,54 +6716,51 @@ static bool watch_fails(bool for_ever)
 }
 
 /* Asks for every fault of that thread's own code. False: the kernel does not let us. */
-static bool watch_add(struct watched *w, pid_t tid)
+static bool watch_add(unsigned i, pid_t tid)
 {
     struct perf_event_attr attr = {
         .type = PERF_TYPE_SOFTWARE, .size = sizeof attr, .config = PERF_COUNT_SW_PAGE_FAULTS,
         .sample_period = 1, .sample_type = PERF_SAMPLE_ADDR, .wakeup_events = 1,
         .exclude_kernel = 1, .exclude_hv = 1,
     };
-    int fd = (int)sys(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    int fd = sys_unfiltered() ? (int)sys(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC) : -1;
     if (fd < 0) /* ESRCH: it has ended since */
         return errno == ESRCH || watch_fails(errno != EMFILE && errno != ENFILE && errno != ENOMEM);
-    struct epoll_event wait = {.events = EPOLLIN, .data.ptr = w};
     void *ring = sys_mmap(NULL, watch_ring_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (ring == MAP_FAILED || epoll_ctl(watcher.epoll, EPOLL_CTL_ADD, fd, &wait) != 0) {
-        if (ring != MAP_FAILED)
-            sys_munmap(ring, watch_ring_bytes());
+    if (ring == MAP_FAILED) {
         sys(SYS_close, fd);
         return watch_fails(false);
     }
-    *w = (struct watched){.tid = tid, .fd = fd, .seen = true, .ring = ring};
+    watched_threads[i] = (struct watched){.tid = tid, .seen = true, .ring = ring};
+    watcher.wait[i] = (struct pollfd){.fd = fd, .events = POLLIN};
+    watcher.top = watcher.top > i ? watcher.top : i + 1;
     return true;
 }
 
 static bool watch_see(pid_t tid, int unused)
 {
     (void)unused;
-    struct watched *spare = NULL;
-    for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS; w++) {
-        if (w->tid == tid)
-            return w->seen = true;
-        spare = w->tid ? spare : w;
+    unsigned spare = WATCH_THREADS;
+    for (unsigned i = WATCH_THREADS; i-- > 0;) {
+        if (watched_threads[i].tid == tid)
+            return watched_threads[i].seen = true;
+        spare = watched_threads[i].tid ? spare : i;
     }
-    return spare ? watch_add(spare, tid) : watch_fails(false);
+    return spare < WATCH_THREADS ? watch_add(spare, tid) : watch_fails(false);
 }
 
 /* Watches the threads that there are now. False: that can't be done for all. */
 static bool watch_threads(void)
 {
-    if (sys_prctl(PR_GET_SECCOMP) != 0)
-        return watch_fails(true);
     int fd = threads_open();
     if (fd < 0)
         return watch_fails(false);
-    for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS; w++)
-        w->seen = false;
+    for (unsigned i = 0; i < watcher.top; i++)
+        watched_threads[i].seen = false;
     watcher.threads = threads_see(fd, watch_see, 0);
-    for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS; w++)
-        if (w->tid && !w->seen)
-            watch_drop(w);
+    for (unsigned i = 0; i < watcher.top; i++)
+        if (!watched_threads[i].seen)
+            watch_drop(i);
     sys(SYS_close, fd);
     return watcher.threads > 0;
 }
@@ -6518,11 +6840,11 @@ static void watch_drain(struct watched *w)
     __atomic_store_n(&w->ring->data_tail, tail, __ATOMIC_RELEASE);
 }
 
-static void watch_request(unsigned long request)
+static void watch_drop_all(void)
 {
-    for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS; w++)
-        if (w->tid)
-            sys_ioctl(w->fd, request, 0);
+    for (unsigned i = 0; i < watcher.top; i++)
+        watch_drop(i);
+    watcher.top = 0;
 }
 
 /* Is the program busy with faults that reading ahead does not help, in its ordinary memory perhaps? Then it is
@@ -6530,9 +6852,8 @@ static void watch_request(unsigned long request)
 static void watch_rest(void)
 {
     if (watcher.faults > watch_busy && watcher.asked < watcher.faults / 8) {
-        watch_request(PERF_EVENT_IOC_DISABLE);
+        watch_drop_all();
         sleep_ms((uint64_t)watch_pause_ms);
-        watch_request(PERF_EVENT_IOC_ENABLE);
     }
     watcher.faults = watcher.asked = 0;
 }
@@ -6540,15 +6861,16 @@ static void watch_rest(void)
 /* Waits for faults, a second at most. */
 static bool watch_wait(void)
 {
-    struct epoll_event ready[16];
-    int n = epoll_wait(watcher.epoll, ready, sizeof ready / sizeof ready[0], watch_pause_ms);
+    struct timespec most = {.tv_sec = watch_pause_ms / 1000};
+    long n = sys_unfiltered() ? sys(SYS_ppoll, watcher.wait, watcher.top, &most, NULL, 0) : -1;
     if (n < 0 && errno != EINTR)
         return watch_fails(true);
-    for (int i = 0; i < n; i++) {
-        struct watched *w = ready[i].data.ptr;
-        watch_drain(w);
-        if (ready[i].events & (EPOLLHUP | EPOLLERR)) /* the thread has ended */
-            watch_drop(w);
+    for (unsigned i = 0; n > 0 && i < watcher.top; i++) {
+        if (watcher.wait[i].fd < 0 || !watcher.wait[i].revents)
+            continue;
+        watch_drain(&watched_threads[i]);
+        if (watcher.wait[i].revents & (POLLHUP | POLLERR)) /* the thread has ended */
+            watch_drop(i);
     }
     return true;
 }
@@ -6556,12 +6878,11 @@ static bool watch_wait(void)
 /* Watches until it is ordered not to, or can't. */
 static void watch_work(void)
 {
-    watcher.epoll = -1; /* a child's is its parent's */
-    bool able = sys_prctl(PR_GET_SECCOMP) == 0 && sys(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0 &&
-                (watcher.epoll = epoll_create1(EPOLL_CLOEXEC)) >= 0;
+    bool able = sys_unfiltered() && sys(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE) == 0;
     if (!able)
         watch_fails(true);
     memset(watched_threads, 0, sizeof watched_threads); /* a child's are its parent's */
+    watcher.top = 0;
     for (uint64_t looked = 0; able && atomic_load(&watch.order) == WATCH_ON;) {
         if (now_ms() - looked >= (uint64_t)watch_pause_ms || watcher.faults > watch_busy) {
             watch_rest();
@@ -6570,33 +6891,42 @@ static void watch_work(void)
         }
         able = able && watch_wait();
     }
-    for (struct watched *w = watched_threads; w < watched_threads + WATCH_THREADS; w++)
-        if (w->tid)
-            watch_drop(w);
-    if (watcher.epoll >= 0)
-        sys(SYS_close, watcher.epoll);
+    watch_drop_all();
     if (!able && watch_able())
         watch_fails(false);
+}
+
+/* Requires mon_hold. The order was to end: is it still? Who starts the thread anew may have found it there. */
+static bool watch_ends(void)
+{
+    int self = sys_gettid();
+    atomic_store(&watch.running, false);
+    if (atomic_load(&watch.order) != WATCH_END && !atomic_exchange(&watch.running, true))
+        return false;
+    atomic_compare_exchange_strong(&watch.tid, &self, 0);
+    atomic_fetch_sub(&mon.alive, 1);
+    return true;
 }
 
 static void *watch_main(void *unused)
 {
     (void)unused;
-    sys_prctl(PR_SET_NAME, "bigmaac-watch");
-    atomic_store(&watch.tid, (int)sys(SYS_gettid));
-    for (unsigned order; (order = atomic_load(&watch.order)) != WATCH_END;) {
-        if (order == WATCH_ON && watch_able())
+    thread_settle("bigmaac-watch");
+    atomic_store(&watch.tid, sys_gettid());
+    for (bool ended = false; !ended;) {
+        unsigned order = atomic_load(&watch.order);
+        if (order == WATCH_ON && watch_able()) {
             watch_work();
-        else if (order == WATCH_ON) /* it waits for the next order */
+        } else if (order == WATCH_ON) { /* it waits for the next order */
             atomic_compare_exchange_strong(&watch.order, &order, WATCH_PARK);
-        else
-            sys(SYS_futex, &watch.order, FUTEX_WAIT_PRIVATE, order, NULL, NULL, 0);
+        } else if (order == WATCH_PARK) {
+            futex_wait(&watch.order, order, NULL);
+        } else {
+            mon_hold();
+            ended = watch_ends();
+            mon_release();
+        }
     }
-    mon_hold();
-    atomic_store(&watch.tid, 0);
-    atomic_fetch_sub(&mon.alive, 1);
-    atomic_store(&watch.running, false);
-    mon_release();
     return NULL;
 }
 
@@ -6612,8 +6942,13 @@ static void watch_order(unsigned order)
 /* Makes the thread, parked. Called as mon_start is. */
 COLD static void watch_start(void)
 {
-    if (cfg.paging != PAGING_ADAPTIVE || !watch_able() || atomic_exchange(&watch.running, true))
+    if (cfg.paging != PAGING_ADAPTIVE || !watch_able())
         return;
+    if (atomic_exchange(&watch.running, true)) {
+        unsigned ending = WATCH_END;
+        atomic_compare_exchange_strong(&watch.order, &ending, WATCH_PARK); /* it may have been about to end */
+        return;
+    }
     atomic_store(&watch.order, WATCH_PARK);
     if (!thread_make(watch_main)) {
         atomic_store(&watch.running, false);
@@ -7876,13 +8211,75 @@ static void mon_sleep(uint64_t ms)
     seen = atomic_load(&mon.wake);
 }
 
+/* Has every thread of the program ended? Ours would keep the process. The first thread stays as a zombie then:
+ * the kernel counts it, and has forgotten its list of robust futexes, which glibc gives every thread. */
+static bool program_has_ended(void)
+{
+    static pid_t alive; /* the last thread found where /proc can't be read */
+    void *futexes = &futexes;
+    size_t bytes;
+    struct stat st;
+    pid_t pid = sys_getpid();
+    if (sys(SYS_get_robust_list, pid, &futexes, &bytes) != 0 || futexes)
+        return false;
+    if (sys_stat("/proc/self/task", &st) == 0)
+        return thread_count() == 1;
+    if (alive && alive != atomic_load(&watch.tid) && sys(SYS_tgkill, pid, alive, 0) == 0)
+        return false;
+    for (pid_t tid = 1; tid < 1 << 22; tid++) /* the kernel has no larger ones */
+        if (tid != pid && tid != atomic_load(&mon.tid) && tid != atomic_load(&watch.tid) &&
+            sys(SYS_tgkill, pid, tid, 0) == 0) {
+            alive = tid;
+            return false;
+        }
+    return true;
+}
+
+/* What glibc does when the last thread ends. */
+static void *program_exit(void *unused)
+{
+    (void)unused;
+    exit(0);
+}
+
+/* The thread is about to end, unless there is work: who made some a moment ago has seen it running. */
+static bool mon_ends(bool program_ended)
+{
+    lock_take(&mon.lock);
+    atomic_store(&mon.running, false);
+    atomic_thread_fence(memory_order_seq_cst);
+    bool ends = program_ended || !mon_needed();
+    if (!ends)
+        atomic_store(&mon.running, true);
+    lock_drop(&mon.lock);
+    if (!ends)
+        return false;
+    watch_order(WATCH_END);
+    atomic_store(&mon.tid, 0);
+    atomic_fetch_sub(&mon.alive, 1);
+    mon_release();
+    return true;
+}
+
+/* The program's handlers for its end run in a thread like its own: with an ordinary stack, and open to signals. */
+static void mon_end_program(void)
+{
+    const sigmask none = 0;
+    pthread_t thread;
+    mon_ends(true);
+    mon_self = false;
+    sys_sigmask(SIG_SETMASK, &none, NULL);
+    if (pthread_create(&thread, NULL, program_exit, NULL) != 0)
+        exit(0);
+}
+
 static void *mon_main(void *unused)
 {
     (void)unused;
     mon_hold();
     mon_self = true;
-    atomic_store(&mon.tid, (int)sys(SYS_gettid));
-    sys_prctl(PR_SET_NAME, "bigmaac");
+    atomic_store(&mon.tid, sys_gettid());
+    thread_settle("bigmaac");
     home.floor = anonymous_bytes();
     uint64_t tidied = 0;
     for (;;) {
@@ -7890,22 +8287,16 @@ static void *mon_main(void *unused)
         uint64_t pause = frozen ? mon_frozen_ms : mon_idle_ms;
         mon_sleep(min_size(pause, paging_tick()));
         home_tick();
+        if (program_has_ended()) {
+            mon_end_program();
+            return NULL;
+        }
         if (now_ms() - tidied < mon_idle_ms)
             continue;
         tidied = now_ms();
         mon_tidy();
-        lock_take(&mon.lock);
-        bool needed = mon_needed();
-        if (!needed)
-            atomic_store(&mon.running, false);
-        lock_drop(&mon.lock);
-        if (!needed) {
-            watch_order(WATCH_END);
-            atomic_store(&mon.tid, 0);
-            atomic_fetch_sub(&mon.alive, 1);
-            mon_release();
+        if (mon_ends(false))
             return NULL;
-        }
     }
 }
 
@@ -7945,7 +8336,7 @@ COLD static void mon_start(void)
 /* Called after operations that may have made work for the thread. */
 static void mon_consider(void)
 {
-    if (likely(atomic_load_explicit(&mon.running, memory_order_relaxed)) ||
+    if (likely(atomic_load(&mon.running)) || /* mon_ends looks for the work after it says no */
         (mon.failed_ms && now_ms() - mon.failed_ms < mon_retry_ms) || !mon_needed())
         return;
     int err = errno;
@@ -7982,16 +8373,21 @@ COLD static void mon_start_wanted(void)
 /* ============================================================================================
  * === INIT  on the first call of anything, or in the constructor
  * ========================================================================================= */
-enum { INIT_NONE, INIT_RUNNING, INIT_DONE };
+enum { INIT_NONE, INIT_RUNNING, INIT_AWAITED, INIT_DONE };
 
 static struct {
-    atomic_int state;
-    pthread_t owner; /* while INIT_RUNNING: its calls get boot memory */
+    atomic_uint state; /* futex; AWAITED: running, and other threads sleep until it is done */
 } init;
+
+static __thread bool init_self __attribute__((tls_model("initial-exec"))); /* this thread runs it: its calls
+                                              * get boot memory, or the next malloc's once that is found */
 
 COLD static void next_find(void)
 {
     next.malloc = (void *(*)(size_t))dlsym(RTLD_NEXT, "malloc");
+    void (*found)(void *) = (void (*)(void *))dlsym(RTLD_NEXT, "free");
+    if (found)
+        next.free = found;
     next.calloc = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "calloc");
     next.realloc = (void *(*)(void *, size_t))dlsym(RTLD_NEXT, "realloc");
     next.memalign = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "memalign");
@@ -8006,35 +8402,49 @@ COLD static void next_find(void)
     next.streams_unlock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_unlock");
     next.streams_reset = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_resetlock");
     next.single_threaded = dlsym(RTLD_NEXT, "__libc_single_threaded");
-    void (*found)(void *) = (void (*)(void *))dlsym(RTLD_NEXT, "free");
+    void *copy = dlsym(RTLD_NEXT, "memcpy"), *set = dlsym(RTLD_NEXT, "memset");
+    if (copy && set) {
+        libc.copy = (void *(*)(void *, const void *, size_t))copy;
+        libc.set = (void *(*)(void *, int, size_t))set;
+    }
     if (!next.malloc || !next.calloc || !next.realloc || !next.memalign || !next.usable || !found)
         fatal("there is no next malloc to pass requests to");
-    next.free = found;
+}
+
+/* What asks libc, whose functions others may have wrapped: here no lock of ours is held. */
+COLD static void init_all(void)
+{
+    next_find();
+    sys_page();
+    config_load();
+    if (cfg.profile)
+        profile_open();
+    forking.handled = forking.handled || (next.register_atfork && next.register_atfork(fork_prepare, fork_parent, fork_child, NULL) == 0);
+    if (!forking.handled)
+        cfg.off = true; /* without the handlers a fork would share memory */
+    thread_note_start();
 }
 
 /* True once requests may be routed; false for calls from inside the initialisation itself. */
 COLD static bool init_run(void)
 {
-    int expected = INIT_NONE;
+    unsigned state = INIT_NONE;
     int err = errno;
-    if (atomic_compare_exchange_strong(&init.state, &expected, INIT_RUNNING)) {
-        init.owner = pthread_self();
-        config_load();
-        next_find();
-        if (cfg.profile)
-            profile_open();
-        forking.handled = forking.handled || (next.register_atfork && next.register_atfork(fork_prepare, fork_parent, fork_child, NULL) == 0);
-        if (!forking.handled)
-            cfg.off = true; /* without the handlers a fork would share memory */
+    if (init_self)
+        return false;
+    if (atomic_compare_exchange_strong(&init.state, &state, INIT_RUNNING)) {
+        init_self = true;
+        init_all();
         boot.base = boot.used ? boot.used : 1;
         boot.live = 0;
-        atomic_store(&init.state, INIT_DONE);
+        if (atomic_exchange(&init.state, INIT_DONE) == INIT_AWAITED)
+            futex_wake(&init.state, INT32_MAX);
+        init_self = false;
         route_set_limit();
-    } else if (expected == INIT_RUNNING && init.owner == pthread_self()) {
-        return false;
     }
-    while (atomic_load(&init.state) != INIT_DONE)
-        sys_sched_yield();
+    while ((state = atomic_load(&init.state)) != INIT_DONE)
+        if (state == INIT_AWAITED || atomic_compare_exchange_strong(&init.state, &state, INIT_AWAITED))
+            futex_wait(&init.state, INIT_AWAITED, NULL);
     errno = err;
     return true;
 }
@@ -8114,19 +8524,31 @@ static void *alloc_own(enum kind kind, size_t size, size_t align, bool zero)
     return real_alloc(size, align, zero);
 }
 
+/* For the initialisation itself. dlsym, which others may have wrapped, gets more than boot memory has as
+ * soon as it has found the next malloc; aligned memory as soon as all is found. */
+COLD static void *alloc_early(size_t size, size_t align, bool zero)
+{
+    if (!next.malloc || (align > 16 && !next.memalign))
+        return boot_alloc(size, align);
+    void *p = real_alloc(size, align, false);
+    return p && zero ? memset(p, 0, size) : p;
+}
+
 /* Every request that did not take a shortcut. `align` is a power of 2, 16 for "any". */
 static NOINLINE void *alloc_slow(size_t size, size_t align, bool zero)
 {
-    if (!init_done() || mon_starting)
+    if (!init_done())
+        return alloc_early(size, align, zero);
+    if (unlikely(mon_starting))
         return boot_alloc(size, align);
     if (unlikely(atomic_load_explicit(&mon.wanted, memory_order_relaxed)))
         mon_start_wanted();
     if (size > request_max)
         return no_memory();
-    enum kind kind = route_of(size);
+    enum kind kind = libc_inside ? KIND_REAL : route_of(size);
     if (kind != KIND_REAL)
         return alloc_own(kind, size, align, zero);
-    if (cfg.stats)
+    if (cfg.stats && !libc_inside)
         count_one(&count.passed);
     return real_alloc(size, align, zero);
 }
@@ -8385,7 +8807,7 @@ static void *realloc_copy(void *p, size_t old, size_t size)
     int err = errno;
     void *to = alloc_slow(size, 16, false);
     if (to) {
-        memcpy(to, p, min_size(old, size));
+        libc.copy(to, p, min_size(old, size));
         free_any(p);
     } else if (size <= old) {
         errno = err;
@@ -8451,7 +8873,9 @@ static NOINLINE void *realloc_slow(void *p, size_t size)
         return realloc_own(p, size);
     if (!p)
         return alloc_slow(size, 16, false);
-    if (!init_done() || size > request_max)
+    if (!init_done())
+        return next.realloc ? next.realloc(p, size) : no_memory();
+    if (size > request_max)
         return no_memory();
     if (route_of(size) == KIND_REAL) {
         if (cfg.stats)

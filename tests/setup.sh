@@ -4,8 +4,9 @@
 set -u
 quick="python3 python3-numpy python3-pandas python3-torch redis-server libjemalloc2 libmimalloc2.0 xfsprogs
     btrfs-progs e2fsprogs strace valgrind stress-ng libcap2-bin util-linux
-    dmsetup python3-yaml groff-base g++ procps make dpkg binutils clang tcc libclang-rt-14-dev"
-long="sqlite3 xz-utils r-base-core nodejs perl git libc6-dbg python3-pytest python3-hypothesis redis-tools
+    dmsetup python3-yaml groff-base g++ procps make dpkg binutils clang tcc libclang-rt-14-dev
+    libfaketime fakeroot libuid-wrapper"
+long="glibc-source sqlite3 xz-utils r-base-core nodejs perl git libc6-dbg python3-pytest python3-hypothesis redis-tools
     postgresql qemu-system-x86 busybox-static cpio qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 wanted=$quick
 [ "${1:-quick}" = long ] && wanted="$quick $long"
