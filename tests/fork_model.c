@@ -138,10 +138,10 @@ static void *allocate(size_t size, unsigned how, bool *zeroed, bool *page_aligne
 {
     void *p = NULL;
     *zeroed = how == 1;
-    *page_aligned = how == 2;
+    *page_aligned = how == 2 || how == 4;
     if (how == 1)
         return calloc(size, 1);
-    if (how == 2)
+    if (*page_aligned)
         return posix_memalign(&p, 4096, size) == 0 ? p : NULL;
     if (how == 3)
         return aligned_alloc((size_t)16 << rng_below(&rng, 6), size);
@@ -219,7 +219,7 @@ static void one_step(void)
     struct slot *s = &slots[rng_below(&rng, SLOTS)];
     step_count++;
     atomic_fetch_add(&tally->steps, 1);
-    unsigned choice = (unsigned)rng_below(&rng, 11);
+    unsigned choice = (unsigned)rng_below(&rng, 14);
     if (s->block != NULL && choice < 9)
         unprotect(s);
     if (s->block == NULL)
@@ -232,7 +232,7 @@ static void one_step(void)
         step_write(s);
     else if (choice < 9)
         step_drop(s);
-    else if (choice < 10 && s->read_only == 0)
+    else if (choice < 13 && s->read_only == 0)
         step_protect(s);
     else
         slot_verify(s, s->size, "verify");
