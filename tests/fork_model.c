@@ -29,6 +29,7 @@ struct slot {
     unsigned char *block; /* NULL: free */
     size_t size;
     bool page_aligned;
+    size_t read_only;     /* number of the protected segment, from 1; 0: none */
     uint64_t seeds[SEGMENTS_MAX]; /* of each segment; 0: it is all zeroes */
 };
 
@@ -91,9 +92,31 @@ static void slot_verify(const struct slot *s, size_t bytes, const char *when)
 
 static void verify_all(const char *when)
 {
-    for (int i = 0; i < SLOTS; i++)
-        if (slots[i].block != NULL)
-            slot_verify(&slots[i], slots[i].size, when);
+    for (int i = 0; i < SLOTS; i++) {
+        const struct slot *s = &slots[i];
+        if (s->block != NULL)
+            slot_verify(s, s->size, when);
+        if (s->block != NULL && s->read_only && access_of(s->block + (s->read_only - 1) * SEGMENT) != 'r')
+            differ("%s: block %p of %zu bytes: segment %zu is not read-only", when, (void *)s->block, s->size, s->read_only - 1);
+    }
+}
+
+/* Protects a whole segment, for as long as only verifying concerns the block: over forks and coming home. */
+static void step_protect(struct slot *s)
+{
+    size_t whole = s->size / SEGMENT;
+    if (!s->page_aligned || whole == 0)
+        return;
+    s->read_only = 1 + rng_below(&rng, whole);
+    if (mprotect(s->block + (s->read_only - 1) * SEGMENT, SEGMENT, PROT_READ) != 0)
+        differ("mprotect: errno %d", errno);
+}
+
+static void unprotect(struct slot *s)
+{
+    if (s->read_only && mprotect(s->block + (s->read_only - 1) * SEGMENT, SEGMENT, PROT_READ | PROT_WRITE) != 0)
+        differ("mprotect: errno %d", errno);
+    s->read_only = 0;
 }
 
 /* Sizes spread evenly over the powers of two from 64 B on; the largest are rarer. */
@@ -115,10 +138,10 @@ static void *allocate(size_t size, unsigned how, bool *zeroed, bool *page_aligne
 {
     void *p = NULL;
     *zeroed = how == 1;
-    *page_aligned = how == 2;
+    *page_aligned = how == 2 || how == 4;
     if (how == 1)
         return calloc(size, 1);
-    if (how == 2)
+    if (*page_aligned)
         return posix_memalign(&p, 4096, size) == 0 ? p : NULL;
     if (how == 3)
         return aligned_alloc((size_t)16 << rng_below(&rng, 6), size);
@@ -196,7 +219,9 @@ static void one_step(void)
     struct slot *s = &slots[rng_below(&rng, SLOTS)];
     step_count++;
     atomic_fetch_add(&tally->steps, 1);
-    unsigned choice = (unsigned)rng_below(&rng, 10);
+    unsigned choice = (unsigned)rng_below(&rng, 14);
+    if (s->block != NULL && choice < 9)
+        unprotect(s);
     if (s->block == NULL)
         step_allocate(s);
     else if (choice < 2)
@@ -207,6 +232,8 @@ static void one_step(void)
         step_write(s);
     else if (choice < 9)
         step_drop(s);
+    else if (choice < 13 && s->read_only == 0)
+        step_protect(s);
     else
         slot_verify(s, s->size, "verify");
 }
@@ -235,8 +262,10 @@ __attribute__((noreturn)) static void leave(void)
     unsigned how = (unsigned)rng_below(&rng, 8);
     if (how < 3)
         for (int i = 0; i < SLOTS; i++)
-            if (slots[i].block != NULL)
+            if (slots[i].block != NULL) {
+                unprotect(&slots[i]);
                 step_free(&slots[i]);
+            }
     atomic_fetch_sub(&tally->alive, 1);
     if (how == 7) {
         atomic_fetch_add(&tally->kills_planned, 1);
