@@ -5994,7 +5994,7 @@ static void home_tick(void)
     if (!anonymous)
         anonymous = atomic_load(&home.frozen_bytes);
     home.floor = min_size(home.floor, anonymous);
-    if (anonymous - home.floor < (room_bytes() + anonymous) / 5)
+    if (anonymous - home.floor < (room_bytes() + anonymous) / 8)
         return;
     for (size_t now = 1; now && now_ms() - began < home_turn_ms && !mon_wanted(); moved += now) {
         atomic_store(&room.read_ms, 0);
