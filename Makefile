@@ -20,6 +20,8 @@ ONLY ?=
 WARNINGS = -Wall -Wextra -Wmissing-prototypes -Wshadow
 LIBRARY_FLAGS = -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec $(WARNINGS) \
 	-fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free
+# By name, as symbols from before 2.34 are there, where the C library is older (see PLATFORM in bigmaac.c).
+OLD_GLIBC_LINK = -Wl,--push-state,--no-as-needed -l:libpthread.so.0 -l:libdl.so.2 -Wl,--pop-state
 LIBRARY_LINK = -shared -pthread -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete
 
 .PHONY: all demo test test-long bench install uninstall deb lint clean
@@ -29,7 +31,7 @@ all: bigmaac.so
 
 bigmaac.so: bigmaac.c bigmaac.h Makefile
 	@mkdir -p build
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(LIBRARY_FLAGS) $(LDFLAGS) $(LIBRARY_LINK) -o build/$@.new bigmaac.c
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LIBRARY_FLAGS) $(LDFLAGS) $(LIBRARY_LINK) -o build/$@.new bigmaac.c $(OLD_GLIBC_LINK)
 	mv build/$@.new $@  # programs may be running under the old one
 
 demo: bigmaac.so

@@ -48,6 +48,9 @@
  * ========================================================================================= */
 #define _GNU_SOURCE
 #include <ctype.h>
+#ifndef __GLIBC__
+#error "BigMaac needs glibc, 2.28 or later: its way to the next malloc and its locks are glibc's (musl has others)"
+#endif
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -80,6 +83,58 @@
 #include <unistd.h>
 
 #include "bigmaac.h"
+
+/* One library for every glibc from 2.28 on, whatever machine builds it: the linker would bind to the build
+ * machine's newest versions of these symbols. Most moved into libc with 2.34, under a second version; where
+ * they are still in libpthread and libdl, the Makefile's link flags have these loaded. The strto*l family has other
+ * names in headers from 2.38 on. Unit tests bind as they like: sanitizers have functions of these names. */
+#if !defined(BIGMAAC_PREFIX) && defined(__x86_64__)
+#define OLDEST "GLIBC_2.2.5"
+#elif !defined(BIGMAAC_PREFIX) && defined(__aarch64__)
+#define OLDEST "GLIBC_2.17"
+#endif
+#ifdef OLDEST
+#define BIND(symbol, name) __asm__(".symver " symbol "," name "@" OLDEST)
+BIND("dlsym", "dlsym");
+BIND("pthread_attr_setstacksize", "pthread_attr_setstacksize");
+BIND("pthread_create", "pthread_create");
+BIND("pthread_key_create", "pthread_key_create");
+BIND("pthread_mutex_trylock", "pthread_mutex_trylock");
+BIND("pthread_rwlock_rdlock", "pthread_rwlock_rdlock");
+BIND("pthread_rwlock_unlock", "pthread_rwlock_unlock");
+BIND("pthread_rwlock_wrlock", "pthread_rwlock_wrlock");
+BIND("pthread_setspecific", "pthread_setspecific");
+BIND("pthread_sigmask", "pthread_sigmask");
+BIND("__isoc23_strtol", "strtol");
+BIND("__isoc23_strtoul", "strtoul");
+/* These are functions of glibc's only from 2.33 on; the kernel's struct is the same. */
+#define stat(path, out) ((int)syscall(SYS_newfstatat, AT_FDCWD, path, out, 0))
+#define lstat(path, out) ((int)syscall(SYS_newfstatat, AT_FDCWD, path, out, AT_SYMLINK_NOFOLLOW))
+#define fstat(fd, out) ((int)syscall(SYS_fstat, fd, out))
+#endif
+
+/* Younger than the headers of glibc 2.28. */
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+#ifndef MADV_COLD
+#define MADV_COLD 20
+#endif
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE (1u << 1)
+#endif
+#if !__GLIBC_PREREQ(2, 34)
+pid_t _Fork(void);
+#endif
 
 #define EXPORT __attribute__((visibility("default")))
 #define COLD __attribute__((cold, noinline))
@@ -1171,15 +1226,33 @@ static enum reason reason_of(int err)
     }
 }
 
+/* strerror, without its locale and its allocations, for what the calls on swap files can fail with. */
+COLD static const char *error_text(int err)
+{
+    static const struct { int err; const char *text; } errors[] = {
+        {EACCES, "Permission denied"}, {EAGAIN, "Resource temporarily unavailable"}, {EBADF, "Bad file descriptor"},
+        {EDQUOT, "Disk quota exceeded"}, {EFBIG, "File too large"}, {EINVAL, "Invalid argument"}, {EIO, "Input/output error"},
+        {EISDIR, "Is a directory"}, {ELOOP, "Too many levels of symbolic links"}, {EMFILE, "Too many open files"},
+        {ENAMETOOLONG, "File name too long"}, {ENFILE, "Too many open files in system"}, {ENODEV, "No such device"},
+        {ENOENT, "No such file or directory"}, {ENOMEM, "Cannot allocate memory"}, {ENOSPC, "No space left on device"},
+        {ENOSYS, "Function not implemented"}, {ENOTDIR, "Not a directory"}, {EOPNOTSUPP, "Operation not supported"},
+        {EPERM, "Operation not permitted"}, {EROFS, "Read-only file system"}, {ESTALE, "Stale file handle"},
+    };
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
+        if (errors[i].err == err)
+            return errors[i].text;
+    return "unknown error";
+}
+
 /* A folder that can't hold our files shows at the first use: told once. */
 static enum reason file_failed(const char *call, int err)
 {
     enum reason why = reason_of(err);
     if (why == REASON_NO_FOLDER && first_time(&folder.told_unusable))
         report("BIGMAAC_TEMPLATE=\"%s\": %s: %s; large requests fail with ENOMEM", cfg.template,
-               call, strerrordesc_np(err) ? strerrordesc_np(err) : "unknown error");
+               call, error_text(err));
     else if (cfg.verbose)
-        report("%s in %s: %s", call, cfg.template, strerrordesc_np(err) ? strerrordesc_np(err) : "");
+        report("%s in %s: %s", call, cfg.template, error_text(err));
     return why;
 }
 
