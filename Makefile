@@ -5,6 +5,7 @@
 # make bench       the benchmarks with targets; `make bench ONLY=churn` runs what matches
 # make install     bigmaac.so, the launcher, header and manual page under PREFIX (uninstall)
 # make deb         a Debian package in build/
+# make wheel       a Python wheel in build/, for pip install
 # make lint        shellcheck and cppcheck, where they are installed
 # make clean
 #
@@ -24,7 +25,7 @@ LIBRARY_FLAGS = -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec $(
 OLD_GLIBC_LINK = -Wl,--push-state,--no-as-needed -l:libpthread.so.0 -l:libdl.so.2 -Wl,--pop-state
 LIBRARY_LINK = -shared -pthread -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete
 
-.PHONY: all demo test test-long bench install uninstall deb lint clean
+.PHONY: all demo test test-long bench install uninstall deb wheel lint clean
 .DELETE_ON_ERROR:
 
 all: bigmaac.so
@@ -60,6 +61,9 @@ uninstall:
 
 deb: bigmaac.so
 	bash extras/make-deb $(VERSION)
+
+wheel: bigmaac.so
+	python3 extras/make-wheel $(VERSION)
 
 lint:
 	@command -v shellcheck >/dev/null && shellcheck -S warning .ci/run tests/*.sh tests/long/*.sh \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What is beside the library: the header from C and C++, the man page, the Kubernetes files, the
-# Python example. Each is used, not only read.
+# Python module. Each is used, not only read.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 missing=''
@@ -131,14 +131,22 @@ done
 make -n -C "$TOP" install PREFIX=/opt/bigmaac | grep -q '/opt/bigmaac/lib/bigmaac.so' || fail "the Dockerfile's install"
 
 # ---- Python
-example=$TOP/extras/bigmaac_ctypes.py
-"$PYTHON" "$example" >"$TMP/out" || fail "ctypes: $(cat "$TMP/out")"
-grep -q 'loaded: no' "$TMP/out" && grep -q 'none of ours' "$TMP/out" || fail "ctypes without: $(cat "$TMP/out")"
-with "$PYTHON" "$example" >"$TMP/out" || fail "ctypes: $(cat "$TMP/out")"
-grep -q 'block: *bigmaac' "$TMP/out" && grep -q 'random: *taken' "$TMP/out" && grep -q '^bigmaac_bytes *67108864$' "$TMP/out" ||
-    fail "ctypes with: $(cat "$TMP/out")"
-PYTHONPATH=$TOP/extras PYTHONDONTWRITEBYTECODE=1 with "$PYTHON" -c '
-import bigmaac_ctypes as b, ctypes, errno
+export PYTHONPATH=$TOP/extras/python PYTHONDONTWRITEBYTECODE=1
+cd "$TMP" || exit 1 # in the source folder Python would take bigmaac.so for the module
+"$PYTHON" -c '
+import bigmaac as b, errno
+assert not b.loaded() and b.stats() is None and b.kind(id(b)) == b.NONE
+try:
+    b.advise(id(b), b.RANDOM)
+    raise SystemExit("advice was taken without the library")
+except OSError as e:
+    assert e.errno == errno.ENOSYS, e
+try:
+    raise SystemExit(b.lib())
+except FileNotFoundError as e:
+    assert "make wheel" in str(e), e' || fail "the module without the library"
+with "$PYTHON" -c '
+import bigmaac as b, ctypes, errno
 x = (ctypes.c_char * (40 << 20))()
 at = ctypes.addressof(x)
 assert b.kind(at) == b.BIGMAAC and b.kind(at + 5) == b.BIGMAAC and b.kind(id(None)) == b.NONE
@@ -152,6 +160,6 @@ for bad in ((at + 4096, b.RANDOM), (at, 99), (0, b.RANDOM)):
         raise SystemExit(f"{bad} was taken")
     except OSError as e:
         assert e.errno == errno.EINVAL, e
-assert b.stats()["bigmaacs"] >= 1' || fail "ctypes: kind, advise, stats"
+assert b.loaded() and b.stats()["bigmaacs"] >= 1' || fail "the module: kind, advise, stats"
 [ -z "$missing" ] || skip "passed what could be tried${missing}"
 exit 0
