@@ -209,7 +209,7 @@ static uint64_t now_ms(void)
  * "bigmaac[PID]: TEXT". A message is for the user of a program that we don't know, so it names
  * what is concerned and what happens next. Events that may repeat pass through report_once.
  * ========================================================================================= */
-static void report_v(const char *text, va_list args)
+static void report_to(int fd, const char *text, va_list args)
 {
     char line[640];
     int err = errno;
@@ -219,7 +219,7 @@ static void report_v(const char *text, va_list args)
     for (size_t i = 0; i < used; i++) /* values come from whoever set them */
         line[i] = iscntrl((unsigned char)line[i]) ? '?' : line[i];
     line[used++] = '\n';
-    syscall(SYS_write, STDERR_FILENO, line, used); /* nothing to do if nobody reads it */
+    syscall(SYS_write, fd, line, used); /* nothing to do if nobody reads it */
     errno = err;
 }
 
@@ -227,7 +227,7 @@ COLD __attribute__((format(printf, 1, 2))) static void report(const char *text, 
 {
     va_list args;
     va_start(args, text);
-    report_v(text, args);
+    report_to(STDERR_FILENO, text, args);
     va_end(args);
 }
 
@@ -236,7 +236,7 @@ COLD __attribute__((format(printf, 1, 2), noreturn)) static void fatal(const cha
 {
     va_list args;
     va_start(args, text);
-    report_v(text, args);
+    report_to(STDERR_FILENO, text, args);
     va_end(args);
     abort();
 }
@@ -268,13 +268,14 @@ static struct config {
     size_t reserve;      /* 1: files have all their blocks before memory is given out */
     size_t paging;       /* enum paging */
     size_t fork_mode;    /* enum fork_mode */
-    size_t stats;        /* 1: summary at exit */
+    size_t stats;        /* 1: summary at the end of the process */
     size_t verbose;      /* 1: settings at start, events worth knowing */
     size_t strict;       /* 1: a bad setting ends the program */
-    size_t profile;      /* 1: pass everything through, histogram of sizes at exit */
+    size_t profile;      /* 1: pass everything through, histogram of sizes at the end */
     bool template_set;   /* BIGMAAC_TEMPLATE came from the environment */
     bool off;            /* a setting was bad: pass everything through */
     char template[512];  /* absolute; ends in at least six X */
+    char summary[480];   /* file for stats and profile, to which ".PID" is added; "": stderr */
 } cfg = {
     .min_bigmaac = 10 << 20,
     .size_bigmaac = (size_t)512 << 30,
@@ -284,7 +285,7 @@ static struct config {
     .template = "/tmp/bigmaac.XXXXXXXX",
 };
 
-enum setting_kind { SETTING_SIZE, SETTING_REGION, SETTING_RECYCLE, SETTING_FLAG, SETTING_WORD };
+enum setting_kind { SETTING_SIZE, SETTING_REGION, SETTING_RECYCLE, SETTING_FLAG, SETTING_SUMMARY, SETTING_WORD };
 
 static const char *const paging_words[] = {"adaptive", "sequential", "normal", "random", NULL};
 static const char *const fork_words[] = {"private", "copy", NULL};
@@ -297,8 +298,8 @@ static const struct setting {
 } settings[] = {
     {"BIGMAAC_STRICT", SETTING_FLAG, &cfg.strict, NULL}, /* first: it decides about the others */
     {"BIGMAAC_VERBOSE", SETTING_FLAG, &cfg.verbose, NULL},
-    {"BIGMAAC_STATS", SETTING_FLAG, &cfg.stats, NULL},
-    {"BIGMAAC_PROFILE", SETTING_FLAG, &cfg.profile, NULL},
+    {"BIGMAAC_STATS", SETTING_SUMMARY, &cfg.stats, NULL},
+    {"BIGMAAC_PROFILE", SETTING_SUMMARY, &cfg.profile, NULL},
     {"BIGMAAC_MIN_BIGMAAC_SIZE", SETTING_SIZE, &cfg.min_bigmaac, NULL},
     {"BIGMAAC_MIN_FRY_SIZE", SETTING_SIZE, &cfg.min_fry, NULL},
     {"SIZE_BIGMAAC", SETTING_REGION, &cfg.size_bigmaac, NULL},
@@ -376,6 +377,59 @@ static const char *parse_word(const char *text, const char *const *words, size_t
                                  : "not one of private, copy";
 }
 
+/* The program may change its folder before the path is used. Returns why it can't be made absolute. */
+static const char *parse_path(const char *text, char *out, size_t room)
+{
+    char cwd[sizeof cfg.template] = "";
+    if (text[0] != '/' && syscall(SYS_getcwd, cwd, sizeof cwd) < 0)
+        return "relative, and the current folder can't be read";
+    char path[sizeof cfg.template];
+    int used = snprintf(path, sizeof path, "%s%s%s", cwd, cwd[0] ? "/" : "", text);
+    if (used < 0 || (size_t)used >= room)
+        return room == sizeof cfg.template ? "too long (at most 511 characters)" : "too long (at most 479 characters)";
+    memcpy(out, path, (size_t)used + 1);
+    return NULL;
+}
+
+/* The folder part of a path, for messages and O_TMPFILE. */
+static void folder_of(const char *path, char *folder, size_t room)
+{
+    const char *slash = strrchr(path, '/');
+    size_t n = slash == path ? 1 : (size_t)(slash - path);
+    n = min_size(n, room - 1);
+    memcpy(folder, path, n);
+    folder[n] = 0;
+}
+
+static const char *check_folder(const char *path)
+{
+    char folder[sizeof cfg.template];
+    folder_of(path, folder, sizeof folder);
+    if (access(folder, W_OK | X_OK) == 0)
+        return NULL;
+    switch (errno) {
+    case ENOENT:
+        return "the folder is missing";
+    case ENOTDIR:
+        return "its folder is not a folder";
+    case EROFS:
+        return "the folder is read-only";
+    default:
+        return "the folder is not writable";
+    }
+}
+
+static const char *parse_summary(const char *text, size_t *on)
+{
+    *on = strcmp(text, "0") != 0;
+    if ((text[0] == '0' || text[0] == '1') && !text[1])
+        return NULL;
+    if (!strchr(text, '/') || text[strlen(text) - 1] == '/')
+        return "not 0, 1 or the path of a file (with a /)";
+    const char *why = parse_path(text, cfg.summary, sizeof cfg.summary);
+    return why ? why : check_folder(cfg.summary);
+}
+
 static const char *parse_setting(const struct setting *s, const char *text)
 {
     switch (s->kind) {
@@ -394,55 +448,41 @@ static const char *parse_setting(const struct setting *s, const char *text)
             return "not 0 or 1";
         *s->value = text[0] == '1';
         return NULL;
+    case SETTING_SUMMARY:
+        return parse_summary(text, s->value);
     case SETTING_WORD:
         return parse_word(text, s->words, s->value);
     }
     return NULL;
 }
 
-/* The folder part of the template, for messages and O_TMPFILE. */
-static void template_folder(char *folder, size_t room)
-{
-    const char *slash = strrchr(cfg.template, '/');
-    size_t n = slash == cfg.template ? 1 : (size_t)(slash - cfg.template);
-    n = min_size(n, room - 1);
-    memcpy(folder, cfg.template, n);
-    folder[n] = 0;
-}
+/* The folder part of the template. */
+static void template_folder(char *folder, size_t room) { folder_of(cfg.template, folder, room); }
 
 static const char *parse_template(const char *text)
 {
     size_t n = strlen(text);
     if (n < 6 || strcmp(text + n - 6, "XXXXXX") != 0)
         return "must end in six X or more";
-    char cwd[sizeof cfg.template] = "";
-    if (text[0] != '/' && syscall(SYS_getcwd, cwd, sizeof cwd) < 0)
-        return "relative, and the current folder can't be read";
-    char path[sizeof cfg.template];
-    int used = snprintf(path, sizeof path, "%s%s%s", cwd, cwd[0] ? "/" : "", text);
-    if (used < 0 || (size_t)used >= sizeof path)
-        return "too long (at most 511 characters)";
-    memcpy(cfg.template, path, (size_t)used + 1);
-    cfg.template_set = true;
-    return NULL;
+    const char *why = parse_path(text, cfg.template, sizeof cfg.template);
+    cfg.template_set = !why;
+    return why;
 }
 
-static const char *check_folder(void)
+static bool is_memory_fs(long magic) { return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC; }
+
+/* Batch systems and containers say by TMPDIR where a disk is. It wasn't set for us, so it is taken only
+ * where it is of use. False: it isn't. */
+COLD static bool config_take_tmpdir(void)
 {
-    char folder[sizeof cfg.template];
-    template_folder(folder, sizeof folder);
-    if (access(folder, W_OK | X_OK) == 0)
-        return NULL;
-    switch (errno) {
-    case ENOENT:
-        return "the folder is missing";
-    case ENOTDIR:
-        return "its folder is not a folder";
-    case EROFS:
-        return "the folder is read-only";
-    default:
-        return "the folder is not writable";
-    }
+    static const char name[] = "/bigmaac.XXXXXXXX";
+    const char *folder = secure_getenv("TMPDIR");
+    struct statfs fs;
+    if (!folder || folder[0] != '/' || strlen(folder) + sizeof name > sizeof cfg.template ||
+        access(folder, W_OK | X_OK) != 0 || statfs(folder, &fs) != 0 || is_memory_fs((long)fs.f_type))
+        return false;
+    snprintf(cfg.template, sizeof cfg.template, "%s%s", folder, name);
+    return true;
 }
 
 COLD static void config_tell(void)
@@ -464,8 +504,8 @@ COLD static void config_load(void)
     }
     const char *template = secure_getenv("BIGMAAC_TEMPLATE");
     const char *why = template ? parse_template(template) : NULL;
-    if (!why)
-        why = check_folder();
+    if (!why && (template || !config_take_tmpdir()))
+        why = check_folder(cfg.template);
     if (why)
         config_reject("BIGMAAC_TEMPLATE", template ? template : cfg.template, why);
     if (cfg.min_fry > cfg.min_bigmaac) {
@@ -1174,8 +1214,6 @@ COLD static size_t folder_readahead(const char *path)
     size_t kilobytes = read_text(name, text, sizeof text) ? strtoul(text, NULL, 10) : 128;
     return max_size(min_size(kilobytes, 64 * kib) * kib / page_size, 1);
 }
-
-static bool is_memory_fs(long magic) { return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC; }
 
 /* Looks at the swap folder once, when the first file is needed. */
 COLD static void folder_probe(void)
@@ -3922,9 +3960,43 @@ static size_t boot_size(const void *p)
 }
 
 /* ============================================================================================
- * === STATS  the summary at exit, and bigmaac_stats
+ * === STATS  the summary at the end of each process, and bigmaac_stats
+ *
+ * A process ends by exit, which runs our destructor, by _exit, which is ours, or by SIGTERM, which
+ * gets a handler where it has none. What ends otherwise says nothing.
  * ========================================================================================= */
-static void stats_take(struct bigmaac_stats *out)
+static struct summary {
+    struct file err;  /* a high copy of the first stderr: coreutils close theirs before our destructor runs */
+    int to;           /* where it is written to */
+    pid_t pid;        /* whose it is; 0: nobody wants one. A vfork child runs in its parent's memory */
+    atomic_bool told;
+} summary = {.err.fd = -1};
+
+COLD __attribute__((format(printf, 1, 2))) static void summary_line(const char *text, ...)
+{
+    va_list args;
+    va_start(args, text);
+    report_to(summary.to, text, args);
+    va_end(args);
+}
+
+/* Sets where the lines go. The first stderr may be closed, and its number may be another file's. */
+COLD static void summary_find_way(void)
+{
+    char path[sizeof cfg.summary + 16];
+    summary.to = file_valid(&summary.err) ? summary.err.fd : STDERR_FILENO;
+    if (!cfg.summary[0])
+        return;
+    snprintf(path, sizeof path, "%s.%d", cfg.summary, (int)getpid());
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd < 0)
+        summary_line("%s: %s; the summary goes to stderr", path, error_text(errno));
+    else
+        summary.to = fd; /* the process ends: nobody misses the number */
+}
+
+/* With flush the calling thread's own frees count, too; not in a signal handler, which may interrupt them. */
+static void stats_take(struct bigmaac_stats *out, bool flush)
 {
     struct op op;
     memset(out, 0, sizeof *out);
@@ -3933,7 +4005,7 @@ static void stats_take(struct bigmaac_stats *out)
     out->bigmaac_bytes = count.bigmaac_bytes;
     out->bigmaac_peak = count.bigmaac_peak;
     out->fries = count.fries;
-    if (heap_self)
+    if (heap_self && flush)
         heap_flush(heap_self);
     op_begin(&op);
     pthread_mutex_lock(&fry.lock);
@@ -3956,7 +4028,7 @@ COLD static void stats_report_paging(void)
 {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
-    report("stats paging=%s major_faults=%ld read_bytes=%ld probes=%zu changes=%zu fries=%s",
+    summary_line("stats paging=%s major_faults=%ld read_bytes=%ld probes=%zu changes=%zu fries=%s",
            paging_words[cfg.paging], u.ru_majflt, u.ru_inblock * 512, count.probes, count.changes,
            policy_names[fry.policy[0]]);
     for (uint32_t i = 1, told = 0; i <= big.record_count && told < 16; i++) {
@@ -3966,26 +4038,26 @@ COLD static void stats_report_paging(void)
         char text[BIG_PARTS * 12] = "";
         for (size_t p = 0, n = 0; p * big_part_bytes(r->mapped) < r->mapped; p++)
             n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", p ? "," : "", policy_names[r->policy[p]]);
-        report("stats mapping=%p bytes=%zu policy=%s changes=%u", (void *)mem_at(big_offset(r)),
+        summary_line("stats mapping=%p bytes=%zu policy=%s changes=%u", (void *)mem_at(big_offset(r)),
                r->mapped, text, r->policy_changes);
         told++;
     }
 }
 
-COLD static void stats_report(void)
+COLD static void stats_report(bool flush)
 {
     struct bigmaac_stats s;
-    stats_take(&s);
-    report("stats bigmaacs=%lu bigmaac_bytes=%lu bigmaac_peak=%lu fries=%lu fry_bytes=%lu "
+    stats_take(&s, flush);
+    summary_line("stats bigmaacs=%lu bigmaac_bytes=%lu bigmaac_peak=%lu fries=%lu fry_bytes=%lu "
            "fry_peak=%lu passed=%zu", s.bigmaacs, s.bigmaac_bytes, s.bigmaac_peak, s.fries,
            s.fry_bytes, s.fry_peak, atomic_load(&count.passed));
-    report("stats files=%lu file_bytes=%lu file_peak=%lu warm_bytes=%lu grown=%zu moved=%zu "
+    summary_line("stats files=%lu file_bytes=%lu file_peak=%lu warm_bytes=%lu grown=%zu moved=%zu "
            "recycled=%zu", s.files, s.file_bytes, s.file_peak, s.warm_bytes,
            atomic_load(&count.grown), atomic_load(&count.moved), atomic_load(&count.recycled));
     stats_report_paging();
     for (int i = 1; i < REASON_COUNT; i++)
         if (count.fell_count[i])
-            report("stats fell_through reason=%s count=%zu bytes=%zu", reason_names[i],
+            summary_line("stats fell_through reason=%s count=%zu bytes=%zu", reason_names[i],
                    atomic_load(&count.fell_count[i]), atomic_load(&count.fell_bytes[i]));
 }
 
@@ -4004,7 +4076,6 @@ static struct {
     atomic_size_t total, told_total;     /* now; when the snapshot was taken */
     size_t peak[PROFILE_BINS];           /* the snapshot; lock */
     pthread_mutex_t lock;
-    atomic_bool told;
 } profile = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static unsigned profile_bin(size_t size)
@@ -4086,47 +4157,73 @@ COLD static void profile_tell_threshold(size_t all, unsigned percent)
     while (bin && above < all / 100 * percent)
         above += profile.peak[--bin];
     size_t size = bin < PROFILE_BINS && profile_bin_size(bin) > 1 ? profile_bin_size(bin) - 1 : 1;
-    report("profile: %u %% of the peak is in requests above %s: BIGMAAC_MIN_%s_SIZE=%s", percent,
+    summary_line("profile: %u %% of the peak is in requests above %s: BIGMAAC_MIN_%s_SIZE=%s", percent,
            size_text(size, text), size < mib ? "FRY" : "BIGMAAC", text);
 }
 
 COLD static void profile_report(void)
 {
     size_t all = 0, most = 1, row[64] = {0};
-    if (!first_time(&profile.told))
-        return;
     for (unsigned i = 0; i < PROFILE_BINS; i++) {
         all += profile.peak[i];
         row[i / PROFILE_SUB] += profile.peak[i];
         most = max_size(most, row[i / PROFILE_SUB]);
     }
     char from[16], to[16], bytes[16];
-    report("profile: %s live at the peak, by size of the request", size_text(all, bytes));
+    summary_line("profile: %s live at the peak, by size of the request", size_text(all, bytes));
     for (unsigned i = 3; i < 63; i++)
         if (row[i] * 1000 > all)
-            report("profile: %5s to %5s %6s %3zu %% %.*s", size_text((size_t)1 << i, from),
+            summary_line("profile: %5s to %5s %6s %3zu %% %.*s", size_text((size_t)1 << i, from),
                    size_text((size_t)2 << i, to), size_text(row[i], bytes), row[i] * 100 / all,
                    (int)(row[i] * 40 / most), "########################################");
     for (size_t i = 0; all && i < 3; i++)
         profile_tell_threshold(all, (const unsigned[]){50, 90, 99}[i]);
 }
 
-/* A program that dies is the one whose profile is wanted. It dies all the same. */
-static void profile_die(int sig)
+COLD static void profile_open(void)
 {
-    profile_report();
+    profile.free = next.free;
+    next.free = profile_free;
+}
+
+/* --- the end of the process ------------------------------------------------------------------- */
+
+COLD static void summary_tell(bool in_handler)
+{
+    if (summary.pid != getpid() || !first_time(&summary.told))
+        return;
+    summary_find_way();
+    if (cfg.stats && !cfg.off)
+        stats_report(!in_handler);
+    if (cfg.profile)
+        profile_report();
+}
+
+/* It dies all the same. */
+static void summary_die(int sig)
+{
+    summary_tell(true);
     raise(sig); /* SA_RESETHAND: the default action now */
 }
 
-COLD static void profile_open(void)
+static void summary_fork_child(void) { summary.pid = getpid(); }
+
+/* Not for SIGINT: Python makes a KeyboardInterrupt of it only where it finds the default action. A crash is told
+ * of by the profile alone, whose counts are right in every state; for the statistics locks are taken. */
+COLD static void summary_open(void)
 {
-    static const int deaths[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM, SIGINT};
-    struct sigaction die = {.sa_handler = profile_die, .sa_flags = SA_RESETHAND | SA_NODEFER}, now;
-    profile.free = next.free;
-    next.free = profile_free;
-    for (size_t i = 0; i < sizeof deaths / sizeof deaths[0]; i++)
+    static const int deaths[] = {SIGTERM, SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+    struct sigaction die = {.sa_handler = summary_die, .sa_flags = SA_RESETHAND | SA_NODEFER | SA_ONSTACK}, now;
+    struct stat st;
+    size_t limit = limit_of(RLIMIT_NOFILE);
+    int high = (int)syscall(SYS_fcntl, STDERR_FILENO, F_DUPFD_CLOEXEC, limit > 4096 ? 2048 : (int)(limit / 2));
+    if (high >= 0 && fstat(high, &st) == 0)
+        summary.err = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino};
+    for (size_t i = 0; i < (cfg.profile ? sizeof deaths / sizeof deaths[0] : 1); i++)
         if (sigaction(deaths[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL)
             sigaction(deaths[i], &die, NULL);
+    if (pthread_atfork(NULL, NULL, summary_fork_child) == 0)
+        summary.pid = getpid();
 }
 
 /* ============================================================================================
@@ -6831,6 +6928,8 @@ COLD static bool init_run(void)
         next_find();
         if (cfg.profile)
             profile_open();
+        if ((cfg.stats && !cfg.off) || cfg.profile)
+            summary_open();
         if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
             cfg.off = true; /* without the handlers a fork would share memory */
         atomic_store(&init.state, INIT_DONE);
@@ -6851,13 +6950,19 @@ static inline bool init_done(void)
 
 __attribute__((constructor)) static void on_load(void) { init_run(); }
 
-__attribute__((destructor)) static void on_exit_report(void)
+__attribute__((destructor)) static void on_exit_report(void) { summary_tell(false); }
+
+#ifndef BIGMAAC_PREFIX
+/* No destructor runs for these two; workers of pools end by them. */
+EXPORT void _exit(int status)
 {
-    if (cfg.stats && !cfg.off)
-        stats_report();
-    if (cfg.profile)
-        profile_report();
+    summary_tell(false);
+    for (;;)
+        syscall(SYS_exit_group, status);
 }
+
+EXPORT void _Exit(int status) { _exit(status); }
+#endif
 
 /* ============================================================================================
  * === API  the malloc family, madvise, _Fork, and the calls of bigmaac.h
@@ -7430,7 +7535,7 @@ EXPORT int bigmaac_stats(struct bigmaac_stats *out)
     size_t room_there = min_size(out->size, sizeof now);
     if (!init_done())
         return EAGAIN;
-    stats_take(&now);
+    stats_take(&now, true);
     now.size = room_there;
     memcpy(out, &now, room_there);
     return 0;

@@ -62,7 +62,7 @@ for option in $("$TOP/extras/bigmaac" --help | grep -Eo '^  --[a-z]+' ); do
 done
 # Every message: the words between the parts that vary, 12 characters of them or more.
 tr -d '\\' <"$page" | tr '\n' ' ' | tr -s ' ' >"$TMP/words"
-grep -o '\(report\|fatal\)("\([^"\]\|\\.\)*' "$TOP/bigmaac.c" | sed 's/^[a-z]*("//; s/\\"/"/g' | grep -v '^%s: [^a-z]*$' >"$TMP/messages"
+grep -o '\(report\|summary_line\|fatal\)("\([^"\]\|\\.\)*' "$TOP/bigmaac.c" | sed 's/^[a-z_]*("//; s/\\"/"/g' | grep -v '^%s: [^a-z]*$' >"$TMP/messages"
 [ "$(wc -l <"$TMP/messages")" -ge 10 ] || fail "no messages found in bigmaac.c"
 while read -r message; do
     longest=$(sed 's/%[-0-9.*a-z]*/\n/g' <<<"$message" | sed 's/^[ =,:()"]*//; s/[ =,:("]*$//' |
