@@ -421,13 +421,15 @@ static const char *check_folder(const char *path)
 
 static const char *parse_summary(const char *text, size_t *on)
 {
-    *on = strcmp(text, "0") != 0;
-    if ((text[0] == '0' || text[0] == '1') && !text[1])
-        return NULL;
-    if (!strchr(text, '/') || text[strlen(text) - 1] == '/')
+    bool flag = (text[0] == '0' || text[0] == '1') && !text[1];
+    if (!flag && (!strchr(text, '/') || text[strlen(text) - 1] == '/'))
         return "not 0, 1 or the path of a file (with a /)";
-    const char *why = parse_path(text, cfg.summary, sizeof cfg.summary);
-    return why ? why : check_folder(cfg.summary);
+    const char *why = flag ? NULL : parse_path(text, cfg.summary, sizeof cfg.summary);
+    if (!flag && !why)
+        why = check_folder(cfg.summary);
+    if (!why)
+        *on = !flag || text[0] == '1';
+    return why;
 }
 
 static const char *parse_setting(const struct setting *s, const char *text)
