@@ -48,6 +48,8 @@ def launch(arguments):
     """Replaces this process by the launcher, with the signals that Python ignores as it found them."""
     for name in ("SIGPIPE", "SIGXFSZ"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
+    if arguments and arguments[-1] == "--jupyter":
+        arguments = [*arguments, sys.executable]  # the kernel is for the Python that has this package
     os.execv("/bin/sh", ["sh", _part("launcher"), *arguments])
 
 
