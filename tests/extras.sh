@@ -3,6 +3,7 @@
 # Python module. Each is used, not only read.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
+need_python ctypes
 missing=''
 
 # ---- the header

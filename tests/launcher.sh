@@ -2,6 +2,7 @@
 # extras/bigmaac: options, refusals with a reason and a way out, --check, --profile, --top.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
+need_python ctypes
 unset BIGMAAC_TEMPLATE
 dash="$(command -v dash || echo sh)"
 bigmaac() { "$dash" "$TOP/extras/bigmaac" "$@"; }

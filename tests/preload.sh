@@ -77,7 +77,7 @@ grep -q "ours /tmp/#[0-9]* " "$TMP/out" || grep -q "ours /.*/bigmaac\.[A-Za-z0-9
 echo "== another malloc behind it"
 with "$TMP/show" 1000 | grep -q '^theirs \[heap\] 10' || fail "glibc behind it"
 behind=0
-for other in libjemalloc.so.2 libmimalloc.so.2; do
+for other in libjemalloc.so.2 libmimalloc.so.2 libmimalloc.so.3; do
     LD_PRELOAD=$other /bin/true 2>&1 | grep -q . && { echo "$other is not installed"; continue; }
     behind=$((behind + 1))
     LD_PRELOAD="$other" "$TMP/show" 1000 100 33000 >"$TMP/alone" || fail "$other alone"
@@ -168,4 +168,4 @@ C
 "$CC" -O1 -w -fno-builtin -o "$TMP/late" "$TMP/late.c" -ldl || fail "compile"
 BIGMAAC_MIN_FRY_SIZE=100 "$TMP/late" "$LIB" >"$TMP/out" 2>&1 || fail "dlopen: $(cat "$TMP/out")"
 [ ! -s "$TMP/out" ] || fail "dlopen: $(cat "$TMP/out")"
-[ $behind -gt 0 ] || skip "all but other mallocs was tested: neither libjemalloc.so.2 nor libmimalloc.so.2 is installed"
+[ $behind -gt 0 ] || skip "all but other mallocs was tested: neither libjemalloc nor libmimalloc is installed"
