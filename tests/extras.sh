@@ -113,6 +113,58 @@ swap = volumes["swap"]["emptyDir"]
 assert swap.get("medium", "") != "Memory", "that would be RAM"
 assert size(swap["sizeLimit"]) > size(job["resources"]["limits"]["memory"]), "no use"
 assert size(swap["sizeLimit"]) <= size(job["resources"]["limits"]["ephemeral-storage"])
+assert size(env["SIZE_BIGMAAC"] + "i") + size(env["SIZE_FRIES"] + "i") <= size(swap["sizeLimit"]), "more than the volume holds"
+# The "restricted" standard, for each container by itself or by its pod.
+def restricted(spec):
+    pod = spec.get("securityContext", {})
+    for container in spec.get("initContainers", []) + spec["containers"]:
+        own = {**pod, **container.get("securityContext", {})}
+        assert own.get("runAsNonRoot") and own.get("allowPrivilegeEscalation") is False, container["name"]
+        assert own["capabilities"]["drop"] == ["ALL"] and own["seccompProfile"]["type"] == "RuntimeDefault", container["name"]
+restricted(spec)
+
+# The policy, merged with a pod as a strategic merge is: lists by name or mount path.
+def merge(old, new):
+    if isinstance(new, dict):
+        return {**(old or {}), **{k: merge((old or {}).get(k), v) for k, v in new.items()}}
+    if not isinstance(new, list) or not isinstance(new[0], dict):
+        return new
+    key = "mountPath" if "mountPath" in new[0] else "name"
+    out = list(old or [])
+    for item in new:
+        if item.get("(name)") == "*":
+            rest = {k: v for k, v in item.items() if k != "(name)"}
+            out = [merge(o, rest) for o in out]
+        else:
+            same = [i for i, o in enumerate(out) if o[key] == item[key]]
+            if same:
+                out[same[0]] = merge(out[same[0]], item)
+            else:
+                out.append(item)
+    return out
+policy = yaml.load(open(sys.argv[1] + "/policy.yaml"), Strict)
+assert (policy["apiVersion"], policy["kind"]) == ("kyverno.io/v1", "ClusterPolicy")
+rule, = policy["spec"]["rules"]
+assert [list(r["resources"]["kinds"]) for r in rule["match"]["any"]] == [["Pod"], ["Pod"]]
+safe = {"runAsNonRoot": True, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}}
+plain = {"containers": [{"name": n, "image": "x", "securityContext": safe, "env": [{"name": "A", "value": "1"}],
+                         "volumeMounts": [{"name": "data", "mountPath": "/data"}]} for n in ("one", "two")],
+         "volumes": [{"name": "data", "emptyDir": {}}]}
+merged = merge(plain, rule["mutate"]["patchStrategicMerge"]["spec"])
+restricted(merged)
+names = {v["name"]: v for v in merged["volumes"]}
+assert set(names) == {"data", "bigmaac", "bigmaac-swap"} and len(merged["containers"]) == 2
+for container in merged["initContainers"] + merged["containers"]:
+    for mount in container["volumeMounts"]:
+        assert mount["name"] in names, mount
+for container in merged["containers"]:
+    variables = {v["name"]: v["value"] for v in container["env"]}
+    assert variables["A"] == "1" and all(isinstance(v, str) for v in variables.values())
+    places = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+    assert variables["LD_PRELOAD"] == places["bigmaac"] + "/lib/bigmaac.so" and places["data"] == "/data"
+    assert variables["BIGMAAC_TEMPLATE"].startswith(places["bigmaac-swap"] + "/")
+    assert size(variables["SIZE_BIGMAAC"] + "i") + size(variables["SIZE_FRIES"] + "i") <= size(names["bigmaac-swap"]["emptyDir"]["sizeLimit"])
+assert merged["initContainers"][0]["image"] == spec["initContainers"][0]["image"]
 print("\n".join(f"{k}={v}" for k, v in env.items() if not k.startswith("LD_")))
 END
     # The pod's settings are settings that the library takes, but for the folder.

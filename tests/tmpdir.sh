@@ -32,8 +32,8 @@ folder_is "$usual" "$TMP/$(printf '%0480d' 0 | tr 0 x)"
 got=$(with TMPDIR="$TMP/ro" BIGMAAC_TEMPLATE="$TMP/swap folder/XXXXXX" BIGMAAC_VERBOSE=1 true 2>&1)
 [[ $got == *"swap files $TMP/swap folder/XXXXXX"* ]] || fail "BIGMAAC_TEMPLATE beside TMPDIR: $got"
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then # one that belongs to another user
-    chmod 755 "$TMP"; chmod 700 "$TMP/ro"
-    got=$(TMPDIR=$TMP/ro setpriv --reuid 65534 --clear-groups env "LD_PRELOAD=$LIB" BIGMAAC_VERBOSE=1 true 2>&1)
+    chmod 755 "$TMP"; chmod 700 "$TMP/ro"; cp "$LIB" "$TMP"
+    got=$(TMPDIR=$TMP/ro setpriv --reuid 65534 --clear-groups env "LD_PRELOAD=$TMP/bigmaac.so" BIGMAAC_VERBOSE=1 true 2>&1)
     [[ $got == *"swap files /tmp/"* ]] || fail "another user's TMPDIR: $got"
 fi
 exit 0

@@ -85,5 +85,6 @@ grep -q "^library  *$so$" "$TMP/out" || fail "--check: $(cat "$TMP/out")"
 sys.dont_write_bytecode = True
 from bigmaac import __main__ as m; print('\n'.join(sorted(m.WITH_VALUE)))" | diff "$TMP/with" - || fail "options with a value"
 "$bin/pip" uninstall --quiet --yes bigmaac 2>/dev/null
-[ -z "$(find "$TMP/venv" -path '*bigmaac*')" ] || fail "uninstall left $(find "$TMP/venv" -path '*bigmaac*')"
+left=$(cd "$TMP/venv" && find . -path '*bigmaac*')
+[ -z "$left" ] || fail "uninstall left $left"
 exit 0
