@@ -46,7 +46,7 @@ many=$(pgrep -f "$TMP/many.py" | tr '\n' ' ')
 # shellcheck disable=SC2206
 jobs+=($many)
 [ "${#jobs[@]}" -ge 41 ] || fail "forty processes did not start: $many"
-(job "$TMP/reader.py" "$TMP/file") & reader=$!; jobs+=($reader)
+(job "$TMP/reader.py" "$TMP/file") & reader=$!; jobs+=("$reader")
 if [ "$(id -u)" = 0 ] && [ -d /sys/fs/cgroup/memory ]; then
     group=/sys/fs/cgroup/memory/$TEST_ID-top
     mkdir "$group" && echo $((500 << 20)) >"$group/memory.limit_in_bytes"
@@ -54,7 +54,7 @@ if [ "$(id -u)" = 0 ] && [ -d /sys/fs/cgroup/memory ]; then
 else
     group=/dev/null
 fi
-(echo $BASHPID >"$group/cgroup.procs" 2>/dev/null; job "$TMP/pager.py") & pager=$!; jobs+=($pager)
+(echo $BASHPID >"$group/cgroup.procs" 2>/dev/null; job "$TMP/pager.py") & pager=$!; jobs+=("$pager")
 
 screen() { tmux -L "$TEST_ID" capture-pane -p -t top >"$TMP/screen"; }
 # until_screen PATTERN: or fails after 60 s
@@ -67,7 +67,7 @@ open_top() { # COLUMNS LINES
     tmux -L "$TEST_ID" -f /dev/null new-session -d -s top -x "$1" -y "$2" "stty -a >$TMP/before; sh $TOP/extras/bigmaac --top $pids; stty -a >$TMP/after"
 }
 # Others on this machine may use the library, too: these are looked at by name. One has no blocks.
-(exec env LD_PRELOAD="$LIB" sleep 300) & idle=$!; jobs+=($idle)
+(exec env LD_PRELOAD="$LIB" sleep 300) & idle=$!; jobs+=("$idle")
 pids="$many $reader $pager"
 for size in "80 24" "200 50"; do
     # shellcheck disable=SC2086
