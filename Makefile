@@ -19,9 +19,10 @@ VERSION = 1.0.0
 ONLY ?=
 
 WARNINGS = -Wall -Wextra -Wmissing-prototypes -Wshadow
-LIBRARY_FLAGS = -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec $(WARNINGS) \
+# No link-time optimisation, which distributions ask for: it would lose the symbol versions (see PLATFORM in bigmaac.c).
+LIBRARY_FLAGS = -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec $(WARNINGS) -fno-lto \
 	-fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free
-# By name, as symbols from before 2.34 are there, where the C library is older (see PLATFORM in bigmaac.c).
+# By name: where the C library is older than 2.34, pthreads and dlsym are there.
 OLD_GLIBC_LINK = -Wl,--push-state,--no-as-needed -l:libpthread.so.0 -l:libdl.so.2 -Wl,--pop-state
 LIBRARY_LINK = -shared -pthread -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete
 
