@@ -6930,10 +6930,10 @@ COLD static bool init_run(void)
         next_find();
         if (cfg.profile)
             profile_open();
-        if ((cfg.stats && !cfg.off) || cfg.profile)
-            summary_open();
         if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
             cfg.off = true; /* without the handlers a fork would share memory */
+        if ((cfg.stats && !cfg.off) || cfg.profile)
+            summary_open();
         atomic_store(&init.state, INIT_DONE);
         route_set_limit();
     } else if (expected == INIT_RUNNING && init.owner == pthread_self()) {

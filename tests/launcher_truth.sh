@@ -50,6 +50,14 @@ echo 'int main(void) { return 0; }' >"$TMP/main.c"
 if command -v musl-gcc >/dev/null; then
     musl-gcc -o "$TMP/musl" "$TMP/main.c" || fail "musl-gcc"
     refused 126 'musl: needs glibc to be preloaded.*ld-musl.*with glibc' "$TMP/musl"
+    mkdir "$TMP/alpine" && cp "$TMP/musl" "$TMP/alpine/sh"
+    env PATH="$TMP/alpine:$PATH" /bin/sh "$launcher" --check --dir "$TMP/swap" >"$TMP/out" 2>"$TMP/err" && fail "--check is content with musl"
+    says "can not be used  *it needs glibc, and this system's programs are for another C library \(/lib/ld-musl"; silent musl
+fi
+if "$CC" -static -o "$TMP/static" "$TMP/main.c" 2>/dev/null; then
+    mkdir "$TMP/small" && cp "$TMP/static" "$TMP/small/sh"
+    env PATH="$TMP/small:$PATH" /bin/sh "$launcher" --check --dir "$TMP/swap" >"$TMP/out" 2>"$TMP/err" || fail "$(cat "$TMP/out" "$TMP/err")"
+    says "^  unknown  *sh is statically linked, so it can't be tried here"; silent static
 fi
 refused 125 "/proc: it is the kernel's .proc., not a place for files; choose" --dir /proc true
 
