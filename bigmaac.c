@@ -4031,8 +4031,8 @@ COLD static void stats_report_paging(void)
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
     summary_line("stats paging=%s major_faults=%ld read_bytes=%ld probes=%zu changes=%zu fries=%s",
-           paging_words[cfg.paging], u.ru_majflt, u.ru_inblock * 512, count.probes, count.changes,
-           policy_names[fry.policy[0]]);
+                 paging_words[cfg.paging], u.ru_majflt, u.ru_inblock * 512, count.probes, count.changes,
+                 policy_names[fry.policy[0]]);
     for (uint32_t i = 1, told = 0; i <= big.record_count && told < 16; i++) {
         const struct big *r = big_at(i);
         if (!r->in_use || big_extent(r)->state != EXTENT_LIVE || r->mapped < 64 * mib)
@@ -4041,7 +4041,7 @@ COLD static void stats_report_paging(void)
         for (size_t p = 0, n = 0; p * big_part_bytes(r->mapped) < r->mapped; p++)
             n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", p ? "," : "", policy_names[r->policy[p]]);
         summary_line("stats mapping=%p bytes=%zu policy=%s changes=%u", (void *)mem_at(big_offset(r)),
-               r->mapped, text, r->policy_changes);
+                     r->mapped, text, r->policy_changes);
         told++;
     }
 }
@@ -4051,16 +4051,16 @@ COLD static void stats_report(bool flush)
     struct bigmaac_stats s;
     stats_take(&s, flush);
     summary_line("stats bigmaacs=%lu bigmaac_bytes=%lu bigmaac_peak=%lu fries=%lu fry_bytes=%lu "
-           "fry_peak=%lu passed=%zu", s.bigmaacs, s.bigmaac_bytes, s.bigmaac_peak, s.fries,
-           s.fry_bytes, s.fry_peak, atomic_load(&count.passed));
+                 "fry_peak=%lu passed=%zu", s.bigmaacs, s.bigmaac_bytes, s.bigmaac_peak, s.fries,
+                 s.fry_bytes, s.fry_peak, atomic_load(&count.passed));
     summary_line("stats files=%lu file_bytes=%lu file_peak=%lu warm_bytes=%lu grown=%zu moved=%zu "
-           "recycled=%zu", s.files, s.file_bytes, s.file_peak, s.warm_bytes,
-           atomic_load(&count.grown), atomic_load(&count.moved), atomic_load(&count.recycled));
+                 "recycled=%zu", s.files, s.file_bytes, s.file_peak, s.warm_bytes,
+                 atomic_load(&count.grown), atomic_load(&count.moved), atomic_load(&count.recycled));
     stats_report_paging();
     for (int i = 1; i < REASON_COUNT; i++)
         if (count.fell_count[i])
             summary_line("stats fell_through reason=%s count=%zu bytes=%zu", reason_names[i],
-                   atomic_load(&count.fell_count[i]), atomic_load(&count.fell_bytes[i]));
+                         atomic_load(&count.fell_count[i]), atomic_load(&count.fell_bytes[i]));
 }
 
 /* ============================================================================================
@@ -4160,7 +4160,7 @@ COLD static void profile_tell_threshold(size_t all, unsigned percent)
         above += profile.peak[--bin];
     size_t size = bin < PROFILE_BINS && profile_bin_size(bin) > 1 ? profile_bin_size(bin) - 1 : 1;
     summary_line("profile: %u %% of the peak is in requests above %s: BIGMAAC_MIN_%s_SIZE=%s", percent,
-           size_text(size, text), size < mib ? "FRY" : "BIGMAAC", text);
+                 size_text(size, text), size < mib ? "FRY" : "BIGMAAC", text);
 }
 
 COLD static void profile_report(void)
@@ -4176,8 +4176,8 @@ COLD static void profile_report(void)
     for (unsigned i = 3; i < 63; i++)
         if (row[i] * 1000 > all)
             summary_line("profile: %5s to %5s %6s %3zu %% %.*s", size_text((size_t)1 << i, from),
-                   size_text((size_t)2 << i, to), size_text(row[i], bytes), row[i] * 100 / all,
-                   (int)(row[i] * 40 / most), "########################################");
+                         size_text((size_t)2 << i, to), size_text(row[i], bytes), row[i] * 100 / all,
+                         (int)(row[i] * 40 / most), "########################################");
     for (size_t i = 0; all && i < 3; i++)
         profile_tell_threshold(all, (const unsigned[]){50, 90, 99}[i]);
 }
@@ -4192,7 +4192,8 @@ COLD static void profile_open(void)
 
 COLD static void summary_tell(bool in_handler)
 {
-    if (summary.pid != getpid() || !first_time(&summary.told))
+    /* Where nobody wants one there is no system call: the program may have forbidden itself all but its own. */
+    if (!summary.pid || summary.pid != getpid() || !first_time(&summary.told))
         return;
     summary_find_way();
     if (cfg.stats && !cfg.off)

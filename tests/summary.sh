@@ -102,4 +102,31 @@ compile_c "$TMP/two" "$TMP/two.c" -w
 told 1 'stats bigmaacs=' with BIGMAAC_STATS=1 "$TMP/two" reuse "$TMP/data"
 [ -e "$TMP/data" ] && [ ! -s "$TMP/data" ] || fail "written into the program's file: $(cat "$TMP/data")"
 told 1 'stats bigmaacs=' with BIGMAAC_STATS=1 "$TMP/two" close
+
+echo "== where nobody wants a summary _exit is one system call: a program may have forbidden itself all others"
+cat >"$TMP/only.c" <<'C'
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void)
+{
+    struct sock_filter only_exit[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL),
+    };
+    struct sock_fprog filter = {4, only_exit};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+        return 77;
+    _exit(3);
+}
+C
+compile_c "$TMP/only" "$TMP/only.c" -w
+"$TMP/only"; [ $? = 3 ] || skip "this machine can't install seccomp filters; the rest passed"
+with "$TMP/only" 2>"$TMP/err"; status=$?
+[ $status = 3 ] || fail "_exit under a filter: status $status: $(cat "$TMP/err")"
 exit 0
