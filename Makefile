@@ -5,6 +5,7 @@
 # make bench       the benchmarks with targets; `make bench ONLY=churn` runs what matches
 # make install     bigmaac.so, the launcher, header and manual page under PREFIX (uninstall)
 # make deb         a Debian package in build/
+# make wheel       a Python wheel in build/, for pip install
 # make lint        shellcheck and cppcheck, where they are installed
 # make clean
 #
@@ -18,18 +19,21 @@ VERSION = 1.0.0
 ONLY ?=
 
 WARNINGS = -Wall -Wextra -Wmissing-prototypes -Wshadow
-LIBRARY_FLAGS = -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec $(WARNINGS) \
+# No link-time optimisation, which distributions ask for: it would lose the symbol versions (see PLATFORM in bigmaac.c).
+LIBRARY_FLAGS = -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec $(WARNINGS) -fno-lto \
 	-fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free
+# By name: where the C library is older than 2.34, pthreads and dlsym are there.
+OLD_GLIBC_LINK = -Wl,--push-state,--no-as-needed -l:libpthread.so.0 -l:libdl.so.2 -Wl,--pop-state
 LIBRARY_LINK = -shared -pthread -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete
 
-.PHONY: all demo test test-long bench install uninstall deb lint clean
+.PHONY: all demo test test-long bench install uninstall deb wheel lint clean
 .DELETE_ON_ERROR:
 
 all: bigmaac.so
 
 bigmaac.so: bigmaac.c bigmaac.h Makefile
 	@mkdir -p build
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(LIBRARY_FLAGS) $(LDFLAGS) $(LIBRARY_LINK) -o build/$@.new bigmaac.c
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LIBRARY_FLAGS) $(LDFLAGS) $(LIBRARY_LINK) -o build/$@.new bigmaac.c $(OLD_GLIBC_LINK)
 	mv build/$@.new $@  # programs may be running under the old one
 
 demo: bigmaac.so
@@ -58,6 +62,9 @@ uninstall:
 
 deb: bigmaac.so
 	bash extras/make-deb $(VERSION)
+
+wheel: bigmaac.so
+	python3 extras/make-wheel $(VERSION)
 
 lint:
 	@command -v shellcheck >/dev/null && shellcheck -S warning .ci/run tests/*.sh tests/long/*.sh \

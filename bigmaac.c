@@ -50,6 +50,9 @@
 #define _GNU_SOURCE
 #undef _FORTIFY_SOURCE /* its checks are calls of libc's (TEXT) */
 #include <dlfcn.h>
+#ifndef __GLIBC__
+#error "BigMaac needs glibc, 2.28 or later: its way to the next malloc and its locks are glibc's (musl has others)"
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -83,6 +86,45 @@
 #include <unistd.h>
 
 #include "bigmaac.h"
+
+/* One library for every glibc from 2.28 on, whatever machine builds it: the linker would bind to the build
+ * machine's newest versions of these symbols. Most moved into libc with 2.34, under a second version; where
+ * they are still in libpthread and libdl, the Makefile's link flags have these loaded.  Unit tests bind as they like: sanitizers have functions of these names. */
+#if !defined(BIGMAAC_PREFIX) && defined(__x86_64__)
+#define OLDEST "GLIBC_2.2.5"
+#elif !defined(BIGMAAC_PREFIX) && defined(__aarch64__)
+#define OLDEST "GLIBC_2.17"
+#endif
+#ifdef OLDEST
+#define BIND(symbol, name) __asm__(".symver " symbol "," name "@" OLDEST)
+BIND("dlsym", "dlsym");
+BIND("pthread_attr_setstacksize", "pthread_attr_setstacksize");
+BIND("pthread_key_create", "pthread_key_create");
+BIND("pthread_setspecific", "pthread_setspecific");
+#endif
+
+/* Younger than the headers of glibc 2.28. */
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+#ifndef MADV_COLD
+#define MADV_COLD 20
+#endif
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE (1u << 1)
+#endif
+#if !__GLIBC_PREREQ(2, 34)
+pid_t _Fork(void);
+#endif
 
 #define EXPORT __attribute__((visibility("default")))
 #define COLD __attribute__((cold, noinline))
@@ -537,7 +579,7 @@ __attribute__((format(printf, 3, 4))) static size_t text_format(char *to, size_t
  * "bigmaac[PID]: TEXT". A message is for the user of a program that we don't know, so it names
  * what is concerned and what happens next. Events that may repeat pass through report_once.
  * ========================================================================================= */
-static void report_v(const char *text, va_list args)
+static void report_to(int fd, const char *text, va_list args)
 {
     char line[640];
     int err = errno;
@@ -546,7 +588,7 @@ static void report_v(const char *text, va_list args)
     for (size_t i = 0; i < used; i++) /* values come from whoever set them */
         line[i] = (line[i] & ~31) == 0 || line[i] == 127 ? '?' : line[i];
     line[used++] = '\n';
-    sys(SYS_write, STDERR_FILENO, line, used); /* nothing to do if nobody reads it */
+    sys(SYS_write, fd, line, used); /* nothing to do if nobody reads it */
     errno = err;
 }
 
@@ -554,7 +596,7 @@ COLD __attribute__((format(printf, 1, 2))) static void report(const char *text, 
 {
     va_list args;
     va_start(args, text);
-    report_v(text, args);
+    report_to(STDERR_FILENO, text, args);
     va_end(args);
 }
 
@@ -576,7 +618,7 @@ COLD __attribute__((format(printf, 1, 2), noreturn)) static void fatal(const cha
 {
     va_list args;
     va_start(args, text);
-    report_v(text, args);
+    report_to(STDERR_FILENO, text, args);
     va_end(args);
     sys_abort();
 }
@@ -608,13 +650,14 @@ static struct config {
     size_t reserve;      /* 1: files have all their blocks before memory is given out */
     size_t paging;       /* enum paging */
     size_t fork_mode;    /* enum fork_mode */
-    size_t stats;        /* 1: summary at exit */
+    size_t stats;        /* 1: summary at the end of the process */
     size_t verbose;      /* 1: settings at start, events worth knowing */
     size_t strict;       /* 1: a bad setting ends the program */
-    size_t profile;      /* 1: pass everything through, histogram of sizes at exit */
+    size_t profile;      /* 1: pass everything through, histogram of sizes at the end */
     bool template_set;   /* BIGMAAC_TEMPLATE came from the environment */
     bool off;            /* a setting was bad: pass everything through */
     char template[512];  /* absolute; ends in at least six X */
+    char summary[480];   /* file for stats and profile, to which ".PID" is added; "": stderr */
 } cfg = {
     .min_bigmaac = 10 << 20,
     .size_bigmaac = (size_t)512 << 30,
@@ -624,7 +667,7 @@ static struct config {
     .template = "/tmp/bigmaac.XXXXXXXX",
 };
 
-enum setting_kind { SETTING_SIZE, SETTING_REGION, SETTING_RECYCLE, SETTING_FLAG, SETTING_WORD };
+enum setting_kind { SETTING_SIZE, SETTING_REGION, SETTING_RECYCLE, SETTING_FLAG, SETTING_SUMMARY, SETTING_WORD };
 
 static const char *const paging_words[] = {"adaptive", "sequential", "normal", "random", NULL};
 static const char *const fork_words[] = {"private", "copy", NULL};
@@ -637,8 +680,8 @@ static const struct setting {
 } settings[] = {
     {"BIGMAAC_STRICT", SETTING_FLAG, &cfg.strict, NULL}, /* first: it decides about the others */
     {"BIGMAAC_VERBOSE", SETTING_FLAG, &cfg.verbose, NULL},
-    {"BIGMAAC_STATS", SETTING_FLAG, &cfg.stats, NULL},
-    {"BIGMAAC_PROFILE", SETTING_FLAG, &cfg.profile, NULL},
+    {"BIGMAAC_STATS", SETTING_SUMMARY, &cfg.stats, NULL},
+    {"BIGMAAC_PROFILE", SETTING_SUMMARY, &cfg.profile, NULL},
     {"BIGMAAC_MIN_BIGMAAC_SIZE", SETTING_SIZE, &cfg.min_bigmaac, NULL},
     {"BIGMAAC_MIN_FRY_SIZE", SETTING_SIZE, &cfg.min_fry, NULL},
     {"SIZE_BIGMAAC", SETTING_REGION, &cfg.size_bigmaac, NULL},
@@ -716,6 +759,61 @@ static const char *parse_word(const char *text, const char *const *words, size_t
                                  : "not one of private, copy";
 }
 
+/* The program may change its folder before the path is used. Returns why it can't be made absolute. */
+static const char *parse_path(const char *text, char *out, size_t room)
+{
+    char cwd[sizeof cfg.template] = "";
+    if (text[0] != '/' && sys(SYS_getcwd, cwd, sizeof cwd) < 0)
+        return "relative, and the current folder can't be read";
+    char path[sizeof cfg.template];
+    size_t used = text_format(path, sizeof path, "%s%s%s", cwd, cwd[0] ? "/" : "", text);
+    if (used >= room)
+        return room == sizeof cfg.template ? "too long (at most 511 characters)" : "too long (at most 479 characters)";
+    memcpy(out, path, used + 1);
+    return NULL;
+}
+
+/* The folder part of a path, for messages and O_TMPFILE. */
+static void folder_of(const char *path, char *folder, size_t room)
+{
+    const char *slash = text_find_last(path, '/');
+    size_t n = slash == path ? 1 : (size_t)(slash - path);
+    n = min_size(n, room - 1);
+    memcpy(folder, path, n);
+    folder[n] = 0;
+}
+
+static const char *check_folder(const char *path)
+{
+    char folder[sizeof cfg.template];
+    folder_of(path, folder, sizeof folder);
+    if (sys_access(folder, W_OK | X_OK) == 0)
+        return NULL;
+    switch (errno) {
+    case ENOENT:
+        return "the folder is missing";
+    case ENOTDIR:
+        return "its folder is not a folder";
+    case EROFS:
+        return "the folder is read-only";
+    default:
+        return "the folder is not writable";
+    }
+}
+
+static const char *parse_summary(const char *text, size_t *on)
+{
+    bool flag = (text[0] == '0' || text[0] == '1') && !text[1];
+    if (!flag && (!text_find(text, '/') || text[text_length(text) - 1] == '/'))
+        return "not 0, 1 or the path of a file (with a /)";
+    const char *why = flag ? NULL : parse_path(text, cfg.summary, sizeof cfg.summary);
+    if (!flag && !why)
+        why = check_folder(cfg.summary);
+    if (!why)
+        *on = !flag || text[0] == '1';
+    return why;
+}
+
 static const char *parse_setting(const struct setting *s, const char *text)
 {
     switch (s->kind) {
@@ -734,55 +832,41 @@ static const char *parse_setting(const struct setting *s, const char *text)
             return "not 0 or 1";
         *s->value = text[0] == '1';
         return NULL;
+    case SETTING_SUMMARY:
+        return parse_summary(text, s->value);
     case SETTING_WORD:
         return parse_word(text, s->words, s->value);
     }
     return NULL;
 }
 
-/* The folder part of the template, for messages and O_TMPFILE. */
-static void template_folder(char *folder, size_t room)
-{
-    const char *slash = text_find_last(cfg.template, '/');
-    size_t n = slash == cfg.template ? 1 : (size_t)(slash - cfg.template);
-    n = min_size(n, room - 1);
-    memcpy(folder, cfg.template, n);
-    folder[n] = 0;
-}
+/* The folder part of the template. */
+static void template_folder(char *folder, size_t room) { folder_of(cfg.template, folder, room); }
 
 static const char *parse_template(const char *text)
 {
     size_t n = text_length(text);
     if (n < 6 || !text_same(text + n - 6, "XXXXXX"))
         return "must end in six X or more";
-    char cwd[sizeof cfg.template] = "";
-    if (text[0] != '/' && sys(SYS_getcwd, cwd, sizeof cwd) < 0)
-        return "relative, and the current folder can't be read";
-    char path[sizeof cfg.template];
-    size_t used = text_format(path, sizeof path, "%s%s%s", cwd, cwd[0] ? "/" : "", text);
-    if (used >= sizeof path)
-        return "too long (at most 511 characters)";
-    memcpy(cfg.template, path, used + 1);
-    cfg.template_set = true;
-    return NULL;
+    const char *why = parse_path(text, cfg.template, sizeof cfg.template);
+    cfg.template_set = !why;
+    return why;
 }
 
-static const char *check_folder(void)
+static bool is_memory_fs(long magic) { return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC; }
+
+/* Batch systems and containers say by TMPDIR where a disk is. It wasn't set for us, so it is taken only
+ * where it is of use. False: it isn't. */
+COLD static bool config_take_tmpdir(void)
 {
-    char folder[sizeof cfg.template];
-    template_folder(folder, sizeof folder);
-    if (sys_access(folder, W_OK | X_OK) == 0)
-        return NULL;
-    switch (errno) {
-    case ENOENT:
-        return "the folder is missing";
-    case ENOTDIR:
-        return "its folder is not a folder";
-    case EROFS:
-        return "the folder is read-only";
-    default:
-        return "the folder is not writable";
-    }
+    static const char name[] = "/bigmaac.XXXXXXXX";
+    const char *folder = secure_getenv("TMPDIR");
+    struct statfs fs;
+    if (!folder || folder[0] != '/' || text_length(folder) + sizeof name > sizeof cfg.template ||
+        sys_access(folder, W_OK | X_OK) != 0 || sys_statfs(folder, &fs) != 0 || is_memory_fs((long)fs.f_type))
+        return false;
+    text_format(cfg.template, sizeof cfg.template, "%s%s", folder, name);
+    return true;
 }
 
 COLD static void config_tell(void)
@@ -804,8 +888,8 @@ COLD static void config_load(void)
     }
     const char *template = secure_getenv("BIGMAAC_TEMPLATE");
     const char *why = template ? parse_template(template) : NULL;
-    if (!why)
-        why = check_folder();
+    if (!why && (template || !config_take_tmpdir()))
+        why = check_folder(cfg.template);
     if (why)
         config_reject("BIGMAAC_TEMPLATE", template ? template : cfg.template, why);
     if (cfg.min_fry > cfg.min_bigmaac) {
@@ -1514,8 +1598,6 @@ COLD static size_t folder_readahead(const char *path)
     size_t kilobytes = read_text(name, text, sizeof text) ? text_number(text, NULL) : 128;
     return max_size(min_size(kilobytes, 64 * kib) * kib / page_size, 1);
 }
-
-static bool is_memory_fs(long magic) { return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC; }
 
 /* Looks at the swap folder once, when the first file is needed. */
 COLD static void folder_probe(void)
@@ -2258,7 +2340,7 @@ static bool vmas_walk(uintptr_t from, uintptr_t to, vma_see *see, void *context)
     bool details = atomic_load(&vma_details) ||
                    (read_text("/proc/self/status", vma_reader.text, sizeof vma_reader.text) &&
                     text_value(vma_reader.text, "VmLck:", 0) != 0);
-    const char *path = details ? "/proc/self/smaps" : "/proc/self/maps";
+    const char *path = details ? "/proc/thread-self/smaps" : "/proc/thread-self/maps";
     vma_reader.fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     vma_reader.used = vma_reader.at = 0;
     vma_reader.failed = vma_reader.fd < 0;
@@ -2577,7 +2659,7 @@ COLD static size_t mappings_count(void)
 {
     char text[1024];
     size_t lines = 0;
-    int fd = (int)sys(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    int fd = (int)sys(SYS_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC);
     for (long n; fd >= 0 && (n = sys(SYS_read, fd, text, sizeof text)) > 0;)
         for (long i = 0; i < n; i++)
             lines += text[i] == '\n';
@@ -4587,7 +4669,7 @@ static size_t reserve_budget(void)
 {
     size_t limit = limit_of(RLIMIT_AS);
     char text[64];
-    if (limit == SIZE_MAX || !read_text("/proc/self/statm", text, sizeof text))
+    if (limit == SIZE_MAX || !read_text("/proc/thread-self/statm", text, sizeof text))
         return SIZE_MAX;
     size_t used = text_number(text, NULL) * sys_page();
     return limit > used ? (limit - used) / 2 : 0;
@@ -4756,9 +4838,43 @@ static size_t boot_size(const void *p)
 }
 
 /* ============================================================================================
- * === STATS  the summary at exit, and bigmaac_stats
+ * === STATS  the summary at the end of each process, and bigmaac_stats
+ *
+ * A process ends by exit, which runs our destructor, by _exit, which is ours, or by SIGTERM, which
+ * gets a handler where it has none. What ends otherwise says nothing.
  * ========================================================================================= */
-static void stats_take(struct bigmaac_stats *out)
+static struct summary {
+    struct file err;  /* a high copy of the first stderr: coreutils close theirs before our destructor runs */
+    int to;           /* where it is written to */
+    pid_t pid;        /* whose it is; 0: nobody wants one. A vfork child runs in its parent's memory */
+    atomic_bool told;
+} summary = {.err.fd = -1};
+
+COLD __attribute__((format(printf, 1, 2))) static void summary_line(const char *text, ...)
+{
+    va_list args;
+    va_start(args, text);
+    report_to(summary.to, text, args);
+    va_end(args);
+}
+
+/* Sets where the lines go. The first stderr may be closed, and its number may be another file's. */
+COLD static void summary_find_way(void)
+{
+    char path[sizeof cfg.summary + 16];
+    summary.to = file_valid(&summary.err) ? summary.err.fd : STDERR_FILENO;
+    if (!cfg.summary[0])
+        return;
+    text_format(path, sizeof path, "%s.%d", cfg.summary, (int)sys_getpid());
+    int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd < 0)
+        summary_line("%s: %s; the summary goes to stderr", path, error_text(errno));
+    else
+        summary.to = fd; /* the process ends: nobody misses the number */
+}
+
+/* With flush the calling thread's own frees count, too; not in a signal handler, which may interrupt them. */
+static void stats_take(struct bigmaac_stats *out, bool flush)
 {
     struct op op;
     memset(out, 0, sizeof *out);
@@ -4767,7 +4883,7 @@ static void stats_take(struct bigmaac_stats *out)
     out->bigmaac_bytes = count.bigmaac_bytes;
     out->bigmaac_peak = count.bigmaac_peak;
     out->fries = count.fries;
-    if (heap_self)
+    if (heap_self && flush)
         heap_flush(heap_self);
     op_begin(&op);
     lock_take(&fry.lock);
@@ -4790,7 +4906,7 @@ COLD static void stats_report_paging(void)
 {
     struct rusage u;
     sys_getrusage(RUSAGE_SELF, &u);
-    report("stats paging=%s major_faults=%ld read_bytes=%ld probes=%zu changes=%zu fries=%s",
+    summary_line("stats paging=%s major_faults=%ld read_bytes=%ld probes=%zu changes=%zu fries=%s",
            paging_words[cfg.paging], u.ru_majflt, u.ru_inblock * 512, count.probes, count.changes,
            policy_names[fry.policy[0]]);
     for (uint32_t i = 1, told = 0; i <= big.record_count && told < 16; i++) {
@@ -4800,27 +4916,27 @@ COLD static void stats_report_paging(void)
         char text[BIG_PARTS * 12] = "";
         for (size_t p = 0, n = 0; p * big_part_bytes(r->mapped) < r->mapped; p++)
             n += text_format(text + n, sizeof text - n, "%s%s", p ? "," : "", policy_names[r->policy[p]]);
-        report("stats mapping=%p bytes=%zu policy=%s changes=%u", (void *)mem_at(big_offset(r)),
+        summary_line("stats mapping=%p bytes=%zu policy=%s changes=%u", (void *)mem_at(big_offset(r)),
                r->mapped, text, r->policy_changes);
         told++;
     }
 }
 
-COLD static void stats_report(void)
+COLD static void stats_report(bool flush)
 {
     struct bigmaac_stats s;
-    stats_take(&s);
-    report("stats bigmaacs=%lu bigmaac_bytes=%lu bigmaac_peak=%lu fries=%lu fry_bytes=%lu "
-           "fry_peak=%lu passed=%zu", s.bigmaacs, s.bigmaac_bytes, s.bigmaac_peak, s.fries,
-           s.fry_bytes, s.fry_peak, atomic_load(&count.passed));
-    report("stats files=%lu file_bytes=%lu file_peak=%lu warm_bytes=%lu grown=%zu moved=%zu "
-           "recycled=%zu", s.files, s.file_bytes, s.file_peak, s.warm_bytes,
-           atomic_load(&count.grown), atomic_load(&count.moved), atomic_load(&count.recycled));
+    stats_take(&s, flush);
+    summary_line("stats bigmaacs=%lu bigmaac_bytes=%lu bigmaac_peak=%lu fries=%lu fry_bytes=%lu "
+                 "fry_peak=%lu passed=%zu", s.bigmaacs, s.bigmaac_bytes, s.bigmaac_peak, s.fries,
+                 s.fry_bytes, s.fry_peak, atomic_load(&count.passed));
+    summary_line("stats files=%lu file_bytes=%lu file_peak=%lu warm_bytes=%lu grown=%zu moved=%zu "
+                 "recycled=%zu", s.files, s.file_bytes, s.file_peak, s.warm_bytes,
+                 atomic_load(&count.grown), atomic_load(&count.moved), atomic_load(&count.recycled));
     stats_report_paging();
     for (int i = 1; i < REASON_COUNT; i++)
         if (count.fell_count[i])
-            report("stats fell_through reason=%s count=%zu bytes=%zu", reason_names[i],
-                   atomic_load(&count.fell_count[i]), atomic_load(&count.fell_bytes[i]));
+            summary_line("stats fell_through reason=%s count=%zu bytes=%zu", reason_names[i],
+                         atomic_load(&count.fell_count[i]), atomic_load(&count.fell_bytes[i]));
 }
 
 /* ============================================================================================
@@ -4838,7 +4954,6 @@ static struct {
     atomic_size_t total, told_total;     /* now; when the snapshot was taken */
     size_t peak[PROFILE_BINS];           /* the snapshot; lock */
     struct lock lock;
-    atomic_bool told;
 } profile = {};
 
 static unsigned profile_bin(size_t size)
@@ -4920,49 +5035,73 @@ COLD static void profile_tell_threshold(size_t all, unsigned percent)
     while (bin && above < all / 100 * percent)
         above += profile.peak[--bin];
     size_t size = bin < PROFILE_BINS && profile_bin_size(bin) > 1 ? profile_bin_size(bin) - 1 : 1;
-    report("profile: %u %% of the peak is in requests above %s: BIGMAAC_MIN_%s_SIZE=%s", percent,
-           size_text(size, text), size < mib ? "FRY" : "BIGMAAC", text);
+    summary_line("profile: %u %% of the peak is in requests above %s: BIGMAAC_MIN_%s_SIZE=%s", percent,
+                 size_text(size, text), size < mib ? "FRY" : "BIGMAAC", text);
 }
 
 COLD static void profile_report(void)
 {
     size_t all = 0, most = 1, row[64] = {0};
-    if (!first_time(&profile.told))
-        return;
     for (unsigned i = 0; i < PROFILE_BINS; i++) {
         all += profile.peak[i];
         row[i / PROFILE_SUB] += profile.peak[i];
         most = max_size(most, row[i / PROFILE_SUB]);
     }
     char from[16], to[16], bytes[16];
-    report("profile: %s live at the peak, by size of the request", size_text(all, bytes));
+    summary_line("profile: %s live at the peak, by size of the request", size_text(all, bytes));
     for (unsigned i = 3; i < 63; i++)
         if (row[i] * 1000 > all)
-            report("profile: %5s to %5s %6s %3zu %% %.*s", size_text((size_t)1 << i, from),
-                   size_text((size_t)2 << i, to), size_text(row[i], bytes), row[i] * 100 / all,
-                   (int)(row[i] * 40 / most), "########################################");
+            summary_line("profile: %5s to %5s %6s %3zu %% %.*s", size_text((size_t)1 << i, from),
+                         size_text((size_t)2 << i, to), size_text(row[i], bytes), row[i] * 100 / all,
+                         (int)(row[i] * 40 / most), "########################################");
     for (size_t i = 0; all && i < 3; i++)
         profile_tell_threshold(all, (const unsigned[]){50, 90, 99}[i]);
 }
 
-/* A program that dies is the one whose profile is wanted. It dies all the same. */
-static void profile_die(int sig, siginfo_t *info, void *context)
+COLD static void profile_open(void)
+{
+    profile.free = next.free;
+    next.free = profile_free;
+}
+
+/* --- the end of the process ------------------------------------------------------------------- */
+
+COLD static void summary_tell(bool in_handler)
+{
+    /* Where nobody wants one there is no system call: the program may have forbidden itself all but its own. */
+    if (!summary.pid || summary.pid != sys_getpid() || !first_time(&summary.told))
+        return;
+    summary_find_way();
+    if (cfg.stats && !cfg.off)
+        stats_report(!in_handler);
+    if (cfg.profile)
+        profile_report();
+}
+
+/* It dies all the same. */
+static void summary_die(int sig, siginfo_t *info, void *context)
 {
     (void)info, (void)context;
-    profile_report();
+    summary_tell(true);
     sys(SYS_tgkill, sys_getpid(), sys_gettid(), sig); /* SA_RESETHAND: the default action now */
 }
 
-COLD static void profile_open(void)
+/* Not for SIGINT: Python makes a KeyboardInterrupt of it only where it finds the default action. A crash is told
+ * of by the profile alone, whose counts are right in every state; for the statistics locks are taken. */
+COLD static void summary_open(void)
 {
-    static const int deaths[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM, SIGINT};
-    const struct sys_sigaction die = {.handler = profile_die, .flags = SA_SIGINFO | SA_RESETHAND | SA_NODEFER};
+    static const int deaths[] = {SIGTERM, SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+    const struct sys_sigaction die = {.handler = summary_die, .flags = SA_SIGINFO | SA_RESETHAND | SA_NODEFER | SA_ONSTACK};
     struct sys_sigaction now;
-    profile.free = next.free;
-    next.free = profile_free;
-    for (size_t i = 0; i < sizeof deaths / sizeof deaths[0]; i++)
+    struct stat st;
+    size_t limit = limit_of(RLIMIT_NOFILE);
+    int high = (int)sys(SYS_fcntl, STDERR_FILENO, F_DUPFD_CLOEXEC, limit > 4096 ? 2048 : (int)(limit / 2));
+    if (high >= 0 && sys_fstat(high, &st) == 0)
+        summary.err = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino};
+    for (size_t i = 0; i < (cfg.profile ? sizeof deaths / sizeof deaths[0] : 1); i++)
         if (sys_on_signal(deaths[i], NULL, &now) && !now.handler)
             sys_on_signal(deaths[i], &die, NULL);
+    summary.pid = sys_getpid();
 }
 
 /* ============================================================================================
@@ -5650,7 +5789,7 @@ static size_t bytes_changed(size_t offset, size_t bytes)
     for (size_t at = offset; at < offset + bytes;) {
         size_t n = min_size(512, (offset + bytes - at) / sys_page());
         off_t where = (off_t)((uintptr_t)mem_at(at) / sys_page() * sizeof entry[0]);
-        if (read_self("/proc/self/pagemap", (char *)entry, n * sizeof entry[0] + 1, where) < n * sizeof entry[0])
+        if (read_self("/proc/thread-self/pagemap", (char *)entry, n * sizeof entry[0] + 1, where) < n * sizeof entry[0])
             return bytes;
         for (size_t i = 0; i < n; i++)
             changed += (entry[i] & (pagemap_present | pagemap_swapped)) && !(entry[i] & pagemap_file);
@@ -5664,7 +5803,7 @@ static size_t anonymous_bytes(void)
 {
     char text[128];
     const char *at = text;
-    if (!read_self("/proc/self/statm", text, sizeof text, 0))
+    if (!read_self("/proc/thread-self/statm", text, sizeof text, 0))
         return 0;
     text_digits(&at, 10);
     at++;
@@ -5972,7 +6111,9 @@ static void home_see_again(void)
 {
     home_lock();
     if (stop_begin(home_await_ms)) {
+        mon_self = false; /* here it may open files */
         mon_open();
+        mon_self = true;
         stop_end();
     } else {
         home_fails();
@@ -6495,6 +6636,7 @@ static void child_forget_threads(void)
     atomic_store(&watch.tid, 0);
     atomic_store(&watch.running, false);
     atomic_store(&watch.order, WATCH_PARK);
+    summary.pid = summary.pid ? sys_getpid() : 0;
     home.retry_ms = home.wait_ms = home.count = 0;
     if (file_valid(&stop.tasks))
         sys(SYS_close, stop.tasks.fd);
@@ -7720,7 +7862,7 @@ static bool unit_is_mapped(const struct scan *s, const struct range *g, size_t u
 {
     uint64_t entry[9] = {0}; /* one more than is read */
     size_t system_page = sys_page(), at = (uintptr_t)mem_at(g->offset + unit * s->unit);
-    read_self("/proc/self/pagemap", (char *)entry, 8 * sizeof entry[0] + 1,
+    read_self("/proc/thread-self/pagemap", (char *)entry, 8 * sizeof entry[0] + 1,
               (off_t)(at / system_page * sizeof entry[0]));
     for (int i = 0; i < 8; i++)
         if (entry[i] & pagemap_present)
@@ -8423,6 +8565,8 @@ COLD static void init_all(void)
     if (!forking.handled)
         cfg.off = true; /* without the handlers a fork would share memory */
     thread_note_start();
+    if ((cfg.stats && !cfg.off) || cfg.profile)
+        summary_open();
 }
 
 /* True once requests may be routed; false for calls from inside the initialisation itself. */
@@ -8456,13 +8600,19 @@ static inline bool init_done(void)
 
 __attribute__((constructor)) static void on_load(void) { init_run(); }
 
-__attribute__((destructor)) static void on_exit_report(void)
+__attribute__((destructor)) static void on_exit_report(void) { summary_tell(false); }
+
+#ifndef BIGMAAC_PREFIX
+/* No destructor runs for these two; workers of pools end by them. */
+EXPORT void _exit(int status)
 {
-    if (cfg.stats && !cfg.off)
-        stats_report();
-    if (cfg.profile)
-        profile_report();
+    summary_tell(false);
+    for (;;)
+        sys(SYS_exit_group, status);
 }
+
+EXPORT void _Exit(int status) { _exit(status); }
+#endif
 
 /* ============================================================================================
  * === API  the malloc family, madvise, _Fork, and the calls of bigmaac.h
@@ -9211,7 +9361,7 @@ EXPORT int bigmaac_stats(struct bigmaac_stats *out)
     size_t room_there = min_size(out->size, sizeof now);
     if (!init_done())
         return EAGAIN;
-    stats_take(&now);
+    stats_take(&now, true);
     now.size = room_there;
     memcpy(out, &now, room_there);
     return 0;

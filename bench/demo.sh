@@ -53,12 +53,7 @@ for file in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_byte
     case $most in '' | max | *[!0-9]*) continue ;; esac
     [ ${#most} -lt 16 ] && [ $((most / 2097152)) -lt "$limit" ] && limit=$((most / 2097152))
 done
-folder=/tmp
-case ${BIGMAAC_TEMPLATE:-} in
-*/*) folder=${BIGMAAC_TEMPLATE%/*}/ ;;
-?*) folder=. ;;
-esac
-if [ -z "${BIGMAAC_TEMPLATE:-}" ] && [ "$(stat -f -c %T /tmp)" = tmpfs ]; then folder=/var/tmp; fi
+folder=$(sed -n 's/^swap folder *\(.*\) (.*/\1/p' "$work/check")
 room=$(df -Pk "$folder" | awk 'NR == 2 { print int($4 / 1024) }')
 data=$((limit * 5 / 2))
 if [ $((data + 256)) -gt "$room" ]; then

@@ -24,7 +24,7 @@ library() { # NAME
     [ -n "$path" ] && echo "$path"
 }
 WAYS="glibc bigmaac"
-MIMALLOC=$(library libmimalloc.so.2) && WAYS="$WAYS mimalloc"
+MIMALLOC=$(library libmimalloc.so.2 || library libmimalloc.so.3) && WAYS="$WAYS mimalloc"
 JEMALLOC=$(library libjemalloc.so.2) && WAYS="$WAYS jemalloc"
 fries() {
     env LD_PRELOAD="$LIB" BIGMAAC_TEMPLATE="$WORK/bigmaac.XXXXXXXX" BIGMAAC_MIN_FRY_SIZE=1 \

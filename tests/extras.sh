@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # What is beside the library: the header from C and C++, the man page, the Kubernetes files, the
-# Python example. Each is used, not only read.
+# Python module. Each is used, not only read.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
+need_python ctypes
 missing=''
 
 # ---- the header
@@ -62,7 +63,7 @@ for option in $("$TOP/extras/bigmaac" --help | grep -Eo '^  --[a-z]+' ); do
 done
 # Every message: the words between the parts that vary, 12 characters of them or more.
 tr -d '\\' <"$page" | tr '\n' ' ' | tr -s ' ' >"$TMP/words"
-grep -o '\(report\|fatal\)("\([^"\]\|\\.\)*' "$TOP/bigmaac.c" | sed 's/^[a-z]*("//; s/\\"/"/g' | grep -v '^%s: [^a-z]*$' >"$TMP/messages"
+grep -o '\(report\|summary_line\|fatal\)("\([^"\]\|\\.\)*' "$TOP/bigmaac.c" | sed 's/^[a-z_]*("//; s/\\"/"/g' | grep -v '^%s: [^a-z]*$' >"$TMP/messages"
 [ "$(wc -l <"$TMP/messages")" -ge 10 ] || fail "no messages found in bigmaac.c"
 while read -r message; do
     longest=$(sed 's/%[-0-9.*a-z]*/\n/g' <<<"$message" | sed 's/^[ =,:()"]*//; s/[ =,:("]*$//' |
@@ -112,6 +113,58 @@ swap = volumes["swap"]["emptyDir"]
 assert swap.get("medium", "") != "Memory", "that would be RAM"
 assert size(swap["sizeLimit"]) > size(job["resources"]["limits"]["memory"]), "no use"
 assert size(swap["sizeLimit"]) <= size(job["resources"]["limits"]["ephemeral-storage"])
+assert size(env["SIZE_BIGMAAC"] + "i") + size(env["SIZE_FRIES"] + "i") <= size(swap["sizeLimit"]), "more than the volume holds"
+# The "restricted" standard, for each container by itself or by its pod.
+def restricted(spec):
+    pod = spec.get("securityContext", {})
+    for container in spec.get("initContainers", []) + spec["containers"]:
+        own = {**pod, **container.get("securityContext", {})}
+        assert own.get("runAsNonRoot") and own.get("allowPrivilegeEscalation") is False, container["name"]
+        assert own["capabilities"]["drop"] == ["ALL"] and own["seccompProfile"]["type"] == "RuntimeDefault", container["name"]
+restricted(spec)
+
+# The policy, merged with a pod as a strategic merge is: lists by name or mount path.
+def merge(old, new):
+    if isinstance(new, dict):
+        return {**(old or {}), **{k: merge((old or {}).get(k), v) for k, v in new.items()}}
+    if not isinstance(new, list) or not isinstance(new[0], dict):
+        return new
+    key = "mountPath" if "mountPath" in new[0] else "name"
+    out = list(old or [])
+    for item in new:
+        if item.get("(name)") == "*":
+            rest = {k: v for k, v in item.items() if k != "(name)"}
+            out = [merge(o, rest) for o in out]
+        else:
+            same = [i for i, o in enumerate(out) if o[key] == item[key]]
+            if same:
+                out[same[0]] = merge(out[same[0]], item)
+            else:
+                out.append(item)
+    return out
+policy = yaml.load(open(sys.argv[1] + "/policy.yaml"), Strict)
+assert (policy["apiVersion"], policy["kind"]) == ("kyverno.io/v1", "ClusterPolicy")
+rule, = policy["spec"]["rules"]
+assert [list(r["resources"]["kinds"]) for r in rule["match"]["any"]] == [["Pod"], ["Pod"]]
+safe = {"runAsNonRoot": True, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}}
+plain = {"containers": [{"name": n, "image": "x", "securityContext": safe, "env": [{"name": "A", "value": "1"}],
+                         "volumeMounts": [{"name": "data", "mountPath": "/data"}]} for n in ("one", "two")],
+         "volumes": [{"name": "data", "emptyDir": {}}]}
+merged = merge(plain, rule["mutate"]["patchStrategicMerge"]["spec"])
+restricted(merged)
+names = {v["name"]: v for v in merged["volumes"]}
+assert set(names) == {"data", "bigmaac", "bigmaac-swap"} and len(merged["containers"]) == 2
+for container in merged["initContainers"] + merged["containers"]:
+    for mount in container["volumeMounts"]:
+        assert mount["name"] in names, mount
+for container in merged["containers"]:
+    variables = {v["name"]: v["value"] for v in container["env"]}
+    assert variables["A"] == "1" and all(isinstance(v, str) for v in variables.values())
+    places = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+    assert variables["LD_PRELOAD"] == places["bigmaac"] + "/lib/bigmaac.so" and places["data"] == "/data"
+    assert variables["BIGMAAC_TEMPLATE"].startswith(places["bigmaac-swap"] + "/")
+    assert size(variables["SIZE_BIGMAAC"] + "i") + size(variables["SIZE_FRIES"] + "i") <= size(names["bigmaac-swap"]["emptyDir"]["sizeLimit"])
+assert merged["initContainers"][0]["image"] == spec["initContainers"][0]["image"]
 print("\n".join(f"{k}={v}" for k, v in env.items() if not k.startswith("LD_")))
 END
     # The pod's settings are settings that the library takes, but for the folder.
@@ -131,14 +184,22 @@ done
 make -n -C "$TOP" install PREFIX=/opt/bigmaac | grep -q '/opt/bigmaac/lib/bigmaac.so' || fail "the Dockerfile's install"
 
 # ---- Python
-example=$TOP/extras/bigmaac_ctypes.py
-"$PYTHON" "$example" >"$TMP/out" || fail "ctypes: $(cat "$TMP/out")"
-grep -q 'loaded: no' "$TMP/out" && grep -q 'none of ours' "$TMP/out" || fail "ctypes without: $(cat "$TMP/out")"
-with "$PYTHON" "$example" >"$TMP/out" || fail "ctypes: $(cat "$TMP/out")"
-grep -q 'block: *bigmaac' "$TMP/out" && grep -q 'random: *taken' "$TMP/out" && grep -q '^bigmaac_bytes *67108864$' "$TMP/out" ||
-    fail "ctypes with: $(cat "$TMP/out")"
-PYTHONPATH=$TOP/extras PYTHONDONTWRITEBYTECODE=1 with "$PYTHON" -c '
-import bigmaac_ctypes as b, ctypes, errno
+export PYTHONPATH=$TOP/extras/python PYTHONDONTWRITEBYTECODE=1
+cd "$TMP" || exit 1 # in the source folder Python would take bigmaac.so for the module
+"$PYTHON" -c '
+import bigmaac as b, errno
+assert not b.loaded() and b.stats() is None and b.kind(id(b)) == b.NONE
+try:
+    b.advise(id(b), b.RANDOM)
+    raise SystemExit("advice was taken without the library")
+except OSError as e:
+    assert e.errno == errno.ENOSYS, e
+try:
+    raise SystemExit(b.lib())
+except FileNotFoundError as e:
+    assert "make wheel" in str(e), e' || fail "the module without the library"
+with "$PYTHON" -c '
+import bigmaac as b, ctypes, errno
 x = (ctypes.c_char * (40 << 20))()
 at = ctypes.addressof(x)
 assert b.kind(at) == b.BIGMAAC and b.kind(at + 5) == b.BIGMAAC and b.kind(id(None)) == b.NONE
@@ -152,6 +213,6 @@ for bad in ((at + 4096, b.RANDOM), (at, 99), (0, b.RANDOM)):
         raise SystemExit(f"{bad} was taken")
     except OSError as e:
         assert e.errno == errno.EINVAL, e
-assert b.stats()["bigmaacs"] >= 1' || fail "ctypes: kind, advise, stats"
+assert b.loaded() and b.stats()["bigmaacs"] >= 1' || fail "the module: kind, advise, stats"
 [ -z "$missing" ] || skip "passed what could be tried${missing}"
 exit 0

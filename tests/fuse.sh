@@ -1,7 +1,7 @@
 # A FUSE file system that refuses shared mappings, as with direct_io: large requests fail, told once,
 # and nobody else's mapping suffers. One that counts its room in fragments: that is what is looked at.
 . "$TOP/tests/lib.sh"
-need_root
+need_root; need_python ctypes
 [ -c /dev/fuse ] || skip "this machine can't mount FUSE: no /dev/fuse"
 cat >"$TMP/fuse.py" <<'P'
 """A tiny memory-backed FUSE file system. Options: direct_io (no shared mappings), frsize."""

@@ -2,7 +2,7 @@
 # make install and uninstall, the Debian package; both installed trees work where they are.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
-need make
+need make; need_python ctypes
 # In a copy, as a fresh clone is, so that nothing here touches what others use.
 mkdir "$TMP/src"
 (cd "$TOP" && tar -cf - --exclude=./build --exclude=./.git .) | tar -xf - -C "$TMP/src" || fail "copy"

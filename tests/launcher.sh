@@ -2,6 +2,7 @@
 # extras/bigmaac: options, refusals with a reason and a way out, --check, --profile, --top.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
+need_python ctypes
 unset BIGMAAC_TEMPLATE
 dash="$(command -v dash || echo sh)"
 bigmaac() { "$dash" "$TOP/extras/bigmaac" "$@"; }
@@ -28,7 +29,9 @@ refused 125 'see bigmaac --help' --stats
 refused 125 '--frobnicate: no such option; see' --frobnicate true
 refused 125 '--min needs a value' --min
 refused 125 '--min needs a value' --min= true
-refused 125 '--stats takes no value' --stats=1 true
+refused 125 '--verbose takes no value' --verbose=1 true
+refused 125 'BIGMAAC_STATS="yes": not 0, 1 or the path of a file' --stats=yes true
+refused 125 '--stats= needs the path of a file' --stats= true
 refused 125 'BIGMAAC_MIN_BIGMAAC_SIZE="huge": not a size.*nothing was started' --min huge true
 refused 125 'BIGMAAC_MIN_FRY_SIZE="20M": larger than' --fries 20M true
 refused 125 'BIGMAAC_PAGING="fast": not one of adaptive' --paging fast true
@@ -36,7 +39,7 @@ refused 125 'BIGMAAC_FORK="spoon": not one of private' "${on_disk[@]}" --fork=sp
 for name in BIGMAAC_STATS BIGMAAC_VERBOSE BIGMAAC_PROFILE BIGMAAC_STRICT; do
     for value in 7 ''; do
         export $name="$value"
-        refused 125 "$name=\"$value\": not 0 or 1; nothing was started" "${on_disk[@]}" true
+        refused 125 "$name=\"$value\": not 0[ ,]+(or )?1.*; nothing was started" "${on_disk[@]}" true
         bigmaac --check "${on_disk[@]}" >"$TMP/out" && fail "--check is content with $name=$value"
         unset $name
     done
@@ -103,7 +106,7 @@ fi
 # ---- folders
 refused 125 'missing: it does not exist; make it' --dir "$TMP/missing" true
 refused 125 'it is not a folder' --dir "$TMP/main.c" true
-[ "$(id -u)" != 0 ] || BIGMAAC_TEMPLATE=/proc/bigmaac.XXXXXX refused 125 "swap folder /proc: files can't be made there" true
+[ "$(id -u)" != 0 ] || BIGMAAC_TEMPLATE=/proc/bigmaac.XXXXXX refused 125 "swap folder /proc: it is the kernel's .proc., not a place for files; choose a folder on a disk" true
 bigmaac --dir /dev/shm true 2>"$TMP/err" || fail "tmpfs: status $?"
 grep -q 'bigmaac: swap folder /dev/shm is in memory (tmpfs).*give a folder' "$TMP/err" || fail "tmpfs: $(cat "$TMP/err")"
 bigmaac --check --dir /dev/shm >"$TMP/out" && fail "--check is content with tmpfs"

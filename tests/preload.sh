@@ -46,7 +46,8 @@ unset BIGMAAC_TEMPLATE
 
 echo "== nothing happens before it is needed"
 lazy() { # COMMAND...
-    env LD_PRELOAD= strace -f -o "$TMP/plain" "$@" >"$TMP/plain.out" 2>"$TMP/plain.err"
+    # Beside the two libraries that it has loaded for older C libraries, and which are empty in this one.
+    strace -f -E LD_PRELOAD=libpthread.so.0:libdl.so.2 -o "$TMP/plain" "$@" >"$TMP/plain.out" 2>"$TMP/plain.err"
     strace -f -E LD_PRELOAD="$LIB" -o "$TMP/trace" "$@" >"$TMP/out" 2>"$TMP/err" || fail "$*: status $?"
     grep -q "openat.*bigmaac.so" "$TMP/trace" || fail "$*: it was not preloaded"
     cmp -s "$TMP/plain.out" "$TMP/out" || fail "$*: the output differs"
@@ -77,7 +78,7 @@ grep -q "ours /tmp/#[0-9]* " "$TMP/out" || grep -q "ours /.*/bigmaac\.[A-Za-z0-9
 echo "== another malloc behind it"
 with "$TMP/show" 1000 | grep -q '^theirs \[heap\] 10' || fail "glibc behind it"
 behind=0
-for other in libjemalloc.so.2 libmimalloc.so.2; do
+for other in libjemalloc.so.2 libmimalloc.so.2 libmimalloc.so.3; do
     LD_PRELOAD=$other /bin/true 2>&1 | grep -q . && { echo "$other is not installed"; continue; }
     behind=$((behind + 1))
     LD_PRELOAD="$other" "$TMP/show" 1000 100 33000 >"$TMP/alone" || fail "$other alone"
@@ -134,14 +135,14 @@ for name in $family madvise bigmaac_kind bigmaac_stats bigmaac_advise; do
     grep -qx "$name" <<<"$exported" || fail "$name is not exported"
 done
 for name in $exported; do
-    grep -qwE "madvise|_?[Ff]ork|bigmaac_[a-z]+|$(tr -s ' \n' '|' <<<"$family" | sed 's/|$//')" <<<"$name" || fail "$name is exported"
+    grep -qwE "madvise|_?[Ff]ork|_[eE]xit|bigmaac_[a-z]+|$(tr -s ' \n' '|' <<<"$family" | sed 's/|$//')" <<<"$name" || fail "$name is exported"
 done
 needed=$(readelf -d "$LIB" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | tr '\n' ' ')
-[ "$needed" = "libc.so.6 " ] || fail "needs $needed"
+[ "$needed" = "libpthread.so.0 libdl.so.2 libc.so.6 " ] || fail "needs $needed" # all of glibc
 
 echo "== loaded late, by dlopen"
-tls=$(readelf -lW "$LIB" | awk '$1 == "TLS" { print strtonum($6) }')
-[ "${tls:-0}" -le 64 ] || fail "$tls bytes of thread-local storage"
+tls=$(readelf -lW "$LIB" | awk '$1 == "TLS" { print $6 }')
+[ $((tls)) -gt 0 ] && [ $((tls)) -le 64 ] || fail "$tls bytes of thread-local storage"
 cat >"$TMP/late.c" <<'C'
 #include <dlfcn.h>
 #include <stdio.h>
@@ -168,4 +169,4 @@ C
 "$CC" -O1 -w -fno-builtin -o "$TMP/late" "$TMP/late.c" -ldl || fail "compile"
 BIGMAAC_MIN_FRY_SIZE=100 "$TMP/late" "$LIB" >"$TMP/out" 2>&1 || fail "dlopen: $(cat "$TMP/out")"
 [ ! -s "$TMP/out" ] || fail "dlopen: $(cat "$TMP/out")"
-[ $behind -gt 0 ] || skip "all but other mallocs was tested: neither libjemalloc.so.2 nor libmimalloc.so.2 is installed"
+[ $behind -gt 0 ] || skip "all but other mallocs was tested: neither libjemalloc nor libmimalloc is installed"

@@ -21,6 +21,7 @@ BUILD=$TOP/build/tests LIB=$TOP/bigmaac.so
 CC=${CC:-gcc}
 LEAKCHECK_SO=$BUILD/leakcheck.so PRELOAD=$LIB
 export TOP BUILD LIB CC PRELOAD
+unset TMPDIR # the tests know where swap files are without a setting
 mkdir -p "$BUILD"
 passed=0 failed=0 skipped=0 exits=0 failures=""
 cores=$(nproc)

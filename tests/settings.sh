@@ -93,6 +93,9 @@ for value in "${sizes[@]}"; do
     done
 done
 for value in 0 1 4K 1023K 9T 100T; do bad SIZE_BIGMAAC "$value"; bad SIZE_FRIES "$value"; done
+for name in BIGMAAC_STATS BIGMAAC_PROFILE; do
+    for value in '' 2 yes file / "$TMP/" "$TMP/missing/file" "$TMP/kinds.c/file"; do bad $name "$value"; done
+done
 for name in BIGMAAC_RESERVE BIGMAAC_STATS BIGMAAC_VERBOSE; do
     for value in "" 2 -1 yes true 01 "1 " 10; do bad $name "$value"; done
 done

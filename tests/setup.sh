@@ -1,35 +1,52 @@
 #!/usr/bin/env bash
-# Installs what the tests use, on Debian or Ubuntu as root; elsewhere it says what is missing,
-# and the tests that need it skip themselves.
+# Installs what the tests use, on Debian or Ubuntu as root, by one call of apt, and says before how much that is;
+# elsewhere it says what is missing, and the tests that need it skip themselves. Of names with a | between them the
+# first one is taken that the release has.
 set -u
-quick="python3 python3-numpy python3-pandas python3-torch redis-server libjemalloc2 libmimalloc2.0 xfsprogs
-    btrfs-progs e2fsprogs strace valgrind stress-ng libcap2-bin util-linux
-    dmsetup python3-yaml groff-base g++ procps make dpkg binutils clang tcc libclang-rt-14-dev
-    libfaketime fakeroot libuid-wrapper"
-long="glibc-source sqlite3 xz-utils r-base-core nodejs perl git libc6-dbg python3-pytest python3-hypothesis redis-tools
-    postgresql qemu-system-x86 busybox-static cpio qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+quick="python3 python3-venv python3-numpy python3-pandas python3-torch python3-yaml python3-ipykernel jupyter-nbconvert
+    redis-server libjemalloc2 libmimalloc-dev xfsprogs btrfs-progs e2fsprogs strace valgrind stress-ng libcap2-bin
+    util-linux dmsetup groff-base g++ procps make dpkg binutils clang tcc libclang-rt-dev|libclang-rt-18-dev|libclang-rt-14-dev
+    musl-tools busybox-static zsh tmux xz-utils libfaketime fakeroot libuid-wrapper"
+long="glibc-source sqlite3 r-base-core nodejs perl git libc6-dbg python3-pytest python3-hypothesis redis-tools postgresql
+    qemu-system-x86 cpio qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross debootstrap podman runc catatonit"
 wanted=$quick
 [ "${1:-quick}" = long ] && wanted="$quick $long"
-command -v dpkg-query >/dev/null || { echo "not Debian or Ubuntu: install $wanted by hand"; exit 0; }
+command -v dpkg-query >/dev/null || { echo "not Debian or Ubuntu: install by hand" $wanted; exit 0; }
+installed=" $(dpkg-query -W -f='${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n 's/^installed //p' | tr '\n' ' ') "
 missing=""
-for package in $wanted; do
-    dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
+for names in $wanted; do
+    for name in ${names//|/ }; do
+        case $installed in *" $name "*) continue 2 ;; esac
+    done
+    missing="$missing $names"
 done
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" != 0 ]; then
     echo "not root: these tests' packages are missing and can't be installed:$missing"
     exit 0
 fi
-echo "installing:$missing"
-export DEBIAN_FRONTEND=noninteractive
-case $missing in *postgresql*) # without a server of its own
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+apt-get update -qq >/dev/null 2>&1
+# shellcheck disable=SC2086
+available=" $(apt-cache policy ${missing//|/ } 2>/dev/null |
+    awk '/^[^ ].*:$/ { sub(/:$/, ""); name = $0 } /Candidate:/ && $2 != "(none)" { printf "%s ", name }') "
+chosen=""
+for names in $missing; do
+    for name in ${names//|/ }; do
+        case $available in *" $name "*) chosen="$chosen $name"; continue 2 ;; esac
+    done
+    echo "not available: $names"
+done
+[ -n "$chosen" ] || exit 0
+case $chosen in *postgresql*) # without a server of its own
     mkdir -p /etc/postgresql-common/createcluster.d
     echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/bigmaac-tests.conf ;;
 esac
-apt-get update -qq >/dev/null 2>&1
 # shellcheck disable=SC2086
-apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 ||
-    for package in $missing; do
-        apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1 || echo "not available: $package"
-    done
+size=$(apt-get install --assume-no --no-install-recommends $chosen 2>/dev/null | sed -n '
+    s/^Need to get \(.*\) of archives.*/\1 to fetch, /p
+    s/^After this operation, \(.*\) of additional disk space.*/\1 on the disk/p' | tr -d '\n')
+echo "installing (${size:-of unknown size}):$chosen"
+# shellcheck disable=SC2086
+apt-get install -y -qq --no-install-recommends $chosen >/dev/null 2>&1 || echo "apt-get install failed: tests will skip what is missing"
 exit 0

@@ -3,7 +3,7 @@
 # fresh copy, and uses the launcher and the library; every message says what to do next.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
-need_root; need setpriv; need make
+need_root; need setpriv; need make; need_python ctypes
 chmod 755 "$TMP"
 home=$TMP/home
 mkdir "$home" "$home/src" "$home/swap"

@@ -108,20 +108,24 @@ static bool is_word(const char *text, const char *const *words, size_t *to)
     return false;
 }
 
-/* Ends in six X; made absolute it has at most 511 characters. */
-static bool is_template(const char *text, char *to)
+/* Made absolute it has at most that many characters. */
+static bool is_path(const char *text, size_t most, char *to)
 {
     char cwd[4096], whole[20000];
-    size_t n = strlen(text);
-    if (n < 6 || strspn(text + n - 6, "X") != 6)
-        return false;
-    if (n > 4096 || !getcwd(cwd, sizeof cwd))
+    if (strlen(text) > 4096 || !getcwd(cwd, sizeof cwd))
         return false;
     snprintf(whole, sizeof whole, "%s%s%s", *text == '/' ? "" : cwd, *text == '/' ? "" : "/", text);
-    if (strlen(whole) > 511)
+    if (strlen(whole) > most)
         return false;
     strcpy(to, whole);
     return true;
+}
+
+/* Ends in six X. */
+static bool is_template(const char *text, char *to)
+{
+    size_t n = strlen(text);
+    return n >= 6 && strspn(text + n - 6, "X") == 6 && is_path(text, 511, to);
 }
 
 static bool folder_is_usable(const char *template)
@@ -135,16 +139,31 @@ static bool folder_is_usable(const char *template)
     return access(folder, W_OK | X_OK) == 0;
 }
 
+/* 0, 1, or a file in a folder that can be written: something with a slash, but not at its end. */
+static bool is_summary(const char *text, char *file, size_t *on)
+{
+    static const char *const flags[] = {"0", "1", NULL};
+    char to[512];
+    if (is_word(text, flags, on))
+        return true;
+    if (!strchr(text, '/') || strrchr(text, '/')[1] == 0 || !is_path(text, 479, to) || !folder_is_usable(to))
+        return false;
+    strcpy(file, to);
+    return *on = true;
+}
+
 /* Takes one value into the expected settings. */
 static bool expect_value(struct config *c, int i, const char *text)
 {
     static const char *const flags[] = {"0", "1", NULL};
     static const char *const paging[] = {"adaptive", "sequential", "normal", "random", NULL};
     static const char *const forks[] = {"private", "copy", NULL};
-    size_t *flag[] = {&c->strict, &c->verbose, &c->stats, &c->profile}, n = 0;
+    size_t n = 0;
     switch (i) {
-    case STRICT: case VERBOSE: case STATS: case PROFILE:
-        return is_word(text, flags, flag[i]);
+    case STRICT: return is_word(text, flags, &c->strict);
+    case VERBOSE: return is_word(text, flags, &c->verbose);
+    case STATS: return is_summary(text, c->summary, &c->stats);
+    case PROFILE: return is_summary(text, c->summary, &c->profile);
     case RESERVE: return is_word(text, flags, &c->reserve);
     case PAGING: return is_word(text, paging, &c->paging);
     case FORK: return is_word(text, forks, &c->fork_mode);
@@ -247,6 +266,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (setjmp(exited) == 0)
         config_load();
     MUST(same(&cfg, &wanted));
+    MUST(bad >= 0 || strcmp(cfg.summary, wanted.summary) == 0);
     MUST(cfg.off == (bad >= 0));
     MUST(exit_status == (bad >= 0 && wanted.strict ? 2 : -1));
     if (bad >= 0)

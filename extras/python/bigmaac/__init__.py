@@ -1,17 +1,64 @@
-#!/usr/bin/env python3
-"""bigmaac_ctypes - asks BigMaac about this process from Python, through ctypes.
+"""bigmaac - selective user-space swap: programs on data larger than their memory.
 
-    bigmaac python3 bigmaac_ctypes.py     under the library
-    python3 bigmaac_ctypes.py             without: every call says so, nothing breaks
+    bigmaac python job.py          the launcher, as in every other installation of it
+    python -m bigmaac job.py       the same with this Python
+    bigmaac.lib()                  the library's path, for LD_PRELOAD
+
+and, inside a program that runs under it, what bigmaac.h offers (through ctypes):
+
+    bigmaac.loaded()               is it preloaded here?
+    bigmaac.kind(address)          NONE, BIGMAAC or FRY; an array's address is array.ctypes.data
+    bigmaac.stats()                the counters, as a dict; None without the library
+    bigmaac.advise(address, RANDOM)
 
 See bigmaac.h for the meaning of each value. SPDX-License-Identifier: MIT
 """
 import ctypes
 import errno
 import os
+import signal
+import sys
+
+__version__ = "0"  # make-wheel fills in the Makefile's
 
 NONE, BIGMAAC, FRY = range(3)
 ADAPTIVE, SEQUENTIAL, RANDOM, KEEP, OPT_OUT = range(5)
+
+_here = os.path.dirname(os.path.abspath(__file__))
+
+
+def lib():
+    """The path of the library, for LD_PRELOAD in the environment of a new process."""
+    return _part("bigmaac.so")
+
+
+def include():
+    """The folder of bigmaac.h, for -I."""
+    return os.path.dirname(_part("bigmaac.h"))
+
+
+def _part(name):
+    path = os.path.join(_here, name)
+    if not os.path.exists(path):
+        raise FileNotFoundError(errno.ENOENT, "not an installed wheel (make wheel builds one)", path)
+    return path
+
+
+def launch(arguments):
+    """Replaces this process by the launcher, with the signals that Python ignores as it found them."""
+    for name in ("SIGPIPE", "SIGXFSZ"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+    if arguments and arguments[-1] == "--jupyter":
+        arguments = [*arguments, sys.executable]  # the kernel is for the Python that has this package
+    os.execv("/bin/sh", ["sh", _part("launcher"), *arguments])
+
+
+def main():
+    """The command `bigmaac`."""
+    try:
+        launch(sys.argv[1:])
+    except OSError as error:
+        sys.exit(f"bigmaac: {error}")
 
 
 class Stats(ctypes.Structure):
@@ -64,24 +111,3 @@ def advise(address, advice):
 def _check(error):
     if error:
         raise OSError(error, os.strerror(error))
-
-
-def example():
-    libc = ctypes.CDLL(None)
-    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
-    libc.free.argtypes = [ctypes.c_void_p]
-    block = libc.malloc(64 << 20)
-    print("library loaded:", "yes" if loaded() else "no (run me with: bigmaac python3 ...)")
-    print("64 MiB block:  ", ("none of ours", "bigmaac", "fry")[kind(block)])
-    try:
-        advise(block, RANDOM)
-        print("advice random: ", "taken")
-    except OSError as error:
-        print("advice random: ", error.strerror)
-    for name, value in (stats() or {}).items():
-        print(f"{name:15}{value}")
-    libc.free(block)
-
-
-if __name__ == "__main__":
-    example()
