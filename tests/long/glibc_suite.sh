@@ -12,6 +12,8 @@ minutes=10  # for all: what is left then is not run
 
 # Can't be the same, each for a reason that is glibc's, not a program's.
 declare -A except=(
+    [malloc-tst-mallinfo2]="asks glibc's malloc what it gave out"
+    [malloc-tst-malloc-backtrace]="damages glibc's chunk headers and waits for its message"
     [malloc-tst-safe-linking]="damages the list of free chunks, which are not glibc's here"
 )
 
