@@ -76,6 +76,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
@@ -202,7 +203,6 @@ static inline int sys_mincore(const void *at, size_t bytes, unsigned char *vecto
 static inline int sys_mlock(const void *at, size_t bytes) { return (int)sys(SYS_mlock, at, bytes); }
 static inline int sys_munlock(const void *at, size_t bytes) { return (int)sys(SYS_munlock, at, bytes); }
 static inline int sys_stat(const char *path, struct stat *st) { return (int)sys(SYS_newfstatat, AT_FDCWD, path, st, 0); }
-static inline int sys_lstat(const char *path, struct stat *st) { return (int)sys(SYS_newfstatat, AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW); }
 static inline int sys_fstat(int fd, struct stat *st) { return (int)sys(SYS_fstat, fd, st); }
 static inline int sys_statfs(const char *path, struct statfs *fs) { return (int)sys(SYS_statfs, path, fs); }
 static inline int sys_fstatfs(int fd, struct statfs *fs) { return (int)sys(SYS_fstatfs, fd, fs); }
@@ -1257,7 +1257,11 @@ static struct folder {
     atomic_bool no_tmpfile;   /* O_TMPFILE failed, or does harm (ZFS) */
     atomic_bool no_fallocate; /* reserve by looking at the free space */
     atomic_bool can_map;      /* a file of it has been mapped */
-    atomic_bool told_memory, told_unusable;
+    atomic_bool told_memory;
+    atomic_int dir;           /* its descriptor, opened with the first file; 0: none. It leads there when the path
+                               * does no more, after chroot(2) for one */
+    dev_t dir_dev;            /* what it is; written before `dir` */
+    ino_t dir_ino;
     size_t readahead;         /* pages that the device reads around a fault */
     atomic_size_t files;      /* open now */
     atomic_size_t bytes;      /* of all of them, as allocated by us */
@@ -1342,23 +1346,51 @@ static enum reason reason_of(int err)
     }
 }
 
-/* A folder that can't hold our files shows at the first use: told once. */
 static enum reason file_failed(const char *call, int err)
 {
+    static atomic_bool told[REASON_COUNT];
     enum reason why = reason_of(err);
-    if (why == REASON_NO_FOLDER && first_time(&folder.told_unusable))
-        report("BIGMAAC_TEMPLATE=\"%s\": %s: %s; large requests fail with ENOMEM", cfg.template,
-               call, strerrordesc_np(err) ? strerrordesc_np(err) : "unknown error");
-    else if (cfg.verbose)
+    if (cfg.verbose && first_time(&told[why]))
         report("%s in %s: %s", call, cfg.template, strerrordesc_np(err) ? strerrordesc_np(err) : "");
     return why;
 }
 
-static int file_open_unnamed(void)
+static int file_raise(int fd, size_t limit);
+static size_t limit_of(int resource);
+
+/* The folder's descriptor, which several threads may ask for first; -1: there is none, and the path has to do. */
+static int folder_dir(void)
 {
+    struct stat st;
+    int known = atomic_load_explicit(&folder.dir, memory_order_acquire);
+    if (known && sys_fstat(known, &st) == 0 && st.st_dev == folder.dir_dev && st.st_ino == folder.dir_ino)
+        return st.st_nlink ? known : -1; /* deleted: the path may lead to a new one */
     char path[sizeof cfg.template];
     template_folder(path, sizeof path);
-    return (int)sys(SYS_openat, AT_FDCWD, path, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int high = fd < 0 ? -1 : file_raise(fd, limit_of(RLIMIT_NOFILE));
+    if (high < 0 || sys_fstat(high, &st) != 0 || (known && (st.st_dev != folder.dir_dev || st.st_ino != folder.dir_ino))) {
+        if (fd >= 0)
+            sys(SYS_close, high < 0 ? fd : high);
+        return -1;
+    }
+    folder.dir_dev = st.st_dev; /* the same for all who come here */
+    folder.dir_ino = st.st_ino;
+    if (atomic_compare_exchange_strong(&folder.dir, &known, high))
+        return high;
+    sys(SYS_close, high);
+    return known;
+}
+
+static int file_open_unnamed(void)
+{
+    const int flags = O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC;
+    int dir = folder_dir(), fd = dir < 0 ? -1 : (int)sys(SYS_openat, dir, ".", flags, 0600);
+    if (dir >= 0)
+        return fd;
+    char path[sizeof cfg.template];
+    template_folder(path, sizeof path);
+    return (int)sys(SYS_openat, AT_FDCWD, path, flags, 0600);
 }
 
 /* One name for each user, file system and run of the kernel; 0: not known. */
@@ -1386,10 +1418,10 @@ static void file_name_fill(char *xs, uint64_t seed)
 }
 
 /* Takes a name away, in two tries. Somebody else may have done it. */
-static bool file_unname(const char *path)
+static bool file_unname(int dir, const char *path)
 {
     for (int tries = 0; tries < 2; tries++)
-        if (sys(SYS_unlinkat, AT_FDCWD, path, 0) == 0 || errno == ENOENT)
+        if (sys(SYS_unlinkat, dir, path, 0) == 0 || errno == ENOENT)
             return true;
     return false;
 }
@@ -1401,8 +1433,11 @@ static bool file_unname(const char *path)
 static int file_open_named(void)
 {
     char path[sizeof cfg.template];
-    size_t n = strlen(cfg.template), xs = n;
-    memcpy(path, cfg.template, n + 1);
+    int dir = folder_dir();
+    const char *name = dir < 0 ? cfg.template : strrchr(cfg.template, '/') + 1;
+    dir = dir < 0 ? AT_FDCWD : dir;
+    size_t n = strlen(name), xs = n;
+    memcpy(path, name, n + 1);
     while (xs && path[xs - 1] == 'X')
         xs--;
     uint64_t own = file_name_seed();
@@ -1413,8 +1448,8 @@ static int file_open_named(void)
         if (!shared && sys(SYS_getrandom, &seed, sizeof seed, 0) != (long)sizeof seed)
             return -1;
         file_name_fill(path + xs, seed);
-        int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-        if (fd >= 0 && file_unname(path))
+        int fd = (int)sys(SYS_openat, dir, path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+        if (fd >= 0 && file_unname(dir, path))
             return fd;
         if (fd >= 0) { /* an empty file stays, not one with the program's data */
             int err = errno;
@@ -1422,11 +1457,11 @@ static int file_open_named(void)
             errno = err;
             return -1;
         }
-        if (errno != EEXIST && errno != ENOENT)
+        if (errno != EEXIST)
             return -1;
-        if (shared && sys_lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
-            st.st_uid == sys_geteuid())
-            file_unname(path);
+        if (shared && sys(SYS_newfstatat, dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+            st.st_size == 0 && st.st_uid == sys_geteuid())
+            file_unname(dir, path);
     }
     return -1;
 }
@@ -1863,7 +1898,7 @@ COLD static void count_fell(enum reason why, size_t bytes)
     atomic_fetch_add(&count.fell_bytes[why], bytes);
     static atomic_bool told[REASON_COUNT];
     if (cfg.verbose && first_time(&told[why]))
-        report("a request of %zu bytes could not be served from disk: %s (told once per reason)",
+        report("a request of %zu bytes can't be served from disk: %s; memory serves it while there is room (told once per reason)",
                bytes, reason_names[why]);
 }
 
@@ -7084,8 +7119,77 @@ static void *alloc_big(size_t size, size_t align, bool zero, enum reason *why)
     return p;
 }
 
-/* Serves what is ours by its size. NULL with errno ENOMEM, or the next malloc's memory, where
- * the disk or the address space can't. */
+/* Large blocks that the next malloc had to serve, while they are not touched all over: what is not is promised, and
+ * still counts as room. Several threads may come here; a signal handler does without. */
+static struct lent {
+    struct lock lock;
+    unsigned used; /* places; the last one is used again where all are */
+    struct {
+        const char *at;
+        size_t bytes;
+    } block[512];
+} lent;
+
+/* Bytes that are promised, by a few samples of each block. What was freed is not mapped any more, or is other
+ * blocks' by now, which makes the answer a guess. */
+static size_t lent_promised(void)
+{
+    enum { SAMPLES = 8 };
+    size_t promised = 0;
+    if (!lock_try(&lent.lock))
+        return 0;
+    for (unsigned i = 0; i < lent.used;) {
+        size_t absent = 0, part = lent.block[i].bytes / SAMPLES;
+        bool mapped = true;
+        for (size_t k = 0; mapped && k < SAMPLES; k++) {
+            unsigned char in = 0;
+            uintptr_t page = round_down((uintptr_t)lent.block[i].at + part * k + part / 2, sys_page());
+            mapped = sys_mincore((const void *)page, sys_page(), &in) == 0;
+            absent += !(in & 1);
+        }
+        promised += mapped ? part * absent : 0;
+        if (mapped && absent)
+            i++;
+        else
+            lent.block[i] = lent.block[--lent.used];
+    }
+    lock_drop(&lent.lock);
+    return promised;
+}
+
+static void lent_note(const void *p, size_t bytes)
+{
+    const unsigned most = sizeof lent.block / sizeof lent.block[0];
+    if (!p || !lock_try(&lent.lock))
+        return;
+    lent.used += lent.used < most;
+    lent.block[lent.used - 1].at = p;
+    lent.block[lent.used - 1].bytes = bytes;
+    lock_drop(&lent.lock);
+}
+
+static const size_t lent_margin = 16 * mib; /* of memory stay free, and a sixteenth of what is asked for */
+
+/* Would the memory hold that much as well, beside what is promised? Told once where it wouldn't. */
+COLD static bool lent_allowed(enum reason why, size_t bytes)
+{
+    static atomic_bool told;
+    struct sysinfo machine = {0};
+    int err = errno;
+    atomic_store(&room.read_ms, 0); /* what is 200 ms old is too old here */
+    size_t left = room_bytes(), taken = lent_promised() + lent_margin + bytes / 16;
+    if (!left && sys_access("/proc/meminfo", R_OK) != 0 && sys(SYS_sysinfo, &machine) == 0)
+        left = machine.freeram * machine.mem_unit; /* nobody tells us more, after chroot(2) for one */
+    left -= min_size(left, taken);
+    if (bytes > left && first_time(&told))
+        report("a request of %zu bytes fails with ENOMEM: swap files in %s can't hold it (%s), and memory has room for "
+               "%zu only (told once)", bytes, cfg.template, reason_names[why], left);
+    errno = err;
+    return bytes <= left;
+}
+
+/* Serves what is ours by its size. Where disk or address space can't, the next malloc does, as far as the
+ * memory has room for it; else NULL with errno ENOMEM. */
 static void *alloc_own(enum kind kind, size_t size, size_t align, bool zero)
 {
     enum reason why = REASON_ADDRESS_SPACE;
@@ -7097,9 +7201,13 @@ static void *alloc_own(enum kind kind, size_t size, size_t align, bool zero)
         return p;
     }
     count_fell(why, size);
-    if (kind == KIND_BIG && (why == REASON_DISK_FULL || why == REASON_NO_FOLDER || why == REASON_FILE_SIZE))
+    bool large = size > SLAB_MAX && why != REASON_FORK;
+    if (large && !lent_allowed(why, size))
         return no_memory();
-    return real_alloc(size, align, zero);
+    p = real_alloc(size, align, zero);
+    if (large)
+        lent_note(p, size);
+    return p;
 }
 
 /* Every request that did not take a shortcut. `align` is a power of 2, 16 for "any". */
@@ -7406,14 +7514,7 @@ static void *realloc_big(void *p, size_t size)
     if (!stays)
         return realloc_copy(p, old, size);
     mon_consider();
-    if (!why)
-        return p;
-    bool elsewhere = why == REASON_DESCRIPTORS || why == REASON_MAPPINGS || why == REASON_MEMORY ||
-                     (why == REASON_ADDRESS_SPACE && size <= room_bytes());
-    if (elsewhere) /* the fries or the next malloc may have what is missing */
-        return realloc_copy(p, old, size);
-    count_fell(why, size);
-    return no_memory();
+    return why ? realloc_copy(p, old, size) : p; /* the fries or the next malloc may have what is missing */
 }
 
 static void *realloc_own(void *p, size_t size)
