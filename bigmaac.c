@@ -561,6 +561,40 @@ static const char *check_folder(void)
     }
 }
 
+/* Names that begin as ours do, and are others': our tests', and what Kubernetes sets for a service of that name. */
+static const char *const foreign_names[] = {"BIGMAAC_TEST", "BIGMAAC_SERVICE_", "BIGMAAC_PORT"};
+
+static bool begins_with(const char *text, const char *prefix) { return strncmp(text, prefix, strlen(prefix)) == 0; }
+
+/* Is NAME=VALUE, with a name of `n` characters, a setting of ours or nothing of ours? */
+static bool is_known(const char *text, size_t n)
+{
+    if (!begins_with(text, "BIGMAAC_") && !begins_with(text, "SIZE_BIGMAAC") && !begins_with(text, "SIZE_FRIES"))
+        return true;
+    for (size_t i = 0; i < sizeof foreign_names / sizeof foreign_names[0]; i++)
+        if (begins_with(text, foreign_names[i]))
+            return true;
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        if (strlen(settings[i].name) == n && strncmp(settings[i].name, text, n) == 0)
+            return true;
+    return n == strlen("BIGMAAC_TEMPLATE") && begins_with(text, "BIGMAAC_TEMPLATE");
+}
+
+/* A misspelt name would go unnoticed, and its setting with it. */
+COLD static void config_check_names(void)
+{
+    if (getauxval(AT_SECURE)) /* nothing is read then */
+        return;
+    for (char **at = environ; at && *at; at++) {
+        const char *value = strchr(*at, '=');
+        char name[64];
+        if (!value || is_known(*at, (size_t)(value - *at)))
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)(value - *at), *at);
+        config_reject(name, value + 1, "there is no such setting");
+    }
+}
+
 COLD static void config_tell(void)
 {
     report("bigmaacs above %zu bytes, fries above %zu%s, swap files %s, regions %zu + %zu",
@@ -578,6 +612,7 @@ COLD static void config_load(void)
         if (why)
             config_reject(settings[i].name, text, why);
     }
+    config_check_names();
     const char *template = secure_getenv("BIGMAAC_TEMPLATE");
     const char *why = template ? parse_template(template) : NULL;
     if (!why)
@@ -2842,6 +2877,7 @@ struct heap {
     _Alignas(META_UNIT) _Atomic(struct slab *) visitors; /* slabs with remote frees */
     struct heap *next_idle, *next_all;
     atomic_bool idle;
+    atomic_int tid;                   /* of the thread that has it */
 };
 
 static struct class_info {
@@ -2872,7 +2908,7 @@ static struct {
     size_t slab_bytes;         /* in slabs now */
     size_t sampled_bytes;      /* in both when fry_peak was last brought up to date */
     struct heap *idle, *all;   /* chains of heaps */
-    pthread_key_t key;         /* its destructor makes a thread's heap idle */
+    pthread_key_t key;         /* its destructor makes a thread's heap idle; key_state says whether there is one */
     atomic_bool open;
 } fry = {.file.fd = -1};
 
@@ -3570,6 +3606,7 @@ static void heap_flush(struct heap *h)
 }
 
 static struct heap *heap_get(void);
+static void heap_retire(struct heap *h);
 
 /* Frees a block of a slab of another thread's. False: it was free already. */
 static NOINLINE bool slab_free_remote(struct slab *s, uint64_t i)
@@ -3631,13 +3668,57 @@ static struct heap *heap_new(void)
     return h;
 }
 
+/* The program may need every key that a process has: then it gets ours (pthread_key_create), and who ended is
+ * found when the next thread needs a heap. */
+enum { KEY_NONE, KEY_MAKING, KEY_THERE, KEY_GIVEN };
+static atomic_int key_state;
+static atomic_int key_users; /* threads that are about to set it: it is not given away under their hands */
+
+static void heap_leave(void *heap);
+static int key_create(pthread_key_t *key, void (*end)(void *));
+
+/* Makes the key with the first heap, as many programs never have one. */
+static void key_make(void)
+{
+    int none = KEY_NONE, err = errno;
+    if (atomic_load(&key_state) != KEY_NONE || !atomic_compare_exchange_strong(&key_state, &none, KEY_MAKING))
+        return;
+    atomic_store(&key_state, key_create(&fry.key, heap_leave) == 0 ? KEY_THERE : KEY_GIVEN);
+    errno = err;
+}
+
+static void key_set(struct heap *h)
+{
+    int err = errno;
+    atomic_fetch_add(&key_users, 1);
+    if (atomic_load(&key_state) == KEY_THERE)
+        pthread_setspecific(fry.key, h); /* may call calloc, which finds heap_self */
+    atomic_fetch_sub(&key_users, 1);
+    errno = err;
+}
+
+/* Requires fry.lock. Without a key: makes the heaps of threads that have ended idle. Whoever has the number of
+ * one, `self`, is another thread without a heap. */
+COLD static void heaps_reap(int self)
+{
+    for (struct heap *h = fry.all; h; h = h->next_all) {
+        int tid = atomic_load(&h->tid);
+        if (!atomic_load(&h->idle) && tid && (tid == self || (sys(SYS_tgkill, sys_getpid(), tid, 0) != 0 && errno == ESRCH)))
+            heap_retire(h);
+    }
+}
+
 /* Gives the calling thread a heap: an idle one, or a new one. NULL: no memory for it. */
 static NOINLINE struct heap *heap_get(void)
 {
     struct op op;
+    key_make();
     if (!op_try(&op))
         return NULL;
+    int tid = (int)sys_gettid();
     lock_take(&fry.lock);
+    if (!fry.idle && atomic_load(&key_state) == KEY_GIVEN)
+        heaps_reap(tid);
     struct heap *h = fry.idle;
     if (h) {
         fry.idle = h->next_idle;
@@ -3646,13 +3727,12 @@ static NOINLINE struct heap *heap_get(void)
         h = heap_new();
     }
     heap_self = h;
+    if (h)
+        atomic_store(&h->tid, tid);
     lock_drop(&fry.lock);
     op_end(&op);
-    if (h) {
-        int err = errno;
-        pthread_setspecific(fry.key, h); /* may call calloc, which finds heap_self */
-        errno = err;
-    }
+    if (h)
+        key_set(h);
     return h;
 }
 
@@ -3986,10 +4066,21 @@ static struct next {
     size_t (*usable)(void *);
     void *(*memalign)(size_t, size_t);
     pid_t (*fork)(void), (*fork_only)(void); /* fork and _Fork */
+    int (*key_create)(pthread_key_t *, void (*)(void *)); /* pthread_key_create */
     char *single_threaded; /* glibc's own: 1 until the first thread is made */
 } next = {.free = early_free, .usable = early_usable};
 
 enum kind { KIND_REAL, KIND_FRY, KIND_BIG };
+
+static int key_create(pthread_key_t *key, void (*end)(void *))
+{
+#ifdef BIGMAAC_PREFIX
+    return pthread_key_create(key, end);
+#else
+    return next.key_create(key, end);
+#endif
+}
+
 
 /* Where a request of that size belongs. */
 static inline enum kind route_of(size_t size)
@@ -4098,8 +4189,7 @@ COLD static bool regions_open_locked(void)
 {
     bool reserved = mem_owns(mem_at(0)) || mem_reserve();
     if (!reserved || !space_open(&fry.space, fry.space.start, to_bytes(fry.space.pages)) ||
-        !space_open(&big.space, big.space.start, to_bytes(big.space.pages)) ||
-        pthread_key_create(&fry.key, heap_leave) != 0)
+        !space_open(&big.space, big.space.start, to_bytes(big.space.pages)))
         return false;
     bus_open();
     memset(fry.policy, policy_initial(0), sizeof fry.policy);
@@ -7031,6 +7121,7 @@ COLD static void next_find(void)
     next.usable = (size_t(*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
     next.fork = (pid_t(*)(void))dlsym(RTLD_NEXT, "fork");
     next.fork_only = (pid_t(*)(void))dlsym(RTLD_NEXT, "_Fork");
+    next.key_create = (int (*)(pthread_key_t *, void (*)(void *)))dlsym(RTLD_NEXT, "pthread_key_create");
     next.single_threaded = dlsym(RTLD_NEXT, "__libc_single_threaded");
     void (*found)(void *) = (void (*)(void *))dlsym(RTLD_NEXT, "free");
     if (!next.malloc || !next.calloc || !next.realloc || !next.memalign || !next.usable || !found)
@@ -7171,14 +7262,16 @@ static void lent_note(const void *p, size_t bytes)
 static const size_t lent_margin = 16 * mib; /* of memory stay free, and a sixteenth of what is asked for */
 
 /* Would the memory hold that much as well, beside what is promised? Told once where it wouldn't. */
-COLD static bool lent_allowed(enum reason why, size_t bytes)
+COLD static bool lent_allowed(enum reason why, size_t bytes, int err)
 {
     static atomic_bool told;
     struct sysinfo machine = {0};
-    int err = errno;
     atomic_store(&room.read_ms, 0); /* what is 200 ms old is too old here */
     size_t left = room_bytes(), taken = lent_promised() + lent_margin + bytes / 16;
-    if (!left && sys_access("/proc/meminfo", R_OK) != 0 && sys(SYS_sysinfo, &machine) == 0)
+    errno = err; /* as it was before: files that are not there are looked for */
+    if (sys(SYS_sysinfo, &machine) == 0 && bytes > machine.totalram * machine.mem_unit)
+        return true; /* no memory holds it: the next malloc refuses it, unless the user lets programs have what is not there */
+    if (!left && sys_access("/proc/meminfo", R_OK) != 0)
         left = machine.freeram * machine.mem_unit; /* nobody tells us more, after chroot(2) for one */
     left -= min_size(left, taken);
     if (bytes > left && first_time(&told))
@@ -7202,7 +7295,7 @@ static void *alloc_own(enum kind kind, size_t size, size_t align, bool zero)
     }
     count_fell(why, size);
     bool large = size > SLAB_MAX && why != REASON_FORK;
-    if (large && !lent_allowed(why, size))
+    if (large && !lent_allowed(why, size, errno))
         return no_memory();
     p = real_alloc(size, align, zero);
     if (large)
@@ -7406,22 +7499,25 @@ EXPORT void *API(memalign)(size_t align, size_t size)
     return alloc_aligned(power, size);
 }
 
+/* Younger C libraries refuse an alignment that is no power of 2, older ones take it as memalign does: the next one
+ * in line shows by a small request which it is. */
 EXPORT void *API(aligned_alloc)(size_t align, size_t size)
 {
-    if (!is_power_of_2(align)) {
-        errno = EINVAL;
+    if (likely(is_power_of_2(align)))
+        return alloc_aligned(align, size);
+    void *(*ask)(size_t, size_t) = init_done() ? (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "aligned_alloc") : NULL;
+    void *p = ask ? ask(align, 1) : NULL;
+    if (!p)
         return NULL;
-    }
-    return alloc_aligned(align, size);
+    next.free(p);
+    return API(memalign)(align, size);
 }
 
 EXPORT int API(posix_memalign)(void **out, size_t align, size_t size)
 {
     if (!is_power_of_2(align) || align % sizeof(void *) != 0)
         return EINVAL;
-    int err = errno;
     void *p = alloc_aligned(align, size);
-    errno = err; /* this one returns it instead */
     if (!p)
         return ENOMEM;
     *out = p;
@@ -7440,6 +7536,154 @@ EXPORT void *API(pvalloc)(size_t size)
         return no_memory();
     return alloc_aligned(page, round_up(size, page));
 }
+
+#ifndef BIGMAAC_PREFIX
+/* --- C++ ----------------------------------------------------------------------------------------------
+ *
+ * Other allocators bring operators new and delete of their own, which would pass us by; a program may replace some
+ * of them. So ours are malloc and free, and the derived forms call the plain ones by their public names, as
+ * libstdc++'s do. What fails is left to the next operator new in line, which knows the new_handler and can throw.
+ * Names are those of the Itanium ABI where size_t is unsigned long. */
+EXPORT void *cxx_new(size_t) __asm__("_Znwm");
+EXPORT void *cxx_new_array(size_t) __asm__("_Znam");
+EXPORT void *cxx_new_aligned(size_t, size_t) __asm__("_ZnwmSt11align_val_t");
+EXPORT void *cxx_new_array_aligned(size_t, size_t) __asm__("_ZnamSt11align_val_t");
+EXPORT void *cxx_new_nothrow(size_t, const void *) __asm__("_ZnwmRKSt9nothrow_t");
+EXPORT void *cxx_new_array_nothrow(size_t, const void *) __asm__("_ZnamRKSt9nothrow_t");
+EXPORT void *cxx_new_aligned_nothrow(size_t, size_t, const void *) __asm__("_ZnwmSt11align_val_tRKSt9nothrow_t");
+EXPORT void *cxx_new_array_aligned_nothrow(size_t, size_t, const void *) __asm__("_ZnamSt11align_val_tRKSt9nothrow_t");
+EXPORT void cxx_delete(void *) __asm__("_ZdlPv");
+EXPORT void cxx_delete_array(void *) __asm__("_ZdaPv");
+EXPORT void cxx_delete_sized(void *, size_t) __asm__("_ZdlPvm");
+EXPORT void cxx_delete_array_sized(void *, size_t) __asm__("_ZdaPvm");
+EXPORT void cxx_delete_aligned(void *, size_t) __asm__("_ZdlPvSt11align_val_t");
+EXPORT void cxx_delete_array_aligned(void *, size_t) __asm__("_ZdaPvSt11align_val_t");
+EXPORT void cxx_delete_sized_aligned(void *, size_t, size_t) __asm__("_ZdlPvmSt11align_val_t");
+EXPORT void cxx_delete_array_sized_aligned(void *, size_t, size_t) __asm__("_ZdaPvmSt11align_val_t");
+EXPORT void cxx_delete_nothrow(void *, const void *) __asm__("_ZdlPvRKSt9nothrow_t");
+EXPORT void cxx_delete_array_nothrow(void *, const void *) __asm__("_ZdaPvRKSt9nothrow_t");
+EXPORT void cxx_delete_aligned_nothrow(void *, size_t, const void *) __asm__("_ZdlPvSt11align_val_tRKSt9nothrow_t");
+EXPORT void cxx_delete_array_aligned_nothrow(void *, size_t, const void *) __asm__("_ZdaPvSt11align_val_tRKSt9nothrow_t");
+
+/* The next operator in line of that name: behind us, or, where the C++ library was loaded for one plug-in alone, in
+ * the scope of the object that calls. */
+COLD static void *cxx_next(const char *name, const void *caller)
+{
+    Dl_info info;
+    void *found = dlsym(RTLD_NEXT, name);
+    if (found || !dladdr(caller, &info) || !info.dli_fname)
+        return found;
+    void *object = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+    found = object ? dlsym(object, name) : NULL;
+    if (object)
+        dlclose(object); /* it stays: its code is running */
+    return found;
+}
+
+COLD static void *cxx_new_fails(size_t size, const void *caller)
+{
+    void *(*make)(size_t) = (void *(*)(size_t))cxx_next("_Znwm", caller);
+    if (!make)
+        fatal("operator new: no memory for %zu bytes, and no C++ library to say so", size);
+    return make(size);
+}
+
+COLD static void *cxx_new_aligned_fails(size_t size, size_t align, const void *caller)
+{
+    void *(*make)(size_t, size_t) = (void *(*)(size_t, size_t))cxx_next("_ZnwmSt11align_val_t", caller);
+    if (!make)
+        fatal("operator new: no memory for %zu bytes, and no C++ library to say so", size);
+    return make(size, align);
+}
+
+
+static void *cxx_aligned(size_t size, size_t align)
+{
+    align = max_size(align, sizeof(void *));
+    size_t bytes = round_up(size + !size, align);
+    return is_power_of_2(align) && bytes >= size ? aligned_alloc(align, bytes) : NULL;
+}
+
+void *cxx_new(size_t size)
+{
+    void *p = malloc(size + !size);
+    return likely(p) ? p : cxx_new_fails(size, __builtin_return_address(0));
+}
+
+void *cxx_new_aligned(size_t size, size_t align)
+{
+    void *p = cxx_aligned(size, align);
+    return likely(p) ? p : cxx_new_aligned_fails(size, align, __builtin_return_address(0));
+}
+
+/* The forms that return NULL have to catch what a plain one that the program has replaced throws, which C can't:
+ * then the next one in line does, and so where there is no memory. */
+static bool cxx_is_ours(void *plain)
+{
+    Dl_info info, library;
+    __asm__("" : "+r"(plain)); /* as the loader has bound it */
+    return dladdr(plain, &info) && dladdr(&route, &library) && info.dli_fbase == library.dli_fbase;
+}
+
+static void *cxx_nothrow(size_t size, const char *name, const void *tag, const void *caller)
+{
+    static atomic_int ours; /* 1: the plain form is, 2: it isn't, 0: not known yet */
+    if (unlikely(!atomic_load_explicit(&ours, memory_order_relaxed)))
+        atomic_store(&ours, cxx_is_ours((void *)cxx_new) ? 1 : 2);
+    void *p = atomic_load_explicit(&ours, memory_order_relaxed) == 1 ? malloc(size + !size) : NULL;
+    if (likely(p))
+        return p;
+    void *(*make)(size_t, const void *) = (void *(*)(size_t, const void *))cxx_next(name, caller);
+    return make ? make(size, tag) : NULL;
+}
+
+static void *cxx_aligned_nothrow(size_t size, size_t align, const char *name, const void *tag, const void *caller)
+{
+    static atomic_int ours; /* as above */
+    if (unlikely(!atomic_load_explicit(&ours, memory_order_relaxed)))
+        atomic_store(&ours, cxx_is_ours((void *)cxx_new_aligned) ? 1 : 2);
+    void *p = atomic_load_explicit(&ours, memory_order_relaxed) == 1 ? cxx_aligned(size, align) : NULL;
+    if (likely(p))
+        return p;
+    void *(*make)(size_t, size_t, const void *) = (void *(*)(size_t, size_t, const void *))cxx_next(name, caller);
+    return make ? make(size, align, tag) : NULL;
+}
+
+void *cxx_new_nothrow(size_t size, const void *tag)
+{
+    return cxx_nothrow(size, "_ZnwmRKSt9nothrow_t", tag, __builtin_return_address(0));
+}
+
+void *cxx_new_array_nothrow(size_t size, const void *tag)
+{
+    return cxx_nothrow(size, "_ZnamRKSt9nothrow_t", tag, __builtin_return_address(0));
+}
+
+void *cxx_new_aligned_nothrow(size_t size, size_t align, const void *tag)
+{
+    return cxx_aligned_nothrow(size, align, "_ZnwmSt11align_val_tRKSt9nothrow_t", tag, __builtin_return_address(0));
+}
+
+void *cxx_new_array_aligned_nothrow(size_t size, size_t align, const void *tag)
+{
+    return cxx_aligned_nothrow(size, align, "_ZnamSt11align_val_tRKSt9nothrow_t", tag, __builtin_return_address(0));
+}
+
+void *cxx_new_array(size_t size) { return cxx_new(size); }
+void *cxx_new_array_aligned(size_t size, size_t align) { return cxx_new_aligned(size, align); }
+void cxx_delete(void *p) { free(p); }
+void cxx_delete_array(void *p) { cxx_delete(p); }
+void cxx_delete_sized(void *p, size_t size) { (void)size, cxx_delete(p); }
+void cxx_delete_array_sized(void *p, size_t size) { (void)size, cxx_delete_array(p); }
+void cxx_delete_aligned(void *p, size_t align) { (void)align, free(p); }
+void cxx_delete_array_aligned(void *p, size_t align) { cxx_delete_aligned(p, align); }
+void cxx_delete_sized_aligned(void *p, size_t size, size_t align) { (void)size, cxx_delete_aligned(p, align); }
+void cxx_delete_array_sized_aligned(void *p, size_t size, size_t align) { (void)size, cxx_delete_array_aligned(p, align); }
+void cxx_delete_nothrow(void *p, const void *tag) { (void)tag, cxx_delete(p); }
+void cxx_delete_array_nothrow(void *p, const void *tag) { (void)tag, cxx_delete_array(p); }
+void cxx_delete_aligned_nothrow(void *p, size_t align, const void *tag) { (void)tag, cxx_delete_aligned(p, align); }
+void cxx_delete_array_aligned_nothrow(void *p, size_t align, const void *tag) { (void)tag, cxx_delete_array_aligned(p, align); }
+#endif
 
 /* --- sizes --------------------------------------------------------------------------------------- */
 
@@ -7686,6 +7930,23 @@ EXPORT pid_t _Fork(void)
     if (pid < 0)
         errno = err;
     return pid;
+}
+#endif
+
+#ifndef BIGMAAC_PREFIX
+/* A process has 1024 keys, and all of them are the program's. */
+EXPORT int pthread_key_create(pthread_key_t *key, void (*end)(void *))
+{
+    int there = KEY_THERE;
+    if (!next.key_create)
+        next.key_create = (int (*)(pthread_key_t *, void (*)(void *)))dlsym(RTLD_NEXT, "pthread_key_create");
+    int err = next.key_create(key, end);
+    if (err != EAGAIN || !atomic_compare_exchange_strong(&key_state, &there, KEY_GIVEN))
+        return err;
+    for (int ms = 0; ms < 100 && atomic_load(&key_users); ms++)
+        sleep_ms(1); /* who is counted longer was in the process that forked this one */
+    pthread_key_delete(fry.key);
+    return next.key_create(key, end);
 }
 #endif
 
