@@ -2907,6 +2907,7 @@ static struct {
     size_t run_bytes;          /* in page runs now */
     size_t slab_bytes;         /* in slabs now */
     size_t sampled_bytes;      /* in both when fry_peak was last brought up to date */
+    atomic_size_t dead_bytes;  /* of slabs that other threads have freed whole since the monitor looked for such */
     struct heap *idle, *all;   /* chains of heaps */
     pthread_key_t key;         /* its destructor makes a thread's heap idle; key_state says whether there is one */
     atomic_bool open;
@@ -3249,9 +3250,9 @@ static void slab_unlist(struct heap *h, struct slab *s)
         s->prev->next = s->next;
     else
         h->bin[s->class] = s->next;
-    s->listed = false;
     s->rest = slab_worth_listing(s);
     s->due -= s->rest;
+    __atomic_store_n(&s->listed, false, __ATOMIC_RELEASE); /* last: heaps_sweep looks */
 }
 
 /* Requires fry.lock. Bytes in live fries, by class. */
@@ -3401,6 +3402,33 @@ static void heap_collect(struct heap *h)
             slab_list(owner, s);
         if (slab_used(s) == 0)
             slab_retire(owner, s);
+    }
+}
+
+/* Requires fry.lock. Has the owner, who runs, nothing to do with the slab any more, nor ever will? It gave out every
+ * block, has put it in no list, and others have freed all. */
+GUESSES static bool slab_is_dead(const struct heap *h, const struct slab *s)
+{
+    return !__atomic_load_n(&s->listed, __ATOMIC_ACQUIRE) && s->summary == 0 && !s->ahead && h->spare[s->class] != s &&
+           atomic_load(&s->owner) == h && atomic_load(&s->remote) == s->blocks;
+}
+
+/* Requires fry.lock. Gives back what other threads have freed of heaps whose owners may never call again. */
+static void heaps_sweep(void)
+{
+    if (!atomic_exchange(&fry.dead_bytes, 0))
+        return;
+    for (struct heap *h = fry.all; h; h = h->next_all) {
+        struct slab *s = atomic_load(&h->idle) ? NULL : atomic_exchange(&h->visitors, NULL);
+        for (struct slab *after; s; s = after) {
+            after = s->visitor_next;
+            if (slab_is_dead(h, s)) {
+                slab_collect(s);
+                slab_destroy(s);
+            } else {
+                heap_push_visitor(h, s);
+            }
+        }
     }
 }
 
@@ -3568,11 +3596,14 @@ static uint64_t slab_push_remote(struct slab *s, uint32_t word, uint64_t bits)
     if (twice)
         return twice;
     uint32_t used = guess_32(&s->due) + guess_32(&s->rest);
+    size_t bytes = (size_t)s->blocks * s->size;
     uint32_t before = atomic_fetch_add_explicit(&s->remote, n, memory_order_acq_rel);
     atomic_signal_fence(memory_order_seq_cst);
     remote_self.slab = NULL;
     if (before && before + n != used)
         return 0; /* whoever raised it from 0 has told the owner; don't touch s any more */
+    if (before + n == used)
+        atomic_fetch_add_explicit(&fry.dead_bytes, bytes, memory_order_relaxed);
     struct heap *owner = atomic_load_explicit(&s->owner, memory_order_acquire);
     if (before == 0)
         heap_push_visitor(owner, s);
@@ -3580,6 +3611,8 @@ static uint64_t slab_push_remote(struct slab *s, uint32_t word, uint64_t bits)
         return 0; /* it is empty, and about to become another slab */
     if (atomic_load_explicit(&owner->idle, memory_order_acquire))
         heap_collect_idle(owner);
+    else if (before + n == used)
+        mon_consider();
     return 0;
 }
 
@@ -6803,7 +6836,7 @@ static struct {
 /* Is there anything for the thread to do, now or soon? */
 GUESSES static bool mon_needed(void)
 {
-    if (big.warm_oldest || fry.dirty_pages > to_pages(64 * mib))
+    if (big.warm_oldest || fry.dirty_pages > to_pages(4 * mib) || atomic_load(&fry.dead_bytes) > 4 * mib)
         return true;
     size_t live = live_bytes(), frozen = atomic_load(&home.frozen_bytes);
     if (live < 32 * mib && frozen < 32 * mib)
@@ -6986,6 +7019,7 @@ static void mon_tidy(void)
     gate_enter();
     warm_expire(now_ms() - warm_keep_ms);
     lock_take(&fry.lock);
+    heaps_sweep();
     fry_purge_if_due();
     lock_drop(&fry.lock);
     gate_leave();
@@ -7375,6 +7409,7 @@ static NOINLINE void free_rest(void *p, size_t offset, const char *function)
     if (offset < mem.fry_end) {
         if (offset < fry.space.start ? !is_boot(p) : !fry_free(p, offset))
             corrupt(function, p);
+        mon_consider();
         return;
     }
     struct op op;
@@ -7987,19 +8022,49 @@ EXPORT int bigmaac_stats(struct bigmaac_stats *out)
     return 0;
 }
 
-/* Replaces the file mapping by anonymous memory with the same content. */
+/* Every page becomes anonymous memory of a private mapping, the way a store does it: whoever writes at the
+ * same time loses nothing. False: no memory for them. */
+static bool pages_privatise(char *at, size_t bytes)
+{
+    if (sys(SYS_madvise, at, bytes, MADV_POPULATE_WRITE) == 0)
+        return true;
+    if (errno != EINVAL) /* kernels before 5.14 */
+        return false;
+    for (size_t i = 0; i < bytes; i += sys_page())
+        __atomic_fetch_add((unsigned *)(void *)(at + i), 0, __ATOMIC_SEQ_CST);
+    return true;
+}
+
+/* Maps the block's file privately over itself, page for page as it was: what a fork has frozen is so already, but for
+ * what has come home. */
+static bool big_privatise(struct big *r)
+{
+    if (!r->frozen)
+        return file_valid(&r->file) && !file_map(&r->file, big_offset(r), r->mapped, 0, MAP_PRIVATE);
+    for (size_t g = 0; g * huge_size < r->mapped; g++) {
+        size_t from = g * huge_size, bytes = min_size(huge_size, r->mapped - from);
+        if (home_bit(r, g) && !r->own_frozen &&
+            (!file_valid(&r->own) || file_map(&r->own, big_offset(r) + from, bytes, from, MAP_PRIVATE)))
+            return false;
+    }
+    r->own_frozen = r->home != NULL;
+    return true;
+}
+
+/* Makes the block private memory with the same content. Its file stays mapped underneath, empty. */
 static int big_opt_out(struct big *r)
 {
     if (r->ordinary)
         return 0;
-    void *copy = sys_mmap(NULL, r->mapped, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
-    if (copy == MAP_FAILED)
-        return ENOMEM;
-    memcpy(copy, mem_at(big_offset(r)), r->mapped);
-    if (sys_mremap(copy, r->mapped, r->mapped, MREMAP_MAYMOVE | MREMAP_FIXED, mem_at(big_offset(r))) == MAP_FAILED) {
-        sys_munmap(copy, r->mapped);
+    if (!big_privatise(r))
+        return EAGAIN;
+    if (!pages_privatise(mem_at(big_offset(r)), r->mapped)) {
+        atomic_fetch_add(&home.frozen_bytes, r->frozen ? 0 : r->mapped);
+        r->frozen = true; /* as a fork leaves it: its pages come home when memory runs short */
         return ENOMEM;
     }
+    if (!r->frozen)
+        file_punch(&r->file, 0, r->mapped);
     big_close_files(r);
     r->ordinary = true;
     return 0;
