@@ -81,6 +81,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
@@ -99,7 +100,6 @@
 #define BIND(symbol, name) __asm__(".symver " symbol "," name "@" OLDEST)
 BIND("dlsym", "dlsym");
 BIND("pthread_attr_setstacksize", "pthread_attr_setstacksize");
-BIND("pthread_key_create", "pthread_key_create");
 BIND("pthread_setspecific", "pthread_setspecific");
 #endif
 
@@ -246,7 +246,6 @@ static inline int sys_mincore(const void *at, size_t bytes, unsigned char *vecto
 static inline int sys_mlock(const void *at, size_t bytes) { return (int)sys(SYS_mlock, at, bytes); }
 static inline int sys_munlock(const void *at, size_t bytes) { return (int)sys(SYS_munlock, at, bytes); }
 static inline int sys_stat(const char *path, struct stat *st) { return (int)sys(SYS_newfstatat, AT_FDCWD, path, st, 0); }
-static inline int sys_lstat(const char *path, struct stat *st) { return (int)sys(SYS_newfstatat, AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW); }
 static inline int sys_fstat(int fd, struct stat *st) { return (int)sys(SYS_fstat, fd, st); }
 static inline int sys_statfs(const char *path, struct statfs *fs) { return (int)sys(SYS_statfs, path, fs); }
 static inline int sys_fstatfs(int fd, struct statfs *fs) { return (int)sys(SYS_fstatfs, fd, fs); }
@@ -869,6 +868,38 @@ COLD static bool config_take_tmpdir(void)
     return true;
 }
 
+/* Names that begin as ours do, and are others': our tests', and what Kubernetes sets for a service of that name. */
+static const char *const foreign_names[] = {"BIGMAAC_TEST", "BIGMAAC_SERVICE_", "BIGMAAC_PORT"};
+
+/* Is NAME=VALUE, with a name of `n` characters, a setting of ours or nothing of ours? */
+static bool is_known(const char *text, size_t n)
+{
+    if (!text_begins(text, "BIGMAAC_") && !text_begins(text, "SIZE_BIGMAAC") && !text_begins(text, "SIZE_FRIES"))
+        return true;
+    for (size_t i = 0; i < sizeof foreign_names / sizeof foreign_names[0]; i++)
+        if (text_begins(text, foreign_names[i]))
+            return true;
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        if (text_length(settings[i].name) == n && text_begins(text, settings[i].name))
+            return true;
+    return n == text_length("BIGMAAC_TEMPLATE") && text_begins(text, "BIGMAAC_TEMPLATE");
+}
+
+/* A misspelt name would go unnoticed, and its setting with it. */
+COLD static void config_check_names(void)
+{
+    if (getauxval(AT_SECURE)) /* nothing is read then */
+        return;
+    for (char **at = environ; at && *at; at++) {
+        const char *value = text_find(*at, '=');
+        char name[64];
+        if (!value || is_known(*at, (size_t)(value - *at)))
+            continue;
+        text_format(name, sizeof name, "%.*s", (int)(value - *at), *at);
+        config_reject(name, value + 1, "there is no such setting");
+    }
+}
+
 COLD static void config_tell(void)
 {
     report("bigmaacs above %zu bytes, fries above %zu%s, swap files %s, regions %zu + %zu",
@@ -886,6 +917,7 @@ COLD static void config_load(void)
         if (why)
             config_reject(settings[i].name, text, why);
     }
+    config_check_names();
     const char *template = secure_getenv("BIGMAAC_TEMPLATE");
     const char *why = template ? parse_template(template) : NULL;
     if (!why && (template || !config_take_tmpdir()))
@@ -1564,8 +1596,12 @@ static struct folder {
     atomic_bool no_tmpfile;   /* O_TMPFILE failed, or does harm (ZFS) */
     atomic_bool no_fallocate; /* reserve by looking at the free space */
     atomic_bool can_map;      /* a file of it has been mapped */
-    atomic_bool told_memory, told_unusable;
+    atomic_bool told_memory;
     uint64_t device;          /* of our files, as mappings are told of it (VMA); 0: not known */
+    atomic_int dir;           /* its descriptor, opened with the first file; 0: none. It leads there when the path
+                               * does no more, after chroot(2) for one */
+    dev_t dir_dev;            /* what it is; written before `dir` */
+    ino_t dir_ino;
     size_t readahead;         /* pages that the device reads around a fault */
     atomic_size_t files;      /* open now */
     atomic_size_t bytes;      /* of all of them, as allocated by us */
@@ -1666,23 +1702,51 @@ COLD static const char *error_text(int err)
     return "unknown error";
 }
 
-/* A folder that can't hold our files shows at the first use: told once. */
 static enum reason file_failed(const char *call, int err)
 {
+    static atomic_bool told[REASON_COUNT];
     enum reason why = reason_of(err);
-    if (why == REASON_NO_FOLDER && first_time(&folder.told_unusable))
-        report("BIGMAAC_TEMPLATE=\"%s\": %s: %s; large requests fail with ENOMEM", cfg.template,
-               call, error_text(err));
-    else if (cfg.verbose)
+    if (cfg.verbose && first_time(&told[why]))
         report("%s in %s: %s", call, cfg.template, error_text(err));
     return why;
 }
 
-static int file_open_unnamed(void)
+static int file_raise(int fd, size_t limit);
+static size_t limit_of(int resource);
+
+/* The folder's descriptor, which several threads may ask for first; -1: there is none, and the path has to do. */
+static int folder_dir(void)
 {
+    struct stat st;
+    int known = atomic_load_explicit(&folder.dir, memory_order_acquire);
+    if (known && sys_fstat(known, &st) == 0 && st.st_dev == folder.dir_dev && st.st_ino == folder.dir_ino)
+        return st.st_nlink ? known : -1; /* deleted: the path may lead to a new one */
     char path[sizeof cfg.template];
     template_folder(path, sizeof path);
-    return (int)sys(SYS_openat, AT_FDCWD, path, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int high = fd < 0 ? -1 : file_raise(fd, limit_of(RLIMIT_NOFILE));
+    if (high < 0 || sys_fstat(high, &st) != 0 || (known && (st.st_dev != folder.dir_dev || st.st_ino != folder.dir_ino))) {
+        if (fd >= 0)
+            sys(SYS_close, high < 0 ? fd : high);
+        return -1;
+    }
+    folder.dir_dev = st.st_dev; /* the same for all who come here */
+    folder.dir_ino = st.st_ino;
+    if (atomic_compare_exchange_strong(&folder.dir, &known, high))
+        return high;
+    sys(SYS_close, high);
+    return known;
+}
+
+static int file_open_unnamed(void)
+{
+    const int flags = O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC;
+    int dir = folder_dir(), fd = dir < 0 ? -1 : (int)sys(SYS_openat, dir, ".", flags, 0600);
+    if (dir >= 0)
+        return fd;
+    char path[sizeof cfg.template];
+    template_folder(path, sizeof path);
+    return (int)sys(SYS_openat, AT_FDCWD, path, flags, 0600);
 }
 
 /* One name for each user, file system and run of the kernel; 0: not known. */
@@ -1710,10 +1774,10 @@ static void file_name_fill(char *xs, uint64_t seed)
 }
 
 /* Takes a name away, in two tries. Somebody else may have done it. */
-static bool file_unname(const char *path)
+static bool file_unname(int dir, const char *path)
 {
     for (int tries = 0; tries < 2; tries++)
-        if (sys(SYS_unlinkat, AT_FDCWD, path, 0) == 0 || errno == ENOENT)
+        if (sys(SYS_unlinkat, dir, path, 0) == 0 || errno == ENOENT)
             return true;
     return false;
 }
@@ -1725,8 +1789,11 @@ static bool file_unname(const char *path)
 static int file_open_named(void)
 {
     char path[sizeof cfg.template];
-    size_t n = text_length(cfg.template), xs = n;
-    memcpy(path, cfg.template, n + 1);
+    int dir = folder_dir();
+    const char *name = dir < 0 ? cfg.template : text_find_last(cfg.template, '/') + 1;
+    dir = dir < 0 ? AT_FDCWD : dir;
+    size_t n = text_length(name), xs = n;
+    memcpy(path, name, n + 1);
     while (xs && path[xs - 1] == 'X')
         xs--;
     uint64_t own = file_name_seed();
@@ -1737,8 +1804,8 @@ static int file_open_named(void)
         if (!shared && sys(SYS_getrandom, &seed, sizeof seed, 0) != (long)sizeof seed)
             return -1;
         file_name_fill(path + xs, seed);
-        int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-        if (fd >= 0 && file_unname(path))
+        int fd = (int)sys(SYS_openat, dir, path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+        if (fd >= 0 && file_unname(dir, path))
             return fd;
         if (fd >= 0) { /* an empty file stays, not one with the program's data */
             int err = errno;
@@ -1746,11 +1813,11 @@ static int file_open_named(void)
             errno = err;
             return -1;
         }
-        if (errno != EEXIST && errno != ENOENT)
+        if (errno != EEXIST)
             return -1;
-        if (shared && sys_lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
-            st.st_uid == sys_geteuid())
-            file_unname(path);
+        if (shared && sys(SYS_newfstatat, dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+            st.st_size == 0 && st.st_uid == sys_geteuid())
+            file_unname(dir, path);
     }
     return -1;
 }
@@ -2208,7 +2275,7 @@ COLD static void count_fell(enum reason why, size_t bytes)
     atomic_fetch_add(&count.fell_bytes[why], bytes);
     static atomic_bool told[REASON_COUNT];
     if (cfg.verbose && first_time(&told[why]))
-        report("a request of %zu bytes could not be served from disk: %s (told once per reason)",
+        report("a request of %zu bytes can't be served from disk: %s; memory serves it while there is room (told once per reason)",
                bytes, reason_names[why]);
 }
 
@@ -3447,6 +3514,7 @@ struct heap {
     _Alignas(META_UNIT) _Atomic(struct slab *) visitors; /* slabs with remote frees */
     struct heap *next_idle, *next_all;
     atomic_bool idle;
+    atomic_int tid;                   /* of the thread that has it */
 };
 
 static struct class_info {
@@ -3456,8 +3524,6 @@ static struct class_info {
     uint32_t units;        /* of its descriptor */
     struct slab *unused;   /* descriptors to use again; fry.lock */
 } classes[CLASS_COUNT];    /* all but `unused` are fixed once fry_open returns */
-
-enum key_state { KEY_NONE, KEY_MAKING, KEY_MADE };
 
 static struct {
     struct lock lock;
@@ -3479,9 +3545,9 @@ static struct {
     size_t run_bytes;          /* in page runs now */
     size_t slab_bytes;         /* in slabs now */
     size_t sampled_bytes;      /* in both when fry_peak was last brought up to date */
+    atomic_size_t dead_bytes;  /* of slabs that other threads have freed whole since the monitor looked for such */
     struct heap *idle, *all;   /* chains of heaps */
-    pthread_key_t key;         /* its destructor makes a thread's heap idle */
-    atomic_uint key_state;     /* futex: enum key_state of it */
+    pthread_key_t key;         /* its destructor makes a thread's heap idle; key_state says whether there is one */
     atomic_bool open;
 } fry = {.file.fd = -1};
 
@@ -3834,9 +3900,9 @@ static void slab_unlist(struct heap *h, struct slab *s)
         s->prev->next = s->next;
     else
         h->bin[s->class] = s->next;
-    s->listed = false;
     s->rest = slab_worth_listing(s);
     s->due -= s->rest;
+    __atomic_store_n(&s->listed, false, __ATOMIC_RELEASE); /* last: heaps_sweep looks */
 }
 
 /* Requires fry.lock. Bytes in live fries, by class. */
@@ -3986,6 +4052,33 @@ static void heap_collect(struct heap *h)
             slab_list(owner, s);
         if (slab_used(s) == 0)
             slab_retire(owner, s);
+    }
+}
+
+/* Requires fry.lock. Has the owner, who runs, nothing to do with the slab any more, nor ever will? It gave out every
+ * block, has put it in no list, and others have freed all. */
+GUESSES static bool slab_is_dead(const struct heap *h, const struct slab *s)
+{
+    return !__atomic_load_n(&s->listed, __ATOMIC_ACQUIRE) && s->summary == 0 && !s->ahead && h->spare[s->class] != s &&
+           atomic_load(&s->owner) == h && atomic_load(&s->remote) == s->blocks;
+}
+
+/* Requires fry.lock. Gives back what other threads have freed of heaps whose owners may never call again. */
+static void heaps_sweep(void)
+{
+    if (!atomic_exchange(&fry.dead_bytes, 0))
+        return;
+    for (struct heap *h = fry.all; h; h = h->next_all) {
+        struct slab *s = atomic_load(&h->idle) ? NULL : atomic_exchange(&h->visitors, NULL);
+        for (struct slab *after; s; s = after) {
+            after = s->visitor_next;
+            if (slab_is_dead(h, s)) {
+                slab_collect(s);
+                slab_destroy(s);
+            } else {
+                heap_push_visitor(h, s);
+            }
+        }
     }
 }
 
@@ -4153,11 +4246,14 @@ static uint64_t slab_push_remote(struct slab *s, uint32_t word, uint64_t bits)
     if (twice)
         return twice;
     uint32_t used = guess_32(&s->due) + guess_32(&s->rest);
+    size_t bytes = (size_t)s->blocks * s->size;
     uint32_t before = atomic_fetch_add_explicit(&s->remote, n, memory_order_acq_rel);
     atomic_signal_fence(memory_order_seq_cst);
     remote_self.slab = NULL;
     if (before && before + n != used)
         return 0; /* whoever raised it from 0 has told the owner; don't touch s any more */
+    if (before + n == used)
+        atomic_fetch_add_explicit(&fry.dead_bytes, bytes, memory_order_relaxed);
     struct heap *owner = atomic_load_explicit(&s->owner, memory_order_acquire);
     if (before == 0)
         heap_push_visitor(owner, s);
@@ -4165,6 +4261,8 @@ static uint64_t slab_push_remote(struct slab *s, uint32_t word, uint64_t bits)
         return 0; /* it is empty, and about to become another slab */
     if (atomic_load_explicit(&owner->idle, memory_order_acquire))
         heap_collect_idle(owner);
+    else if (before + n == used)
+        mon_consider();
     return 0;
 }
 
@@ -4191,6 +4289,7 @@ static void heap_flush(struct heap *h)
 }
 
 static struct heap *heap_get(void);
+static void heap_retire(struct heap *h);
 
 /* Frees a block of a slab of another thread's. False: it was free already. */
 static NOINLINE bool slab_free_remote(struct slab *s, uint64_t i)
@@ -4252,34 +4351,65 @@ static struct heap *heap_new(void)
     return h;
 }
 
-static void heap_leave(void *heap);
+/* The program may need every key that a process has: then it gets ours (pthread_key_create), and who ended is
+ * found when the next thread needs a heap. */
+enum { KEY_NONE, KEY_MAKING, KEY_THERE, KEY_GIVEN };
+static atomic_uint key_state; /* futex */
+static atomic_int key_users; /* threads that are about to set it: it is not given away under their hands */
 
-/* Makes the key, without which heaps would be lost with their threads, when it is first needed. */
-static bool heap_key(void)
+static void heap_leave(void *heap);
+static int key_create(pthread_key_t *key, void (*end)(void *));
+
+/* Makes the key with the first heap, as many programs never have one. */
+static void key_make(void)
 {
     unsigned state = KEY_NONE;
-    if (likely(atomic_load(&fry.key_state) == KEY_MADE))
-        return true;
-    if (atomic_compare_exchange_strong(&fry.key_state, &state, KEY_MAKING)) {
-        int err = errno;
+    int err = errno;
+    if (likely(atomic_load(&key_state) > KEY_MAKING))
+        return;
+    if (atomic_compare_exchange_strong(&key_state, &state, KEY_MAKING)) {
         libc_inside = true;
-        atomic_store(&fry.key_state, pthread_key_create(&fry.key, heap_leave) == 0 ? KEY_MADE : KEY_NONE);
+        atomic_store(&key_state, key_create(&fry.key, heap_leave) == 0 ? KEY_THERE : KEY_GIVEN);
         libc_inside = false;
-        futex_wake(&fry.key_state, INT32_MAX);
-        errno = err;
+        futex_wake(&key_state, INT32_MAX);
     }
-    while ((state = atomic_load(&fry.key_state)) == KEY_MAKING)
-        futex_wait(&fry.key_state, KEY_MAKING, NULL);
-    return state == KEY_MADE;
+    while (atomic_load(&key_state) == KEY_MAKING && !libc_inside)
+        futex_wait(&key_state, KEY_MAKING, NULL);
+    errno = err;
+}
+
+static void key_set(struct heap *h)
+{
+    int err = errno;
+    atomic_fetch_add(&key_users, 1);
+    if (atomic_load(&key_state) == KEY_THERE)
+        pthread_setspecific(fry.key, h); /* may call calloc, which finds heap_self */
+    atomic_fetch_sub(&key_users, 1);
+    errno = err;
+}
+
+/* Requires fry.lock. Without a key: makes the heaps of threads that have ended idle. Whoever has the number of
+ * one, `self`, is another thread without a heap. */
+COLD static void heaps_reap(int self)
+{
+    for (struct heap *h = fry.all; h; h = h->next_all) {
+        int tid = atomic_load(&h->tid);
+        if (!atomic_load(&h->idle) && tid && (tid == self || (sys(SYS_tgkill, sys_getpid(), tid, 0) != 0 && errno == ESRCH)))
+            heap_retire(h);
+    }
 }
 
 /* Gives the calling thread a heap: an idle one, or a new one. NULL: no memory for it. */
 static NOINLINE struct heap *heap_get(void)
 {
     struct op op;
-    if (!heap_key() || !op_try(&op))
+    key_make();
+    if (!op_try(&op))
         return NULL;
+    int tid = (int)sys_gettid();
     lock_take(&fry.lock);
+    if (!fry.idle && atomic_load(&key_state) == KEY_GIVEN)
+        heaps_reap(tid);
     struct heap *h = fry.idle;
     if (h) {
         fry.idle = h->next_idle;
@@ -4288,13 +4418,12 @@ static NOINLINE struct heap *heap_get(void)
         h = heap_new();
     }
     heap_self = h;
+    if (h)
+        atomic_store(&h->tid, tid);
     lock_drop(&fry.lock);
     op_end(&op);
-    if (h) {
-        int err = errno;
-        pthread_setspecific(fry.key, h); /* may call calloc, which finds heap_self */
-        errno = err;
-    }
+    if (h)
+        key_set(h);
     return h;
 }
 
@@ -4638,10 +4767,21 @@ static struct next {
     long (*syscall)(long, ...);
     int (*register_atfork)(void (*)(void), void (*)(void), void (*)(void), void *);
     void (*streams_lock)(void), (*streams_unlock)(void), (*streams_reset)(void); /* of libc's list of streams */
+    int (*key_create)(pthread_key_t *, void (*)(void *)); /* pthread_key_create */
     char *single_threaded; /* glibc's own: 1 until the first thread is made */
 } next = {.free = early_free, .usable = early_usable};
 
 enum kind { KIND_REAL, KIND_FRY, KIND_BIG };
+
+static int key_create(pthread_key_t *key, void (*end)(void *))
+{
+#ifdef BIGMAAC_PREFIX
+    return pthread_key_create(key, end);
+#else
+    return next.key_create(key, end);
+#endif
+}
+
 
 /* Where a request of that size belongs. */
 static inline enum kind route_of(size_t size)
@@ -6630,8 +6770,8 @@ static void child_forget_threads(void)
     atomic_store(&mon.others, false);
     forking.alone = false;
     mon_self = false;
-    if (!libc_inside && atomic_load(&fry.key_state) == KEY_MAKING) /* who made it is not in the child */
-        atomic_store(&fry.key_state, KEY_NONE);
+    if (!libc_inside && atomic_load(&key_state) == KEY_MAKING) /* who made it is not in the child */
+        atomic_store(&key_state, KEY_NONE);
     atomic_store(&mon.tid, 0);
     atomic_store(&watch.tid, 0);
     atomic_store(&watch.running, false);
@@ -8321,7 +8461,7 @@ static uint64_t paging_tick(void)
 /* Is there anything for the thread to do, now or soon? */
 GUESSES static bool mon_needed(void)
 {
-    if (big.warm_oldest || fry.dirty_pages > to_pages(64 * mib))
+    if (big.warm_oldest || fry.dirty_pages > to_pages(4 * mib) || atomic_load(&fry.dead_bytes) > 4 * mib)
         return true;
     size_t live = live_bytes(), frozen = atomic_load(&home.frozen_bytes);
     if (live < 32 * mib && frozen < 32 * mib)
@@ -8337,6 +8477,7 @@ static void mon_tidy(void)
     gate_enter();
     warm_expire(now_ms() - warm_keep_ms);
     lock_take(&fry.lock);
+    heaps_sweep();
     fry_purge_if_due();
     lock_drop(&fry.lock);
     gate_leave();
@@ -8543,6 +8684,7 @@ COLD static void next_find(void)
     next.streams_lock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_lock");
     next.streams_unlock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_unlock");
     next.streams_reset = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_resetlock");
+    next.key_create = (int (*)(pthread_key_t *, void (*)(void *)))dlsym(RTLD_NEXT, "pthread_key_create");
     next.single_threaded = dlsym(RTLD_NEXT, "__libc_single_threaded");
     void *copy = dlsym(RTLD_NEXT, "memcpy"), *set = dlsym(RTLD_NEXT, "memset");
     if (copy && set) {
@@ -8656,8 +8798,79 @@ static void *alloc_big(size_t size, size_t align, bool zero, enum reason *why)
     return p;
 }
 
-/* Serves what is ours by its size. NULL with errno ENOMEM, or the next malloc's memory, where
- * the disk or the address space can't. */
+/* Large blocks that the next malloc had to serve, while they are not touched all over: what is not is promised, and
+ * still counts as room. Several threads may come here; a signal handler does without. */
+static struct lent {
+    struct lock lock;
+    unsigned used; /* places; the last one is used again where all are */
+    struct {
+        const char *at;
+        size_t bytes;
+    } block[512];
+} lent;
+
+/* Bytes that are promised, by a few samples of each block. What was freed is not mapped any more, or is other
+ * blocks' by now, which makes the answer a guess. */
+static size_t lent_promised(void)
+{
+    enum { SAMPLES = 8 };
+    size_t promised = 0;
+    if (!lock_try(&lent.lock))
+        return 0;
+    for (unsigned i = 0; i < lent.used;) {
+        size_t absent = 0, part = lent.block[i].bytes / SAMPLES;
+        bool mapped = true;
+        for (size_t k = 0; mapped && k < SAMPLES; k++) {
+            unsigned char in = 0;
+            uintptr_t page = round_down((uintptr_t)lent.block[i].at + part * k + part / 2, sys_page());
+            mapped = sys_mincore((const void *)page, sys_page(), &in) == 0;
+            absent += !(in & 1);
+        }
+        promised += mapped ? part * absent : 0;
+        if (mapped && absent)
+            i++;
+        else
+            lent.block[i] = lent.block[--lent.used];
+    }
+    lock_drop(&lent.lock);
+    return promised;
+}
+
+static void lent_note(const void *p, size_t bytes)
+{
+    const unsigned most = sizeof lent.block / sizeof lent.block[0];
+    if (!p || !lock_try(&lent.lock))
+        return;
+    lent.used += lent.used < most;
+    lent.block[lent.used - 1].at = p;
+    lent.block[lent.used - 1].bytes = bytes;
+    lock_drop(&lent.lock);
+}
+
+static const size_t lent_margin = 16 * mib; /* of memory stay free, and a sixteenth of what is asked for */
+
+/* Would the memory hold that much as well, beside what is promised? Told once where it wouldn't. */
+COLD static bool lent_allowed(enum reason why, size_t bytes, int err)
+{
+    static atomic_bool told;
+    struct sysinfo machine = {0};
+    atomic_store(&room.read_ms, 0); /* what is 200 ms old is too old here */
+    size_t left = room_bytes(), taken = lent_promised() + lent_margin + bytes / 16;
+    errno = err; /* as it was before: files that are not there are looked for */
+    if (sys(SYS_sysinfo, &machine) == 0 && bytes > machine.totalram * machine.mem_unit)
+        return true; /* no memory holds it: the next malloc refuses it, unless the user lets programs have what is not there */
+    if (!left && sys_access("/proc/meminfo", R_OK) != 0)
+        left = machine.freeram * machine.mem_unit; /* nobody tells us more, after chroot(2) for one */
+    left -= min_size(left, taken);
+    if (bytes > left && first_time(&told))
+        report("a request of %zu bytes fails with ENOMEM: swap files in %s can't hold it (%s), and memory has room for "
+               "%zu only (told once)", bytes, cfg.template, reason_names[why], left);
+    errno = err;
+    return bytes <= left;
+}
+
+/* Serves what is ours by its size. Where disk or address space can't, the next malloc does, as far as the
+ * memory has room for it; else NULL with errno ENOMEM. */
 static void *alloc_own(enum kind kind, size_t size, size_t align, bool zero)
 {
     enum reason why = REASON_ADDRESS_SPACE;
@@ -8669,9 +8882,13 @@ static void *alloc_own(enum kind kind, size_t size, size_t align, bool zero)
         return p;
     }
     count_fell(why, size);
-    if (kind == KIND_BIG && (why == REASON_DISK_FULL || why == REASON_NO_FOLDER || why == REASON_FILE_SIZE))
+    bool large = size > SLAB_MAX && why != REASON_FORK;
+    if (large && !lent_allowed(why, size, errno))
         return no_memory();
-    return real_alloc(size, align, zero);
+    p = real_alloc(size, align, zero);
+    if (large)
+        lent_note(p, size);
+    return p;
 }
 
 /* For the initialisation itself. dlsym, which others may have wrapped, gets more than boot memory has as
@@ -8758,6 +8975,7 @@ static NOINLINE void free_rest(void *p, size_t offset, const char *function)
             boot_free(p);
         else if (offset < fry.space.start || !fry_free(p, offset))
             corrupt(function, p);
+        mon_consider();
         return;
     }
     struct op op;
@@ -8882,22 +9100,25 @@ EXPORT void *API(memalign)(size_t align, size_t size)
     return alloc_aligned(power, size);
 }
 
+/* Younger C libraries refuse an alignment that is no power of 2, older ones take it as memalign does: the next one
+ * in line shows by a small request which it is. */
 EXPORT void *API(aligned_alloc)(size_t align, size_t size)
 {
-    if (!is_power_of_2(align)) {
-        errno = EINVAL;
+    if (likely(is_power_of_2(align)))
+        return alloc_aligned(align, size);
+    void *(*ask)(size_t, size_t) = init_done() ? (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "aligned_alloc") : NULL;
+    void *p = ask ? ask(align, 1) : NULL;
+    if (!p)
         return NULL;
-    }
-    return alloc_aligned(align, size);
+    next.free(p);
+    return API(memalign)(align, size);
 }
 
 EXPORT int API(posix_memalign)(void **out, size_t align, size_t size)
 {
     if (!is_power_of_2(align) || align % sizeof(void *) != 0)
         return EINVAL;
-    int err = errno;
     void *p = alloc_aligned(align, size);
-    errno = err; /* this one returns it instead */
     if (!p)
         return ENOMEM;
     *out = p;
@@ -8916,6 +9137,154 @@ EXPORT void *API(pvalloc)(size_t size)
         return no_memory();
     return alloc_aligned(page, round_up(size, page));
 }
+
+#ifndef BIGMAAC_PREFIX
+/* --- C++ ----------------------------------------------------------------------------------------------
+ *
+ * Other allocators bring operators new and delete of their own, which would pass us by; a program may replace some
+ * of them. So ours are malloc and free, and the derived forms call the plain ones by their public names, as
+ * libstdc++'s do. What fails is left to the next operator new in line, which knows the new_handler and can throw.
+ * Names are those of the Itanium ABI where size_t is unsigned long. */
+EXPORT void *cxx_new(size_t) __asm__("_Znwm");
+EXPORT void *cxx_new_array(size_t) __asm__("_Znam");
+EXPORT void *cxx_new_aligned(size_t, size_t) __asm__("_ZnwmSt11align_val_t");
+EXPORT void *cxx_new_array_aligned(size_t, size_t) __asm__("_ZnamSt11align_val_t");
+EXPORT void *cxx_new_nothrow(size_t, const void *) __asm__("_ZnwmRKSt9nothrow_t");
+EXPORT void *cxx_new_array_nothrow(size_t, const void *) __asm__("_ZnamRKSt9nothrow_t");
+EXPORT void *cxx_new_aligned_nothrow(size_t, size_t, const void *) __asm__("_ZnwmSt11align_val_tRKSt9nothrow_t");
+EXPORT void *cxx_new_array_aligned_nothrow(size_t, size_t, const void *) __asm__("_ZnamSt11align_val_tRKSt9nothrow_t");
+EXPORT void cxx_delete(void *) __asm__("_ZdlPv");
+EXPORT void cxx_delete_array(void *) __asm__("_ZdaPv");
+EXPORT void cxx_delete_sized(void *, size_t) __asm__("_ZdlPvm");
+EXPORT void cxx_delete_array_sized(void *, size_t) __asm__("_ZdaPvm");
+EXPORT void cxx_delete_aligned(void *, size_t) __asm__("_ZdlPvSt11align_val_t");
+EXPORT void cxx_delete_array_aligned(void *, size_t) __asm__("_ZdaPvSt11align_val_t");
+EXPORT void cxx_delete_sized_aligned(void *, size_t, size_t) __asm__("_ZdlPvmSt11align_val_t");
+EXPORT void cxx_delete_array_sized_aligned(void *, size_t, size_t) __asm__("_ZdaPvmSt11align_val_t");
+EXPORT void cxx_delete_nothrow(void *, const void *) __asm__("_ZdlPvRKSt9nothrow_t");
+EXPORT void cxx_delete_array_nothrow(void *, const void *) __asm__("_ZdaPvRKSt9nothrow_t");
+EXPORT void cxx_delete_aligned_nothrow(void *, size_t, const void *) __asm__("_ZdlPvSt11align_val_tRKSt9nothrow_t");
+EXPORT void cxx_delete_array_aligned_nothrow(void *, size_t, const void *) __asm__("_ZdaPvSt11align_val_tRKSt9nothrow_t");
+
+/* The next operator in line of that name: behind us, or, where the C++ library was loaded for one plug-in alone, in
+ * the scope of the object that calls. */
+COLD static void *cxx_next(const char *name, const void *caller)
+{
+    Dl_info info;
+    void *found = dlsym(RTLD_NEXT, name);
+    if (found || !dladdr(caller, &info) || !info.dli_fname)
+        return found;
+    void *object = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+    found = object ? dlsym(object, name) : NULL;
+    if (object)
+        dlclose(object); /* it stays: its code is running */
+    return found;
+}
+
+COLD static void *cxx_new_fails(size_t size, const void *caller)
+{
+    void *(*make)(size_t) = (void *(*)(size_t))cxx_next("_Znwm", caller);
+    if (!make)
+        fatal("operator new: no memory for %zu bytes, and no C++ library to say so", size);
+    return make(size);
+}
+
+COLD static void *cxx_new_aligned_fails(size_t size, size_t align, const void *caller)
+{
+    void *(*make)(size_t, size_t) = (void *(*)(size_t, size_t))cxx_next("_ZnwmSt11align_val_t", caller);
+    if (!make)
+        fatal("operator new: no memory for %zu bytes, and no C++ library to say so", size);
+    return make(size, align);
+}
+
+
+static void *cxx_aligned(size_t size, size_t align)
+{
+    align = max_size(align, sizeof(void *));
+    size_t bytes = round_up(size + !size, align);
+    return is_power_of_2(align) && bytes >= size ? aligned_alloc(align, bytes) : NULL;
+}
+
+void *cxx_new(size_t size)
+{
+    void *p = malloc(size + !size);
+    return likely(p) ? p : cxx_new_fails(size, __builtin_return_address(0));
+}
+
+void *cxx_new_aligned(size_t size, size_t align)
+{
+    void *p = cxx_aligned(size, align);
+    return likely(p) ? p : cxx_new_aligned_fails(size, align, __builtin_return_address(0));
+}
+
+/* The forms that return NULL have to catch what a plain one that the program has replaced throws, which C can't:
+ * then the next one in line does, and so where there is no memory. */
+static bool cxx_is_ours(void *plain)
+{
+    Dl_info info, library;
+    __asm__("" : "+r"(plain)); /* as the loader has bound it */
+    return dladdr(plain, &info) && dladdr(&route, &library) && info.dli_fbase == library.dli_fbase;
+}
+
+static void *cxx_nothrow(size_t size, const char *name, const void *tag, const void *caller)
+{
+    static atomic_int ours; /* 1: the plain form is, 2: it isn't, 0: not known yet */
+    if (unlikely(!atomic_load_explicit(&ours, memory_order_relaxed)))
+        atomic_store(&ours, cxx_is_ours((void *)cxx_new) ? 1 : 2);
+    void *p = atomic_load_explicit(&ours, memory_order_relaxed) == 1 ? malloc(size + !size) : NULL;
+    if (likely(p))
+        return p;
+    void *(*make)(size_t, const void *) = (void *(*)(size_t, const void *))cxx_next(name, caller);
+    return make ? make(size, tag) : NULL;
+}
+
+static void *cxx_aligned_nothrow(size_t size, size_t align, const char *name, const void *tag, const void *caller)
+{
+    static atomic_int ours; /* as above */
+    if (unlikely(!atomic_load_explicit(&ours, memory_order_relaxed)))
+        atomic_store(&ours, cxx_is_ours((void *)cxx_new_aligned) ? 1 : 2);
+    void *p = atomic_load_explicit(&ours, memory_order_relaxed) == 1 ? cxx_aligned(size, align) : NULL;
+    if (likely(p))
+        return p;
+    void *(*make)(size_t, size_t, const void *) = (void *(*)(size_t, size_t, const void *))cxx_next(name, caller);
+    return make ? make(size, align, tag) : NULL;
+}
+
+void *cxx_new_nothrow(size_t size, const void *tag)
+{
+    return cxx_nothrow(size, "_ZnwmRKSt9nothrow_t", tag, __builtin_return_address(0));
+}
+
+void *cxx_new_array_nothrow(size_t size, const void *tag)
+{
+    return cxx_nothrow(size, "_ZnamRKSt9nothrow_t", tag, __builtin_return_address(0));
+}
+
+void *cxx_new_aligned_nothrow(size_t size, size_t align, const void *tag)
+{
+    return cxx_aligned_nothrow(size, align, "_ZnwmSt11align_val_tRKSt9nothrow_t", tag, __builtin_return_address(0));
+}
+
+void *cxx_new_array_aligned_nothrow(size_t size, size_t align, const void *tag)
+{
+    return cxx_aligned_nothrow(size, align, "_ZnamSt11align_val_tRKSt9nothrow_t", tag, __builtin_return_address(0));
+}
+
+void *cxx_new_array(size_t size) { return cxx_new(size); }
+void *cxx_new_array_aligned(size_t size, size_t align) { return cxx_new_aligned(size, align); }
+void cxx_delete(void *p) { free(p); }
+void cxx_delete_array(void *p) { cxx_delete(p); }
+void cxx_delete_sized(void *p, size_t size) { (void)size, cxx_delete(p); }
+void cxx_delete_array_sized(void *p, size_t size) { (void)size, cxx_delete_array(p); }
+void cxx_delete_aligned(void *p, size_t align) { (void)align, free(p); }
+void cxx_delete_array_aligned(void *p, size_t align) { cxx_delete_aligned(p, align); }
+void cxx_delete_sized_aligned(void *p, size_t size, size_t align) { (void)size, cxx_delete_aligned(p, align); }
+void cxx_delete_array_sized_aligned(void *p, size_t size, size_t align) { (void)size, cxx_delete_array_aligned(p, align); }
+void cxx_delete_nothrow(void *p, const void *tag) { (void)tag, cxx_delete(p); }
+void cxx_delete_array_nothrow(void *p, const void *tag) { (void)tag, cxx_delete_array(p); }
+void cxx_delete_aligned_nothrow(void *p, size_t align, const void *tag) { (void)tag, cxx_delete_aligned(p, align); }
+void cxx_delete_array_aligned_nothrow(void *p, size_t align, const void *tag) { (void)tag, cxx_delete_array_aligned(p, align); }
+#endif
 
 /* --- sizes --------------------------------------------------------------------------------------- */
 
@@ -8990,14 +9359,7 @@ static void *realloc_big(void *p, size_t size)
     if (!stays)
         return realloc_copy(p, old, size);
     mon_consider();
-    if (!why)
-        return p;
-    bool elsewhere = why == REASON_DESCRIPTORS || why == REASON_MAPPINGS || why == REASON_MEMORY ||
-                     (why == REASON_ADDRESS_SPACE && size <= room_bytes());
-    if (elsewhere) /* the fries or the next malloc may have what is missing */
-        return realloc_copy(p, old, size);
-    count_fell(why, size);
-    return no_memory();
+    return why ? realloc_copy(p, old, size) : p; /* the fries or the next malloc may have what is missing */
 }
 
 static void *realloc_own(void *p, size_t size)
@@ -9330,6 +9692,23 @@ EXPORT int __register_atfork(void (*prepare)(void), void (*parent)(void), void (
 }
 #endif
 
+#ifndef BIGMAAC_PREFIX
+/* A process has 1024 keys, and all of them are the program's. */
+EXPORT int pthread_key_create(pthread_key_t *key, void (*end)(void *))
+{
+    unsigned there = KEY_THERE;
+    if (!next.key_create)
+        next.key_create = (int (*)(pthread_key_t *, void (*)(void *)))dlsym(RTLD_NEXT, "pthread_key_create");
+    int err = next.key_create(key, end);
+    if (err != EAGAIN || !atomic_compare_exchange_strong(&key_state, &there, KEY_GIVEN))
+        return err;
+    for (int ms = 0; ms < 100 && atomic_load(&key_users); ms++)
+        sleep_ms(1); /* who is counted longer was in the process that forked this one */
+    pthread_key_delete(fry.key);
+    return next.key_create(key, end);
+}
+#endif
+
 /* --- bigmaac.h ----------------------------------------------------------------------------------- */
 
 EXPORT int bigmaac_kind(const void *p)
@@ -9367,19 +9746,65 @@ EXPORT int bigmaac_stats(struct bigmaac_stats *out)
     return 0;
 }
 
-/* Replaces the file mapping by anonymous memory with the same content. */
+/* Every page becomes anonymous memory of a private mapping, the way a store does it: whoever writes at the
+ * same time loses nothing. False: no memory for them. */
+static bool pages_privatise(char *at, size_t bytes)
+{
+    if (sys(SYS_madvise, at, bytes, MADV_POPULATE_WRITE) == 0)
+        return true;
+    if (errno != EINVAL) /* kernels before 5.14 */
+        return false;
+    for (size_t i = 0; i < bytes; i += sys_page())
+        __atomic_fetch_add((unsigned *)(void *)(at + i), 0, __ATOMIC_SEQ_CST);
+    return true;
+}
+
+struct privatise {
+    struct big *r;
+    int err; /* 0: all is private so far */
+};
+
+/* Maps the block's file privately over itself, page for page as it was, protected as it was. */
+static bool privatise_see(const struct vma *v, void *context)
+{
+    struct privatise *p = context;
+    size_t offset = v->from - mem.base, bytes = v->to - v->from;
+    int open = PROT_READ | PROT_WRITE;
+    if (v->shared ? v->inode != p->r->file.ino : !was_frozen(p->r->frozen_in, v->inode))
+        return true;
+    if (v->shared && (!file_valid(&p->r->file) || file_map_as(&p->r->file, offset, bytes, v->offset, MAP_PRIVATE, open)))
+        p->err = EAGAIN;
+    else if (!v->shared && v->protection != open && sys_mprotect(mem_at(offset), bytes, open) != 0)
+        p->err = ENOMEM;
+    else if (!pages_privatise(mem_at(offset), bytes))
+        p->err = ENOMEM;
+    if (v->protection != open)
+        sys_mprotect(mem_at(offset), bytes, v->protection);
+    return !p->err;
+}
+
+/* Makes the block private memory with the same content. Its file stays mapped underneath, empty. */
 static int big_opt_out(struct big *r)
 {
+    struct privatise p = {.r = r};
+    uintptr_t from = (uintptr_t)mem_at(big_offset(r));
     if (r->ordinary)
         return 0;
-    void *copy = sys_mmap(NULL, r->mapped, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
-    if (copy == MAP_FAILED)
-        return ENOMEM;
-    memcpy(copy, mem_at(big_offset(r)), r->mapped);
-    if (sys_mremap(copy, r->mapped, r->mapped, MREMAP_MAYMOVE | MREMAP_FIXED, mem_at(big_offset(r))) == MAP_FAILED) {
-        sys_munmap(copy, r->mapped);
-        return ENOMEM;
+    if (!vmas_walk(from, from + r->mapped, privatise_see, &p)) {
+        const struct vma whole = {.from = from, .to = from + r->mapped, .shared = !r->frozen, .protection = PROT_READ | PROT_WRITE,
+                                  .inode = r->frozen ? r->frozen_in[0] : r->file.ino};
+        privatise_see(&whole, &p);
     }
+    if (p.err) { /* what is private is as a fork leaves it: its pages come home when memory runs short */
+        if (r->file.fd >= 0)
+            note_frozen(r->frozen_in, r->file.ino);
+        atomic_fetch_add(&home.frozen_bytes, r->frozen ? 0 : r->mapped);
+        r->home_bytes = 0;
+        r->frozen = true;
+        return p.err;
+    }
+    if (!r->frozen)
+        file_punch(&r->file, 0, r->mapped);
     big_close_files(r);
     r->ordinary = true;
     return 0;

@@ -1,11 +1,13 @@
 /* bigmaac.h - what a program may ask BigMaac while it runs under it.
  * SPDX-License-Identifier: MIT
  *
- * Every function is declared weak: a program that includes this header runs with and without
- * the library preloaded. Test the address before the call, or use the bigmaac_try_* helpers,
- * which do it:
+ * A program that includes this header runs with and without the library preloaded: it calls the
+ * bigmaac_try_* helpers, which work in every kind of program, C and C++:
  *
  *     if (bigmaac_try_kind(p) == BIGMAAC_KIND_BIGMAAC) ...
+ *
+ * The functions themselves are declared weak, and their addresses may be tested before a call; but the
+ * linker makes them 0 for ever in a program that is not position-independent (-no-pie).
  *
  * All functions may be called from any thread, not from signal handlers. They return 0 on
  * success and an errno value on failure; errno itself is left alone.
@@ -34,7 +36,8 @@ enum bigmaac_advice {
     BIGMAAC_RANDOM = 2,     /* picked at random: read only what is touched */
     BIGMAAC_KEEP = 3,       /* keep it in RAM: locked, as far as RLIMIT_MEMLOCK lets us */
     BIGMAAC_OPT_OUT = 4     /* make it ordinary memory, same address, data kept: for io_uring's
-                               registered buffers, RDMA and the like; it can't be swapped then */
+                               registered buffers, RDMA and the like; it can't be swapped then. Other threads
+                               may write to it meanwhile */
 };
 
 /* A snapshot of the library's counters. New fields are added at the end only. */
@@ -65,20 +68,39 @@ int bigmaac_stats(struct bigmaac_stats *out) __attribute__((weak));
  * (OPT_OUT); the block is as it was. */
 int bigmaac_advise(void *p, int advice) __attribute__((weak));
 
+/* dlsym(3), under a name that no other declaration of it contradicts. Weak, too: older C libraries have it in
+ * libdl, which not every program is linked with. */
+typedef void (*bigmaac_function_)(void);
+extern bigmaac_function_ bigmaac_dlsym_(void *scope, const char *name) __asm__("dlsym") __attribute__((weak));
+
+static inline bigmaac_function_ bigmaac_find_(const char *name)
+{
+    return bigmaac_dlsym_ ? bigmaac_dlsym_((void *)0, name) : (bigmaac_function_)0; /* RTLD_DEFAULT */
+}
+
 /* The same calls, harmless without the library: NONE, ENOSYS, ENOSYS (38 on Linux). */
 static inline int bigmaac_try_kind(const void *p)
 {
-    return bigmaac_kind ? bigmaac_kind(p) : BIGMAAC_KIND_NONE;
+    static int (*found)(const void *);
+    if (!found && !(found = bigmaac_kind))
+        found = (int (*)(const void *))bigmaac_find_("bigmaac_kind");
+    return found ? found(p) : (int)BIGMAAC_KIND_NONE;
 }
 
 static inline int bigmaac_try_stats(struct bigmaac_stats *out)
 {
-    return bigmaac_stats ? bigmaac_stats(out) : 38;
+    static int (*found)(struct bigmaac_stats *);
+    if (!found && !(found = bigmaac_stats))
+        found = (int (*)(struct bigmaac_stats *))bigmaac_find_("bigmaac_stats");
+    return found ? found(out) : 38;
 }
 
 static inline int bigmaac_try_advise(void *p, int advice)
 {
-    return bigmaac_advise ? bigmaac_advise(p, advice) : 38;
+    static int (*found)(void *, int);
+    if (!found && !(found = bigmaac_advise))
+        found = (int (*)(void *, int))bigmaac_find_("bigmaac_advise");
+    return found ? found(p, advice) : 38;
 }
 
 #ifdef __cplusplus
