@@ -74,6 +74,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysinfo.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -1071,7 +1072,7 @@ static const char *const reason_names[REASON_COUNT] = {
     "descriptors", "mappings", "memory", "fork",
 };
 
-enum { KEPT_MAX = 24 }; /* files of the kernel's that are kept open (ROOM) */
+enum { KEPT_MAX = 32 }; /* files of the kernel's that are kept open (ROOM) */
 
 struct file {
     int fd; /* -1: none */
@@ -1608,17 +1609,23 @@ COLD static void count_fell(enum reason why, size_t bytes)
  *
  * The smallest of the machine's available memory and what the memory cgroups (v1 or v2, all
  * levels) leave, in both cases with our own page cache counted as usable. Read at most every
- * 200 ms; the answer is a guide, so races between threads are harmless.
+ * 200 ms; the answer is a guide, so races between threads are harmless. What limits us may be out
+ * of sight, in a container or a sandbox: then the answer is too large and `hidden` says so, and
+ * only what the process suffers shows how much fits (PAGING).
  * ========================================================================================= */
 static struct room {
     atomic_size_t bytes;    /* last answer */
     atomic_uint_fast64_t read_ms; /* when; 0: never */
     atomic_bool busy;       /* somebody is reading */
     atomic_bool found;      /* cgroup is right */
+    atomic_bool hidden;     /* there may be a lower limit than the files say */
     bool v2;
-    char cgroup[384];       /* folder of our memory cgroup; "": none */
+    bool meminfo;           /* /proc/meminfo has been read once */
+    char group[384];        /* our memory cgroup, as /proc/self/cgroup names it; "": there is none */
+    char cgroup[384];       /* its folder; "": not to be seen */
+    size_t top;             /* length of the mount point, with which the folder begins */
     char text[4096];        /* what is read; busy. A thread's stack may have 16 KiB in all */
-} room;
+} room = {.hidden = true};
 
 static const uint64_t room_fresh_ms = 200;
 
@@ -1686,39 +1693,104 @@ static bool file_exists(const char *folder_path, const char *name)
 {
     char path[512];
     snprintf(path, sizeof path, "%s/%s", folder_path, name);
-    return access(path, R_OK) == 0;
+    return access(path, F_OK) == 0;
 }
 
-/* Finds the folder of our memory cgroup. In a container the path of /proc/self/cgroup may be
- * the host's, and the mount shows our own group at its top. */
+/* Calls `see` with each line of a file of the kernel's until it returns true. False: there is no such file. */
+COLD static bool room_lines(const char *path, bool (*see)(char *line))
+{
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    size_t used = 0, space = sizeof room.text - 1;
+    bool seen = false;
+    for (long n = 1; fd >= 0 && n > 0 && !seen;) {
+        n = syscall(SYS_read, fd, room.text + used, space - used);
+        used += n > 0 ? (size_t)n : 0;
+        room.text[used] = 0;
+        char *line = room.text;
+        for (char *end; !seen && (end = strchr(line, '\n')); line = end + 1) {
+            *end = 0;
+            seen = see(line);
+        }
+        used -= (size_t)(line - room.text);
+        memmove(room.text, line, used);
+        used = used == space ? 0 : used; /* longer than any that we understand */
+    }
+    if (fd >= 0)
+        syscall(SYS_close, fd);
+    return fd >= 0;
+}
+
+/* "4:memory:/PATH" of version 1, which has the controller if there is such a line; "0::/PATH" of version 2. */
+COLD static bool room_see_group(char *line)
+{
+    char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
+    bool v1 = path && (names = strstr(names, "memory")) && names < path;
+    if (v1 || (path && strncmp(line, "0::", 3) == 0)) {
+        snprintf(room.group, sizeof room.group, "%s", path + 1);
+        room.v2 = !v1;
+    }
+    return v1;
+}
+
+/* Cuts the next word off a line; spaces in a path are written as \040. */
+static char *next_word(char **line)
+{
+    char *word = *line + strspn(*line, " "), *to = word;
+    size_t n = strcspn(word, " ");
+    *line = word + n + (word[n] != 0);
+    for (char *from = word; from < word + n; to++) {
+        bool octal = from[0] == '\\' && isdigit((unsigned char)from[1]) && isdigit((unsigned char)from[2]) &&
+                     isdigit((unsigned char)from[3]);
+        *to = octal ? (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + from[3] - '0') : *from;
+        from += octal ? 4 : 1;
+    }
+    *to = 0;
+    return word;
+}
+
+/* "31 23 0:28 ROOT POINT OPTIONS [TAGS] - TYPE SOURCE OPTIONS" of /proc/self/mountinfo: does that show our group?
+ * In a container its name may be the host's: then the top of such a mount is as much as can be told. */
+COLD static bool room_see_mount(char *line)
+{
+    char *rest = strstr(line, " - ");
+    if (!rest)
+        return false;
+    *rest = 0;
+    rest += 3;
+    for (int skipped = 0; skipped < 3; skipped++)
+        next_word(&line);
+    const char *root = next_word(&line), *point = next_word(&line), *type = next_word(&rest);
+    next_word(&rest);
+    if (strcmp(type, room.v2 ? "cgroup2" : "cgroup") != 0 || (!room.v2 && !strstr(next_word(&rest), "memory")))
+        return false;
+    size_t n = strcmp(root, "/") ? strlen(root) : 0;
+    const char *below = room.group + n;
+    bool inside = strncmp(room.group, root, n) == 0 && (*below == '/' || !*below);
+    char folder_path[sizeof room.cgroup];
+    snprintf(folder_path, sizeof folder_path, "%s%s", point, inside && strcmp(below, "/") ? below : "");
+    inside = inside && file_exists(folder_path, "cgroup.procs");
+    if (!inside && room.cgroup[0])
+        return false;
+    snprintf(room.cgroup, sizeof room.cgroup, "%s", inside ? folder_path : point);
+    room.top = strlen(point);
+    /* The first level of version 2 has no such file; where the top has one, levels above it are out of sight. */
+    room.hidden = !inside || (room.v2 && file_exists(point, "cgroup.events"));
+    return inside;
+}
+
+/* Finds the folder of our memory cgroup, wherever that file system is mounted. Nothing of it is certain if
+ * /proc or the mounts can't be read: no descriptor at the moment, perhaps, so the next one tries again. */
 COLD static void room_find_cgroup(void)
 {
-    if (!read_text("/proc/self/cgroup", room.text, sizeof room.text))
-        return; /* no descriptor at the moment, perhaps */
-    for (char *line = room.text, *next; line && *line; line = next) {
-        if ((next = strchr(line, '\n')))
-            *next++ = 0;
-        char *names = strchr(line, ':');
-        char *path = names ? strchr(names + 1, ':') : NULL;
-        if (!path)
-            continue;
-        *path++ = 0;
-        bool v1 = strstr(names + 1, "memory") != NULL;
-        if (!v1 && names[1])
-            continue;
-        const char *top = v1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
-        const char *usage = v1 ? "memory.usage_in_bytes" : "memory.current";
-        char full[384];
-        snprintf(full, sizeof full, "%s%s", top, strcmp(path, "/") ? path : "");
-        if (!file_exists(full, usage))
-            snprintf(full, sizeof full, "%s", top);
-        if (file_exists(full, usage)) {
-            snprintf(room.cgroup, sizeof room.cgroup, "%s", full);
-            room.v2 = !v1;
-        }
-        if (v1)
-            break;
+    room.group[0] = 0;
+    if (!room_lines("/proc/self/cgroup", room_see_group))
+        return;
+    if (room.group[0]) {
+        room.cgroup[0] = 0;
+        if (!room_lines("/proc/self/mountinfo", room_see_mount))
+            return;
     }
+    room.hidden &= room.group[0] != 0;
     atomic_store(&room.found, true);
 }
 
@@ -1731,21 +1803,25 @@ static size_t cgroup_number(const char *path, const char *name, size_t missing)
     return strtoul(text, NULL, 10);
 }
 
-/* What one level leaves: its limit less what is in use there and can't be dropped. */
+/* What one level leaves: its limit less what is in use there and can't be dropped. In version 1 it knows its
+ * parents' limits, too. SIZE_MAX: no limit. */
 static size_t cgroup_room(const char *path)
 {
     size_t limit = cgroup_number(path, room.v2 ? "memory.max" : "memory.limit_in_bytes", SIZE_MAX);
     if (room.v2)
         limit = min_size(limit, cgroup_number(path, "memory.high", SIZE_MAX));
-    if (limit >= (size_t)1 << 60)
+    bool lowest = !room.v2 && strcmp(path, room.cgroup) == 0;
+    if (limit >= (size_t)1 << 60 && !lowest)
         return SIZE_MAX;
-    size_t used = cgroup_number(path, room.v2 ? "memory.current" : "memory.usage_in_bytes", 0);
     char file[512];
     snprintf(file, sizeof file, "%s/memory.stat", path);
-    if (!read_kept(file, room.text, sizeof room.text, 0))
-        return 0;
+    size_t n = read_kept(file, room.text, sizeof room.text, 0);
+    limit = min_size(limit, n && lowest ? text_value(room.text, "hierarchical_memory_limit ", SIZE_MAX) : SIZE_MAX);
+    if (limit >= (size_t)1 << 60 || !n)
+        return limit;
     size_t cache = text_value(room.text, room.v2 ? "file " : "total_cache ", 0);
     size_t shmem = text_value(room.text, room.v2 ? "shmem " : "total_shmem ", 0);
+    size_t used = cgroup_number(path, room.v2 ? "memory.current" : "memory.usage_in_bytes", 0);
     cache = cache > shmem ? cache - shmem : 0;
     used = used > cache ? used - cache : 0;
     return limit > used ? limit - used : 0;
@@ -1760,24 +1836,35 @@ static bool room_is_kept(const char *path)
     return false;
 }
 
+/* Where /proc shows processes only: what is free, and half of the rest, which may be the page cache's. */
+static size_t room_by_sysinfo(void)
+{
+    struct sysinfo now;
+    if (syscall(SYS_sysinfo, &now) != 0)
+        return SIZE_MAX;
+    size_t free = now.freeram + now.bufferram;
+    return (free + (now.totalram - min_size(now.totalram, free)) / 2) * max_size(now.mem_unit, 1);
+}
+
 static size_t room_read(void)
 {
     if (!atomic_load(&room.found) && !mon_self)
         room_find_cgroup();
-    if (!read_kept("/proc/meminfo", room.text, sizeof room.text, 0)) {
+    size_t least = 0;
+    if (read_kept("/proc/meminfo", room.text, sizeof room.text, 0)) {
+        least = text_value(room.text, "MemAvailable:", SIZE_MAX >> 10) << 10;
+        room.meminfo = true;
+    } else if (room.meminfo) {
         atomic_store(&room.read_ms, 0); /* as before, until a thread of the program can open it */
         return atomic_load(&room.bytes);
+    } else {
+        least = room_by_sysinfo();
     }
-    size_t least = text_value(room.text, "MemAvailable:", SIZE_MAX >> 10) << 10;
-    char path[384];
+    char path[sizeof room.cgroup];
     snprintf(path, sizeof path, "%s", room.cgroup);
-    size_t top = strlen(room.v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory");
-    while (strlen(path) >= top && !(mon_self && !room_is_kept(path))) {
+    while (path[0] && strlen(path) >= room.top && !(mon_self && !room_is_kept(path))) {
         least = min_size(least, cgroup_room(path)); /* every level up to the root may have one */
-        char *slash = strrchr(path, '/');
-        if (!slash)
-            break;
-        *slash = 0;
+        *strrchr(path, '/') = 0;
     }
     return least;
 }
@@ -3684,6 +3771,10 @@ static inline enum kind route_of(size_t size)
     return cfg.min_fry && size > cfg.min_fry ? KIND_FRY : KIND_REAL;
 }
 
+/* Larger requests are seen also where they are passed on: it takes longer to fill such a block than to look how
+ * full the memory is. */
+static const size_t passed_seen = 128 * kib;
+
 /* Below the limit nothing but one jump happens. */
 static void route_set_limit(void)
 {
@@ -3691,7 +3782,7 @@ static void route_set_limit(void)
     if (cfg.stats || cfg.profile)
         limit = 0;
     else if (!cfg.off)
-        limit = (cfg.min_fry ? cfg.min_fry : cfg.min_bigmaac) + 1;
+        limit = min_size(cfg.min_fry ? cfg.min_fry : cfg.min_bigmaac, passed_seen) + 1;
     __atomic_store_n(&route.limit, limit, __ATOMIC_RELEASE);
 }
 
@@ -5226,6 +5317,7 @@ static bool watch_open(void)
  * checking that the bigmaac is still the one that was looked at.
  * ========================================================================================= */
 static const uint64_t mon_idle_ms = 1000, mon_frozen_ms = 20, mon_retry_ms = 10000;
+static const size_t mon_least = 16 * mib, mon_part = 16, mon_most = gib; /* live data that have it started */
 GUESSES static size_t live_bytes(void) { return big.live_bytes + fry.run_bytes + fry.slab_bytes; }
 
 enum { SUBJECT_MAX = 64, RANGE_MAX = 1024, WINDOW_MAX = 12, ACTIVE_MAX = 4 };
@@ -5242,11 +5334,14 @@ static const uint64_t probe_gap_stream_ms = 8000; /* while streams account for a
 static const uint64_t probe_gap_random_ms = 350; /* where the program does not notice probes */
 static const uint64_t probe_gap_blind_ms = 50;   /* after one that saw too little, a few times */
 static const unsigned blind_most = 3;
+static const unsigned quiet_calm = 10, quiet_most = 20; /* ticks */
 static const unsigned scattered_ticks = 10;
 static const uint64_t split_ms = 20, split_pause_ms = 4; /* of a look for large pages; between two */
 static const unsigned split_passes = 64, split_writes = 48; /* in so many of them, at first, some are written */
 static const uint64_t refill_gap_ms = 10000; /* after it was filled as far as it should be */
 static const size_t reading_least = mib / 2; /* more in a tick is paging */
+static const size_t faults_least = 16;  /* so many in a second are, where ROOM sees no reason */
+static const uint64_t fits_ms = 500;
 static const size_t refill_most = 8 * mib; /* at a look */
 static const size_t probe_misses = 96;   /* faults that make a probe end early */
 static const size_t probe_faults_few = 64; /* fewer make it last longer */
@@ -5300,6 +5395,10 @@ static struct {
     size_t front;            /* where a stream is, an offset of the reservation; 0: there is none */
     bool writing;            /* a quarter of what is read, or more, is changed */
     size_t read, faults;     /* bytes, and major faults, in the last tick */
+    size_t fits;             /* bytes: so much was in memory while it paged though ROOM says more; else SIZE_MAX */
+    uint64_t fits_at;        /* ms: that and `missing` are not found out before, again */
+    bool missing;            /* some of the data is not in memory, or never was */
+    bool near;               /* the data are half as much as ROOM says, or more */
     unsigned scattered;      /* more of these than streams account for: now, or up to so many ticks ago */
     size_t moved;            /* blocks read and changed, when streams were last looked at */
     size_t streamed;         /* bytes that streams went on since the last tick, read as they should be */
@@ -5318,7 +5417,10 @@ static struct {
     unsigned amplified;      /* ticks in which single pages were read and large ones written */
     unsigned split;          /* passes over the large pages at RANDOM that are left */
     size_t split_at;         /* how far the pass has come, in bytes of all ranges */
-} pager = {.random = 88172645463325252u, .probe_gap = 250};
+} pager = {.random = 88172645463325252u, .probe_gap = 250, .fits = SIZE_MAX};
+
+/* How much of the data fits. */
+static size_t paging_room(void) { return min_size(room_bytes(), pager.fits); }
 
 static uint64_t pager_random(void)
 {
@@ -6065,7 +6167,7 @@ static size_t others_need(size_t others)
  * stays: its part of the memory that is left for all streams. */
 static void scan_share(struct scan *s)
 {
-    size_t streamed = 0, live = live_bytes(), fits = room_bytes();
+    size_t streamed = 0, live = live_bytes(), fits = paging_room();
     s->drops = false;
     s->kept = 0;
     s->share_at = now_ms() + scan_share_ms;
@@ -6151,7 +6253,7 @@ GUESSES static bool unit_read(const struct scan *s, const struct range *g, size_
 static void scan_read_ahead(const struct scan *s, const struct range *g)
 {
     uint64_t end = now_ms() + scan_ms;
-    size_t most = min_size(scan_ahead_max, room_bytes() / 16) / s->unit, ahead = 0;
+    size_t most = min_size(scan_ahead_max, paging_room() / 16) / s->unit, ahead = 0;
     for (size_t k = 1; k < s->units && ahead < most && now_ms() < end; k++) {
         size_t unit = (s->front + k) % s->units;
         if (unit < s->front && s->covered < s->units)
@@ -6229,7 +6331,7 @@ static bool refill_look(void)
 {
     uint64_t now = now_ms();
     if (!pager.refill && now >= pager.refill_at) {
-        size_t fits = room_bytes(), used = fits / 8;
+        size_t fits = paging_room(), used = fits / 8;
         for (unsigned i = 0; i < pager.ranges; i++)
             used += range_resident(&pager.range[i]);
         size_t left = fits - min_size(fits, used);
@@ -6269,7 +6371,7 @@ static bool usage_since(struct usage *since)
     size_t minor = now.minflt - pager.last.minflt, written = now.written - pager.last.written;
     size_t cpu = now.cpu_us - pager.last.cpu_us;
     pager.last = now;
-    pager.dirtying = written * 1000 / ms >= 2000 && live_bytes() > room_bytes();
+    pager.dirtying = written * 1000 / ms >= 2000 && live_bytes() > paging_room();
     pager.read = blocks * 512;
     pager.faults = faults;
     if (blocks < 4 * faults || blocks * 1000 / ms < 1000)
@@ -6279,6 +6381,37 @@ static bool usage_since(struct usage *since)
                             .blocks = blocks / faults, .written = written / faults,
                             .cpu_us = cpu / faults};
     return true;
+}
+
+static size_t ranges_resident(void)
+{
+    size_t resident = 0;
+    for (unsigned i = 0; i < pager.ranges; i++)
+        resident += range_resident(&pager.range[i]);
+    return resident;
+}
+
+/* What the process reads and waits for: is it our data? Where ROOM sees a limit nearby, it is. Else some of the data
+ * must be missing (but what was never touched was never in memory), and then what is not missing is as much as fits:
+ * at least, as streams drop what is behind them. */
+static bool paging_is_ours(const struct usage *since)
+{
+    size_t live = live_bytes(), known = room_bytes();
+    if (live > known) {
+        pager.fits = SIZE_MAX;
+        return true;
+    }
+    if (live < known / 2 && since->majflt < faults_least)
+        return false;
+    if (now_ms() >= pager.fits_at) {
+        pager.fits_at = now_ms() + fits_ms;
+        ranges_find();
+        size_t all = pager.total_pages * page_size, resident = ranges_resident();
+        pager.missing = resident < all - all / 16;
+        if (pager.missing)
+            pager.fits = max_size(resident, pager.fits == SIZE_MAX ? mon_least / 4 : pager.fits);
+    }
+    return pager.missing || live >= known / 2;
 }
 
 /* Has the program begun to read? Until then nothing has shown how. */
@@ -6353,7 +6486,7 @@ static void paging_act(const struct usage *since)
     pager.amplified = amplified ? pager.amplified + 1 : 0;
     if (pager.amplified == 3)
         split_begin();
-    atomic_store(&watch.budget, room_bytes() / 16);
+    atomic_store(&watch.budget, paging_room() / 16);
     watch_order(pager.watching ? WATCH_ON : WATCH_PARK);
     if (pager.last.ms < pager.probe_at + gap || !pager_open())
         return;
@@ -6371,38 +6504,49 @@ static void paging_act(const struct usage *since)
         pager.stream_cpu = pager.stream_other = 0;
 }
 
+/* Nothing is paged. Returns the milliseconds until the next look. */
+static uint64_t paging_rests(bool streams)
+{
+    pager.quiet += pager.quiet < quiet_most;
+    if (pager.quiet == quiet_most || (!pager.near && pager.quiet >= quiet_calm)) {
+        watch_order(WATCH_PARK);
+        pager.split = 0;
+        pager.fits = SIZE_MAX;
+        return pager.near && pager.dirtying ? paging_ms : mon_idle_ms;
+    }
+    if (streams)
+        return scan_ms; /* what is filled in order may soon be read */
+    return pager.quiet < quiet_calm || pager.dirtying ? paging_ms : mon_idle_ms;
+}
+
 /* Looks at the paging; returns the milliseconds until it wants to look again. */
 static uint64_t paging_tick(void)
 {
     struct usage since;
     tables_trim();
-    if (cfg.paging != PAGING_ADAPTIVE || live_bytes() < room_bytes() / 2) {
-        watch_order(WATCH_PARK);
+    if (cfg.paging != PAGING_ADAPTIVE)
         return mon_idle_ms;
-    }
-    if (!atomic_load(&watch.running) && watch_able()) { /* the program's next malloc makes it */
+    bool near = live_bytes() >= room_bytes() / 2;
+    if (near && !pager.near)
+        pager.quiet = min_size(pager.quiet, 1);
+    pager.near = near;
+    bool asleep = !near && pager.quiet >= quiet_calm;
+    if (!asleep && !atomic_load(&watch.running) && watch_able()) { /* the program's next malloc makes it */
         __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
         atomic_store(&mon.wanted, true); /* last: who sees it sets the limit back */
     }
-    bool streams = (pager.quiet == 0 || pager.dirtying) && scans_look();
+    bool streams = !asleep && (pager.quiet == 0 || pager.dirtying) && scans_look();
     streams |= pager.quiet == 0 && pager.scattered && refill_look();
     if (pager.split)
         large_pages_split();
     if ((streams || pager.split) && now_ms() - pager.last.ms < paging_ms && !reading_begins())
         return pager.split ? split_pause_ms : scan_ms;
-    if (usage_since(&since)) {
+    if (usage_since(&since) && paging_is_ours(&since)) {
         pager.quiet = 0;
         paging_act(&since);
         return pager.split ? split_pause_ms : streams ? scan_ms : paging_ms;
     }
-    pager.quiet = pager.quiet < 20 ? pager.quiet + 1 : 20;
-    if (pager.quiet == 20) {
-        watch_order(WATCH_PARK);
-        pager.split = 0;
-    }
-    if (streams && pager.quiet < 20)
-        return scan_ms; /* what is filled in order may soon be read */
-    return pager.quiet < 10 || pager.dirtying ? paging_ms : mon_idle_ms;
+    return paging_rests(streams);
 }
 
 /* ============================================================================================
@@ -6419,16 +6563,21 @@ static struct {
     size_t anonymous_floor; /* anonymous bytes after the last time; the monitor's own */
 } stop;
 
+/* Is there as much data that it may be paged before the library is called again? Small blocks, other processes and
+ * mappings fill the memory unseen, so the thread is there long before it is full. */
+GUESSES static bool paging_may_come(void)
+{
+    size_t live = live_bytes();
+    return live >= mon_least && (atomic_load(&room.hidden) || live >= min_size(room_bytes() / mon_part, mon_most));
+}
+
 /* Is there anything for the thread to do, now or soon? */
 GUESSES static bool mon_needed(void)
 {
+    size_t frozen = atomic_load(&home.frozen_bytes);
     if (big.warm_oldest || fry.dirty_pages > to_pages(64 * mib))
         return true;
-    size_t live = live_bytes(), frozen = atomic_load(&home.frozen_bytes);
-    if (live < 32 * mib && frozen < 32 * mib)
-        return false;
-    size_t half = room_bytes() / 2;
-    return live > half || frozen > half / 2;
+    return paging_may_come() || (frozen >= 32 * mib && frozen > room_bytes() / 4);
 }
 
 /* --- stopping the program for a moment ----------------------------------------------------------- */
@@ -6677,7 +6826,7 @@ COLD static void mon_start(void)
         if (cfg.verbose && first_time(&told))
             report("the background thread can't be started; paging stays as the kernel does it");
     }
-    if (atomic_load(&mon.running) && live_bytes() > room_bytes() / 2)
+    if (atomic_load(&mon.running) && paging_may_come())
         watch_start();
     if (single)
         atomic_store(&mon.only_ours, true);
@@ -6713,7 +6862,7 @@ COLD static void mon_start_wanted(void)
         sigset_t saved;
         signals_hold(&saved);
         mon_open();
-        if (live_bytes() > room_bytes() / 2)
+        if (paging_may_come())
             watch_start();
         pthread_sigmask(SIG_SETMASK, &saved, NULL);
     }
@@ -6858,8 +7007,11 @@ static NOINLINE void *alloc_slow(size_t size, size_t align, bool zero)
     enum kind kind = mon_starting ? KIND_REAL : route_of(size);
     if (kind != KIND_REAL)
         return alloc_own(kind, size, align, zero);
-    if (cfg.stats && !mon_starting)
-        count_one(&count.passed);
+    if (!mon_starting) {
+        mon_consider(); /* what is passed on may fill the memory in which ours is */
+        if (cfg.stats)
+            count_one(&count.passed);
+    }
     return real_alloc(size, align, zero);
 }
 
