@@ -1088,7 +1088,9 @@ static struct folder {
     atomic_bool no_fallocate; /* reserve by looking at the free space */
     atomic_bool can_map;      /* a file of it has been mapped */
     atomic_bool told_memory, told_unusable;
-    size_t readahead;         /* pages that the device reads around a fault */
+    atomic_size_t readahead;  /* pages that the device reads around a fault */
+    bool readahead_known;     /* the kernel said so, or PAGING has seen it */
+    bool overlay;             /* writeback is asked for in another way there (range_write) */
     atomic_size_t files;      /* open now */
     atomic_size_t bytes;      /* of all of them, as allocated by us */
     atomic_size_t bytes_peak;
@@ -1109,16 +1111,17 @@ static size_t read_text(const char *path, char *text, size_t space)
     return used;
 }
 
-/* The device's readahead, in pages; the kernel's default where it can't be read. */
+/* The device's readahead, in pages; 0 where it can't be read: overlay and btrfs name no device. */
 COLD static size_t folder_readahead(const char *path)
 {
     char name[64], text[32];
     struct stat st;
     if (stat(path, &st) != 0)
-        return 128 * kib / page_size;
+        return 0;
     snprintf(name, sizeof name, "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev), minor(st.st_dev));
-    size_t kilobytes = read_text(name, text, sizeof text) ? strtoul(text, NULL, 10) : 128;
-    return max_size(min_size(kilobytes, 64 * kib) * kib / page_size, 1);
+    if (!read_text(name, text, sizeof text))
+        return 0;
+    return max_size(min_size(strtoul(text, NULL, 10), 64 * kib) * kib / page_size, 1);
 }
 
 static bool is_memory_fs(long magic) { return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC; }
@@ -1139,7 +1142,10 @@ COLD static void folder_probe(void)
         }
     }
     template_folder(path, sizeof path);
-    folder.readahead = folder_readahead(path);
+    size_t readahead = folder_readahead(path);
+    folder.readahead_known = readahead != 0;
+    folder.readahead = readahead ? readahead : 128 * kib / page_size;
+    folder.overlay = (long)fs.f_type == OVERLAYFS_SUPER_MAGIC;
     folder.memory = is_memory_fs((long)fs.f_type);
     folder.no_copy_on_write = (long)fs.f_type == magic_btrfs;
     if ((long)fs.f_type == magic_zfs)
@@ -5342,6 +5348,7 @@ static const uint64_t refill_gap_ms = 10000; /* after it was filled as far as it
 static const size_t reading_least = mib / 2; /* more in a tick is paging */
 static const size_t faults_least = 16;  /* so many in a second are, where ROOM sees no reason */
 static const uint64_t fits_ms = 500;
+static const size_t readahead_least = 64; /* pages that are missing where it is tried out */
 static const size_t refill_most = 8 * mib; /* at a look */
 static const size_t probe_misses = 96;   /* faults that make a probe end early */
 static const size_t probe_faults_few = 64; /* fewer make it last longer */
@@ -5936,12 +5943,17 @@ static unsigned probe(void)
     return changed;
 }
 
-/* Asks for a piece of a mapping to be written; `flags` as for sync_file_range(2). */
-GUESSES static void range_write(const struct range *g, size_t at, size_t bytes, unsigned flags)
+/* Has a piece of a mapping written, without waiting. Overlayfs ignores the call for that, but hands on the advice to
+ * drop what is clean, which begins with writing; mapped pages stay. */
+GUESSES static void range_write(const struct range *g, size_t at, size_t bytes)
 {
     const struct file *f = g->record ? &big_at(g->record)->file : &fry.file;
-    if (file_valid(f))
-        syscall(SYS_sync_file_range, f->fd, at, bytes, flags);
+    if (!file_valid(f))
+        return;
+    if (folder.overlay)
+        posix_fadvise(f->fd, (off_t)at, (off_t)bytes, POSIX_FADV_DONTNEED);
+    else
+        syscall(SYS_sync_file_range, f->fd, at, bytes, SYNC_FILE_RANGE_WRITE);
 }
 
 /* Where access is at random, a large page is in the way: it is written out whole for one changed word, and
@@ -5961,7 +5973,7 @@ static void large_pages_split(void)
             if (range_policy(g, at) != POLICY_RANDOM || !is_resident(g->offset + at, 1))
                 continue;
             if (pager.split_at / huge_size % split_writes == pass)
-                range_write(g, at, min_size(huge_size, g->bytes - at), SYNC_FILE_RANGE_WRITE);
+                range_write(g, at, min_size(huge_size, g->bytes - at));
             mem_advise(g->offset + at, page_size, MADV_COLD);
             if (++work % 8 == 0)
                 mon_pause();
@@ -6202,7 +6214,7 @@ static void scan_drop(const struct scan *s, const struct range *g, size_t from, 
 static void scan_write(const struct scan *s, const struct range *g, size_t from, size_t to)
 {
     if (from < to)
-        range_write(g, from * s->unit, min_size(to * s->unit, g->bytes) - from * s->unit, SYNC_FILE_RANGE_WRITE);
+        range_write(g, from * s->unit, min_size(to * s->unit, g->bytes) - from * s->unit);
 }
 
 /* Follows the stream: what is behind it goes, up to the part that stays. */
@@ -6225,20 +6237,27 @@ static void scan_follow(struct scan *s, const struct range *g)
     }
 }
 
-/* Reads a unit into the page cache, through a window of our own, as large pages: the program's page
- * table shows what the program has touched, nothing else. False: that can't be done. */
-GUESSES static bool unit_read(const struct scan *s, const struct range *g, size_t unit)
+/* A window of our own on a piece of a mapping's file: what is read there is in memory, and the program's page table
+ * still shows what the program has touched, nothing else. NULL: that can't be done. */
+GUESSES static char *window_open(const struct range *g, size_t from, size_t bytes)
 {
-    struct file f = big_at(s->record)->file;
-    size_t from = unit * s->unit, bytes = unit_bytes(s, g, unit);
+    struct file f = g->record ? big_at(g->record)->file : fry.file;
     if (!file_valid(&f))
-        return false;
+        return NULL;
     pthread_rwlock_rdlock(&gate); /* no fork in between: nobody would unmap it in a child */
     char *window = mmap(NULL, bytes, PROT_READ, MAP_SHARED, f.fd, (off_t)from);
     if (window != MAP_FAILED)
         syscall(SYS_madvise, window, bytes, MADV_DONTFORK);
     pthread_rwlock_unlock(&gate);
-    if (window == MAP_FAILED)
+    return window == MAP_FAILED ? NULL : window;
+}
+
+/* Reads a unit into the page cache, as large pages. False: that can't be done. */
+static bool unit_read(const struct scan *s, const struct range *g, size_t unit)
+{
+    size_t from = unit * s->unit, bytes = unit_bytes(s, g, unit);
+    char *window = window_open(g, from, bytes);
+    if (!window)
         return false;
     syscall(SYS_madvise, window, bytes, MADV_HUGEPAGE);
     syscall(SYS_madvise, window, bytes, MADV_RANDOM);
@@ -6343,6 +6362,45 @@ static bool refill_look(void)
         pager.refill = asked ? pager.refill - min_size(pager.refill, asked) : 0;
     }
     return pager.refill;
+}
+
+/* --- what the device reads ahead ----------------------------------------------------------------- */
+
+/* Has one page read that is not in memory, nor are the `pages` from there on. Returns how many were read. */
+static size_t readahead_see(const struct range *g, size_t at, size_t pages)
+{
+    struct rusage before, after;
+    char *window = window_open(g, at, pages * page_size);
+    if (!window)
+        return 0;
+    syscall(SYS_madvise, window, pages * page_size, MADV_SEQUENTIAL);
+    getrusage(RUSAGE_THREAD, &before);
+    syscall(SYS_madvise, window, page_size, MADV_POPULATE_READ);
+    getrusage(RUSAGE_THREAD, &after); /* a read is counted when it is asked for */
+    munmap(window, pages * page_size);
+    return (size_t)(after.ru_inblock - before.ru_inblock) * 512 / page_size;
+}
+
+/* Where nothing names the device, it is tried out, once: at a piece of the data that is not in memory. If all of
+ * that was read, it may be more. */
+static void readahead_learn(void)
+{
+    unsigned char *vector = pager.vector;
+    for (int tries = 0; tries < 16 && !folder.readahead_known && pager.total_pages; tries++) {
+        size_t at = pager_random() % pager.total_pages * page_size, pages = 0;
+        const struct range *g = pager.range;
+        while (at >= g->bytes)
+            at -= g++->bytes;
+        size_t most = min_size(g->bytes - at, window_bytes);
+        if (!mem_resident(g->offset + at, most, vector))
+            continue;
+        while (pages < most / page_size && !(vector[pages] & 1))
+            pages++;
+        size_t seen = pages > readahead_least ? readahead_see(g, at, pages) : 0;
+        folder.readahead_known = seen && seen < pages;
+        if (folder.readahead_known || seen > folder.readahead)
+            folder.readahead = seen;
+    }
 }
 
 /* --- when to look -------------------------------------------------------------------------------- */
@@ -6490,6 +6548,10 @@ static void paging_act(const struct usage *since)
     watch_order(pager.watching ? WATCH_ON : WATCH_PARK);
     if (pager.last.ms < pager.probe_at + gap || !pager_open())
         return;
+    if (!folder.readahead_known) {
+        ranges_find();
+        readahead_learn();
+    }
     bool changed = probe() != 0;
     watch_order(pager.watching ? WATCH_ON : WATCH_PARK);
     if (changed && pager.changing)
