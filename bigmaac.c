@@ -40,7 +40,7 @@
  *      snapshot, so mappings turn MAP_PRIVATE before the fork.
  *
  * SECTIONS (search for "=== TAG"): PLATFORM REPORT CONFIG MEMORY EXTENT FILE BUS LOCKS ROOM BIG
- * FRY ROUTE STATS PROFILE HOME FORK WATCH PAGING STREAM MONITOR INIT API
+ * FRY ROUTE STATS PROFILE HOME FORK WATCH OPERATIONS PAGING STREAM MONITOR INIT API
  */
 
 /* ============================================================================================
@@ -5309,6 +5309,123 @@ static bool watch_open(void)
 }
 
 /* ============================================================================================
+ * === OPERATIONS  how PAGING and STREAM learn of the program, and act: no decision is taken here
+ *
+ * All that they ask the kernel for goes through these few calls, time included, so that the simulator
+ * (bench/sim.c), which has a program, a page cache and a disk of its own, can stand in the kernel's place.
+ * ========================================================================================= */
+struct range {
+    size_t offset, bytes;
+    uint32_t record, generation; /* record 0: the fries */
+    uint32_t subject;
+};
+
+struct usage {
+    uint64_t ms;
+    size_t majflt, minflt, blocks, written, cpu_us; /* cpu: of the program's own code */
+};
+
+#ifdef BIGMAAC_OPERATIONS
+#include BIGMAAC_OPERATIONS
+#else
+static uint64_t op_now(void) { return now_ms(); }
+static void op_sleep(uint64_t ms) { sleep_ms(ms); }
+
+/* A fork waits for the monitor, or something else that must not be held up. */
+static bool op_wanted(void) { return mon_wanted(); }
+static void op_yield(void) { mon_pause(); }
+
+static bool op_resident(size_t offset, size_t bytes, unsigned char *vector)
+{
+    return mem_resident(offset, bytes, vector);
+}
+
+static void op_advise(size_t offset, size_t bytes, int advice) { mem_advise(offset, bytes, advice); }
+
+/* What the process has read, written and waited for so far. */
+static void op_usage(struct usage *u)
+{
+    struct rusage now;
+    getrusage(RUSAGE_SELF, &now);
+    *u = (struct usage){.ms = op_now(), .majflt = (size_t)now.ru_majflt,
+                        .minflt = (size_t)now.ru_minflt, .blocks = (size_t)now.ru_inblock,
+                        .written = (size_t)now.ru_oublock,
+                        .cpu_us = (size_t)now.ru_utime.tv_sec * 1000000 + (size_t)now.ru_utime.tv_usec};
+}
+
+/* Does the program's page table have one of the first pages there? What was only read ahead is not in it yet. */
+static bool op_is_mapped(size_t offset)
+{
+    uint64_t entry[9] = {0}; /* one more than is read */
+    size_t system_page = (size_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)mem_at(offset);
+    read_self("/proc/self/pagemap", (char *)entry, 8 * sizeof entry[0] + 1,
+              (off_t)(at / system_page * sizeof entry[0]));
+    for (int i = 0; i < 8; i++)
+        if (entry[i] & pagemap_present)
+            return true;
+    return false;
+}
+
+/* Has a piece of a mapping written, without waiting. Overlayfs ignores the call for that, but hands on the advice to
+ * drop what is clean, which begins with writing; mapped pages stay. */
+GUESSES static void op_write(const struct range *g, size_t at, size_t bytes)
+{
+    const struct file *f = g->record ? &big_at(g->record)->file : &fry.file;
+    if (!file_valid(f))
+        return;
+    if (folder.overlay)
+        posix_fadvise(f->fd, (off_t)at, (off_t)bytes, POSIX_FADV_DONTNEED);
+    else
+        syscall(SYS_sync_file_range, f->fd, at, bytes, SYNC_FILE_RANGE_WRITE);
+}
+
+/* A window of our own on a piece of a mapping's file: what is read there is in memory, and the program's page table
+ * still shows what the program has touched, nothing else. NULL: that can't be done. */
+GUESSES static char *window_open(const struct range *g, size_t from, size_t bytes)
+{
+    struct file f = g->record ? big_at(g->record)->file : fry.file;
+    if (!file_valid(&f))
+        return NULL;
+    pthread_rwlock_rdlock(&gate); /* no fork in between: nobody would unmap it in a child */
+    char *window = mmap(NULL, bytes, PROT_READ, MAP_SHARED, f.fd, (off_t)from);
+    if (window != MAP_FAILED)
+        syscall(SYS_madvise, window, bytes, MADV_DONTFORK);
+    pthread_rwlock_unlock(&gate);
+    return window == MAP_FAILED ? NULL : window;
+}
+
+/* Reads a piece into the page cache, as large pages. False: that can't be done. */
+static bool op_read(const struct range *g, size_t from, size_t bytes)
+{
+    char *window = window_open(g, from, bytes);
+    if (!window)
+        return false;
+    syscall(SYS_madvise, window, bytes, MADV_HUGEPAGE);
+    syscall(SYS_madvise, window, bytes, MADV_RANDOM);
+    bool read = true;
+    for (size_t at = 0; at < bytes && read; at += huge_size)
+        read = syscall(SYS_madvise, window + at, page_size, MADV_POPULATE_READ) == 0;
+    munmap(window, bytes);
+    return read;
+}
+
+/* Has one page read that is not in memory, nor are the `pages` from there on. Returns how many were read. */
+static size_t op_read_one(const struct range *g, size_t at, size_t pages)
+{
+    struct rusage before, after;
+    char *window = window_open(g, at, pages * page_size);
+    if (!window)
+        return 0;
+    syscall(SYS_madvise, window, pages * page_size, MADV_SEQUENTIAL);
+    getrusage(RUSAGE_THREAD, &before);
+    syscall(SYS_madvise, window, page_size, MADV_POPULATE_READ);
+    getrusage(RUSAGE_THREAD, &after); /* a read is counted when it is asked for */
+    munmap(window, pages * page_size);
+    return (size_t)(after.ru_inblock - before.ru_inblock) * 512 / page_size;
+}
+#endif
+
+/* ============================================================================================
  * === PAGING  the policy that suits the access, found by looking from outside
  *
  * The monitor alone works here. While the process pages it probes: every mapping is set to
@@ -5363,22 +5480,11 @@ static const double cost_never = 1e12;                 /* what can't be had */
 
 enum { SPAN_LOGS = 14, PIECE_LOGS = 10 }; /* of the lengths of runs, and of the blocks that WATCH reads */
 
-struct range {
-    size_t offset, bytes;
-    uint32_t record, generation; /* record 0: the fries */
-    uint32_t subject;
-};
-
 struct evidence {
     size_t misses, runs;
     double cost[POLICY_COUNT];  /* WATCHED: of streams; what has an end is in `spans` */
     uint16_t spans[SPAN_LOGS];  /* runs that have an end, by the log2 of their pages, rounded up */
     uint16_t strided;           /* of these, in equal strides */
-};
-
-struct usage {
-    uint64_t ms;
-    size_t majflt, minflt, blocks, written, cpu_us; /* cpu: of the program's own code */
 };
 
 static struct {
@@ -5450,6 +5556,17 @@ static bool pager_open(void)
     return true;
 }
 
+/* Is there as much data that it may be paged before the library is called again? Small blocks, other processes and
+ * mappings fill the memory unseen, so the thread is there long before it is full. */
+GUESSES static bool paging_may_come(void)
+{
+    size_t live = live_bytes();
+    if (live < mon_least)
+        return false;
+    size_t least = min_size(room_bytes() / mon_part, mon_most); /* first: it finds out whether anything is hidden */
+    return atomic_load(&room.hidden) || live >= least;
+}
+
 /* --- what there is ------------------------------------------------------------------------------- */
 
 static bool record_is_subject(const struct big *r)
@@ -5496,7 +5613,7 @@ static void ranges_find(void)
 static bool is_resident(size_t offset, size_t pages)
 {
     unsigned char vector[8];
-    if (!mem_resident(offset, pages * page_size, vector))
+    if (!op_resident(offset, pages * page_size, vector))
         return false;
     for (size_t i = 0; i < pages; i++)
         if (vector[i] & 1)
@@ -5832,16 +5949,6 @@ static void evidence_add_open(size_t faults)
         evidence_add(&part[i], &open[i]);
 }
 
-static void usage_read(struct usage *u)
-{
-    struct rusage now;
-    getrusage(RUSAGE_SELF, &now);
-    *u = (struct usage){.ms = now_ms(), .majflt = (size_t)now.ru_majflt,
-                        .minflt = (size_t)now.ru_minflt, .blocks = (size_t)now.ru_inblock,
-                        .written = (size_t)now.ru_oublock,
-                        .cpu_us = (size_t)now.ru_utime.tv_sec * 1000000 + (size_t)now.ru_utime.tv_usec};
-}
-
 /* Notes what is resident, before the probe or halfway; returns how many pages that are. */
 static size_t windows_snapshot(bool halfway)
 {
@@ -5849,7 +5956,7 @@ static size_t windows_snapshot(bool halfway)
     for (unsigned w = 0; w < pager.windows; w++) {
         unsigned char *vector = window_vector(halfway ? WINDOW_MAX + w : w);
         size_t pages = pager.window[w].bytes / page_size;
-        if (!mem_resident(pager.window[w].offset, pager.window[w].bytes, vector))
+        if (!op_resident(pager.window[w].offset, pager.window[w].bytes, vector))
             memset(vector, 1, pages);
         for (size_t i = 0; i < pages; i++)
             resident += vector[i] & 1;
@@ -5862,7 +5969,7 @@ static void windows_settle(void)
 {
     size_t resident = 0, before = 0;
     for (int tries = 0; tries < 8; tries++) {
-        sleep_ms(2);
+        op_sleep(2);
         before = resident;
         resident = windows_snapshot(false);
         if (tries && resident < before + stream_misses)
@@ -5882,11 +5989,11 @@ static size_t probe_wait(void)
     size_t faults = 0, at_half = 0;
     uint64_t most = probe_stalled_ms;
     bool half = false; /* is past: long before the end */
-    usage_read(&begin);
+    op_usage(&begin);
     now = begin;
-    for (uint64_t ms = 0; ms < most && faults < enough && !mon_wanted(); ms++) {
-        sleep_ms(1);
-        usage_read(&now);
+    for (uint64_t ms = 0; ms < most && faults < enough && !op_wanted(); ms++) {
+        op_sleep(1);
+        op_usage(&now);
         faults = now.majflt - begin.majflt;
         most = faults < few ? probe_stalled_ms : faults < probe_faults_few ? probe_held_ms : probe_ms;
         if (!half && (ms >= probe_ms / 2 || faults >= enough / 2)) {
@@ -5910,7 +6017,7 @@ static unsigned probe(void)
     pager.windows = 0;
     pager.window_pages = 0;
     chunks_look(false);
-    sleep_ms(4);
+    op_sleep(4);
     if (pager.front)
         windows_ahead();
     chunks_look(true);
@@ -5923,7 +6030,7 @@ static unsigned probe(void)
     pager.misses = 0;
     unsigned char *after = window_vector(2 * WINDOW_MAX);
     for (unsigned w = 0; w < pager.windows; w++)
-        if (mem_resident(pager.window[w].offset, pager.window[w].bytes, after))
+        if (op_resident(pager.window[w].offset, pager.window[w].bytes, after))
             pager.misses += window_evaluate(w, after);
     evidence_add_open(faults);
     /* Many more pages than faults: late readahead, or read(2) into the mapping. That tells nothing. */
@@ -5936,24 +6043,11 @@ static unsigned probe(void)
         pager.all_random &= range_policy(&pager.range[i], 0) == POLICY_RANDOM;
     for (unsigned i = 0; i < pager.ranges; i++)
         for (int tries = 0; tries < 20 && !range_advise(&pager.range[i], false); tries++)
-            sleep_ms(pager.range[i].record && big_at(pager.range[i].record)->generation ==
+            op_sleep(pager.range[i].record && big_at(pager.range[i].record)->generation ==
                      pager.range[i].generation ? 1 : 0);
     atomic_store(&forking.probing, false);
     atomic_fetch_add(&count.changes, changed);
     return changed;
-}
-
-/* Has a piece of a mapping written, without waiting. Overlayfs ignores the call for that, but hands on the advice to
- * drop what is clean, which begins with writing; mapped pages stay. */
-GUESSES static void range_write(const struct range *g, size_t at, size_t bytes)
-{
-    const struct file *f = g->record ? &big_at(g->record)->file : &fry.file;
-    if (!file_valid(f))
-        return;
-    if (folder.overlay)
-        posix_fadvise(f->fd, (off_t)at, (off_t)bytes, POSIX_FADV_DONTNEED);
-    else
-        syscall(SYS_sync_file_range, f->fd, at, bytes, SYNC_FILE_RANGE_WRITE);
 }
 
 /* Where access is at random, a large page is in the way: it is written out whole for one changed word, and
@@ -5963,20 +6057,20 @@ GUESSES static void range_write(const struct range *g, size_t at, size_t bytes)
  * be written: all at once, reclaim would wait for them. */
 static void large_pages_split(void)
 {
-    uint64_t end = now_ms() + split_ms; /* the pass goes on at the next look */
+    uint64_t end = op_now() + split_ms; /* the pass goes on at the next look */
     size_t work = 0, pass = split_passes - pager.split;
     for (size_t i = 0, start = 0; i < pager.ranges; start += round_up(pager.range[i++].bytes, huge_size)) {
         const struct range *g = &pager.range[i];
         for (size_t at; (at = pager.split_at - start) < g->bytes; pager.split_at += huge_size) {
-            if (now_ms() >= end)
+            if (op_now() >= end)
                 return;
             if (range_policy(g, at) != POLICY_RANDOM || !is_resident(g->offset + at, 1))
                 continue;
             if (pager.split_at / huge_size % split_writes == pass)
-                range_write(g, at, min_size(huge_size, g->bytes - at));
-            mem_advise(g->offset + at, page_size, MADV_COLD);
+                op_write(g, at, min_size(huge_size, g->bytes - at));
+            op_advise(g->offset + at, page_size, MADV_COLD);
             if (++work % 8 == 0)
-                mon_pause();
+                op_yield();
         }
     }
     pager.split_at = 0;
@@ -6056,27 +6150,13 @@ static void scan_forget(struct scan *s)
     s->front = s->units;
     s->covered = s->kept = 0;
     s->proven = s->drops = false;
-    s->rest_until = now_ms() + scan_rest_ms;
+    s->rest_until = op_now() + scan_rest_ms;
     s->blind = true;
 }
 
 static size_t unit_bytes(const struct scan *s, const struct range *g, size_t unit)
 {
     return min_size(s->unit, g->bytes - unit * s->unit);
-}
-
-/* Does the program's page table have one of the unit's first pages? What was only read ahead is not
- * there yet. */
-static bool unit_is_mapped(const struct scan *s, const struct range *g, size_t unit)
-{
-    uint64_t entry[9] = {0}; /* one more than is read */
-    size_t system_page = (size_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)mem_at(g->offset + unit * s->unit);
-    read_self("/proc/self/pagemap", (char *)entry, 8 * sizeof entry[0] + 1,
-              (off_t)(at / system_page * sizeof entry[0]));
-    for (int i = 0; i < 8; i++)
-        if (entry[i] & pagemap_present)
-            return true;
-    return false;
 }
 
 /* What a look has found behind the front, up to the last unit that was not mapped before. */
@@ -6092,7 +6172,7 @@ static void scan_measure(struct scan *s, const struct range *g, struct advance *
     for (size_t k = 0; k < n && !(a->fresh && k > a->last + SCAN_PAST && s->front < n); k++) {
         size_t unit = (s->front + 1 + k) % n;
         uint64_t bit = (uint64_t)1 << (unit % 64);
-        bool before = s->seen[unit / 64] & bit, now = unit_is_mapped(s, g, unit);
+        bool before = s->seen[unit / 64] & bit, now = op_is_mapped(g->offset + unit * s->unit);
         s->seen[unit / 64] = now ? s->seen[unit / 64] | bit : s->seen[unit / 64] & ~bit;
         absent += !now;
         old += now && before;
@@ -6149,7 +6229,7 @@ static size_t range_resident(const struct range *g)
     for (size_t at = 0; at < g->bytes; at += step) {
         size_t from = at + round_down(pager_random() % min_size(step, g->bytes - at), page_size);
         size_t pages = min_size(sizeof vector, (g->bytes - from) / page_size);
-        bool known = mem_resident(g->offset + from, pages * page_size, vector);
+        bool known = op_resident(g->offset + from, pages * page_size, vector);
         looked += pages;
         for (size_t i = 0; known && i < pages; i++)
             resident += vector[i] & 1;
@@ -6182,7 +6262,7 @@ static void scan_share(struct scan *s)
     size_t streamed = 0, live = live_bytes(), fits = paging_room();
     s->drops = false;
     s->kept = 0;
-    s->share_at = now_ms() + scan_share_ms;
+    s->share_at = op_now() + scan_share_ms;
     if (live <= fits)
         return;
     for (const struct scan *other = scans; other < scans + SCAN_MAX; other++)
@@ -6203,10 +6283,10 @@ static void scan_drop(const struct scan *s, const struct range *g, size_t from, 
     for (size_t at = from * s->unit, end = min_size(to * s->unit, g->bytes), last = at; at < end;) {
         size_t bytes = min_size(min_size(s->unit, step), end - at);
         if (!scattered_at(g, at))
-            mem_advise(g->offset + at, bytes, MADV_PAGEOUT);
+            op_advise(g->offset + at, bytes, MADV_PAGEOUT);
         at += bytes;
         if (at - last >= step)
-            last = at, mon_pause();
+            last = at, op_yield();
     }
 }
 
@@ -6214,7 +6294,7 @@ static void scan_drop(const struct scan *s, const struct range *g, size_t from, 
 static void scan_write(const struct scan *s, const struct range *g, size_t from, size_t to)
 {
     if (from < to)
-        range_write(g, from * s->unit, min_size(to * s->unit, g->bytes) - from * s->unit);
+        op_write(g, from * s->unit, min_size(to * s->unit, g->bytes) - from * s->unit);
 }
 
 /* Follows the stream: what is behind it goes, up to the part that stays. */
@@ -6237,50 +6317,19 @@ static void scan_follow(struct scan *s, const struct range *g)
     }
 }
 
-/* A window of our own on a piece of a mapping's file: what is read there is in memory, and the program's page table
- * still shows what the program has touched, nothing else. NULL: that can't be done. */
-GUESSES static char *window_open(const struct range *g, size_t from, size_t bytes)
-{
-    struct file f = g->record ? big_at(g->record)->file : fry.file;
-    if (!file_valid(&f))
-        return NULL;
-    pthread_rwlock_rdlock(&gate); /* no fork in between: nobody would unmap it in a child */
-    char *window = mmap(NULL, bytes, PROT_READ, MAP_SHARED, f.fd, (off_t)from);
-    if (window != MAP_FAILED)
-        syscall(SYS_madvise, window, bytes, MADV_DONTFORK);
-    pthread_rwlock_unlock(&gate);
-    return window == MAP_FAILED ? NULL : window;
-}
-
-/* Reads a unit into the page cache, as large pages. False: that can't be done. */
-static bool unit_read(const struct scan *s, const struct range *g, size_t unit)
-{
-    size_t from = unit * s->unit, bytes = unit_bytes(s, g, unit);
-    char *window = window_open(g, from, bytes);
-    if (!window)
-        return false;
-    syscall(SYS_madvise, window, bytes, MADV_HUGEPAGE);
-    syscall(SYS_madvise, window, bytes, MADV_RANDOM);
-    bool read = true;
-    for (size_t at = 0; at < bytes && read; at += huge_size)
-        read = syscall(SYS_madvise, window + at, page_size, MADV_POPULATE_READ) == 0;
-    munmap(window, bytes);
-    return read;
-}
-
 /* Reads what the stream will need next, for one look's time at most. */
 static void scan_read_ahead(const struct scan *s, const struct range *g)
 {
-    uint64_t end = now_ms() + scan_ms;
+    uint64_t end = op_now() + scan_ms;
     size_t most = min_size(scan_ahead_max, paging_room() / 16) / s->unit, ahead = 0;
-    for (size_t k = 1; k < s->units && ahead < most && now_ms() < end; k++) {
+    for (size_t k = 1; k < s->units && ahead < most && op_now() < end; k++) {
         size_t unit = (s->front + k) % s->units;
         if (unit < s->front && s->covered < s->units)
             return; /* nobody knows that it will come round */
         bool stays = s->kept && unit >= s->units - s->kept;
         if (is_resident(g->offset + unit * s->unit, 1))
             ahead += !stays;
-        else if (unit_read(s, g, unit))
+        else if (op_read(g, unit * s->unit, unit_bytes(s, g, unit)))
             ahead++;
         else
             return;
@@ -6292,7 +6341,7 @@ GUESSES static bool scans_look(void)
 {
     bool streams = false;
     struct usage now;
-    usage_read(&now);
+    op_usage(&now);
     size_t moved = (now.blocks + now.written - pager.moved) * 512;
     pager.moved = now.blocks + now.written;
     pager.front = 0;
@@ -6300,14 +6349,14 @@ GUESSES static bool scans_look(void)
     for (unsigned i = 0; i < pager.ranges; i++) {
         const struct range *g = &pager.range[i];
         struct scan *s = g->subject >= SUBJECT_LARGE && !big_at(g->record)->frozen ? scan_of(g) : NULL;
-        if (!s || now_ms() < s->rest_until)
+        if (!s || op_now() < s->rest_until)
             continue;
         size_t streamed = scan_look(s, g, moved);
         bool large_pages = s->front < s->units && range_policy(g, s->front * s->unit) == POLICY_HUGE;
         pager.streamed += large_pages ? streamed : 0;
         s->proven = s->front < s->units && s->covered >= scan_proof && !scattered_at(g, s->front * s->unit);
         bool passed = s->covered >= s->units - s->units / 16;
-        if (!s->drops && s->proven && now_ms() >= s->share_at && (passed || pager.scattered)) {
+        if (!s->drops && s->proven && op_now() >= s->share_at && (passed || pager.scattered)) {
             scan_share(s);
             s->drops &= passed || !s->kept;
             s->written = s->dropped = !pager.scattered && s->front < s->units - s->kept ? s->front : 0;
@@ -6340,7 +6389,7 @@ static size_t refill(size_t most)
         size_t end = min_size(at + huge_size, g->bytes);
         asked += end - at;
         for (; at < end; at += step)
-            mem_advise(g->offset + at, min_size(step, end - at), MADV_WILLNEED);
+            op_advise(g->offset + at, min_size(step, end - at), MADV_WILLNEED);
     }
     return asked;
 }
@@ -6348,7 +6397,7 @@ static size_t refill(size_t most)
 /* Is memory free, beyond what the next reads need? Then fills it, a piece at a time. True: there is more to fill. */
 static bool refill_look(void)
 {
-    uint64_t now = now_ms();
+    uint64_t now = op_now();
     if (!pager.refill && now >= pager.refill_at) {
         size_t fits = paging_room(), used = fits / 8;
         for (unsigned i = 0; i < pager.ranges; i++)
@@ -6366,21 +6415,6 @@ static bool refill_look(void)
 
 /* --- what the device reads ahead ----------------------------------------------------------------- */
 
-/* Has one page read that is not in memory, nor are the `pages` from there on. Returns how many were read. */
-static size_t readahead_see(const struct range *g, size_t at, size_t pages)
-{
-    struct rusage before, after;
-    char *window = window_open(g, at, pages * page_size);
-    if (!window)
-        return 0;
-    syscall(SYS_madvise, window, pages * page_size, MADV_SEQUENTIAL);
-    getrusage(RUSAGE_THREAD, &before);
-    syscall(SYS_madvise, window, page_size, MADV_POPULATE_READ);
-    getrusage(RUSAGE_THREAD, &after); /* a read is counted when it is asked for */
-    munmap(window, pages * page_size);
-    return (size_t)(after.ru_inblock - before.ru_inblock) * 512 / page_size;
-}
-
 /* Where nothing names the device, it is tried out, once: at a piece of the data that is not in memory. If all of
  * that was read, it may be more. */
 static void readahead_learn(void)
@@ -6392,11 +6426,11 @@ static void readahead_learn(void)
         while (at >= g->bytes)
             at -= g++->bytes;
         size_t most = min_size(g->bytes - at, window_bytes);
-        if (!mem_resident(g->offset + at, most, vector))
+        if (!op_resident(g->offset + at, most, vector))
             continue;
         while (pages < most / page_size && !(vector[pages] & 1))
             pages++;
-        size_t seen = pages > readahead_least ? readahead_see(g, at, pages) : 0;
+        size_t seen = pages > readahead_least ? op_read_one(g, at, pages) : 0;
         folder.readahead_known = seen && seen < pages;
         if (folder.readahead_known || seen > folder.readahead)
             folder.readahead = seen;
@@ -6423,7 +6457,7 @@ static bool usage_differs(const struct usage *now, const struct usage *calm)
 static bool usage_since(struct usage *since)
 {
     struct usage now;
-    usage_read(&now);
+    op_usage(&now);
     uint64_t ms = max_size(now.ms - pager.last.ms, 1);
     size_t faults = now.majflt - pager.last.majflt, blocks = now.blocks - pager.last.blocks;
     size_t minor = now.minflt - pager.last.minflt, written = now.written - pager.last.written;
@@ -6461,8 +6495,8 @@ static bool paging_is_ours(const struct usage *since)
     }
     if (live < known / 2 && since->majflt < faults_least)
         return false;
-    if (now_ms() >= pager.fits_at) {
-        pager.fits_at = now_ms() + fits_ms;
+    if (op_now() >= pager.fits_at) {
+        pager.fits_at = op_now() + fits_ms;
         ranges_find();
         size_t all = pager.total_pages * page_size, resident = ranges_resident();
         pager.missing = resident < all - all / 16;
@@ -6478,7 +6512,7 @@ static bool reading_begins(void)
     struct usage now;
     if (!pager.quiet)
         return false;
-    usage_read(&now);
+    op_usage(&now);
     return now.blocks - pager.last.blocks >= reading_least / 512;
 }
 
@@ -6496,7 +6530,7 @@ static void tables_trim(void)
         pthread_mutex_lock(&big.lock);
         struct big *r = big_at(i);
         if (r->in_use && big_extent(r)->state == EXTENT_LIVE && !r->ordinary && !r->frozen)
-            mem_advise(big_offset(r), r->mapped, MADV_DONTNEED);
+            op_advise(big_offset(r), r->mapped, MADV_DONTNEED);
         pthread_mutex_unlock(&big.lock);
     }
 }
@@ -6559,7 +6593,7 @@ static void paging_act(const struct usage *since)
     uint64_t most = pager.all_random ? probe_gap_random_ms : probe_gap_max_ms;
     pager.probe_gap = changed ? probe_gap_ms : min_size(pager.probe_gap * 2, most);
     pager.blind = pager.misses < evidence_least && pager.blind < blind_most ? pager.blind + 1 : 0;
-    usage_read(&pager.last);
+    op_usage(&pager.last);
     pager.probe_at = pager.last.ms;
     pager.streamed = 0;
     if (!pager.blind)
@@ -6586,8 +6620,10 @@ static uint64_t paging_tick(void)
 {
     struct usage since;
     tables_trim();
-    if (cfg.paging != PAGING_ADAPTIVE)
+    if (cfg.paging != PAGING_ADAPTIVE || !paging_may_come()) {
+        watch_order(WATCH_PARK);
         return mon_idle_ms;
+    }
     bool near = live_bytes() >= room_bytes() / 2;
     if (near && !pager.near)
         pager.quiet = min_size(pager.quiet, 1);
@@ -6601,7 +6637,7 @@ static uint64_t paging_tick(void)
     streams |= pager.quiet == 0 && pager.scattered && refill_look();
     if (pager.split)
         large_pages_split();
-    if ((streams || pager.split) && now_ms() - pager.last.ms < paging_ms && !reading_begins())
+    if ((streams || pager.split) && op_now() - pager.last.ms < paging_ms && !reading_begins())
         return pager.split ? split_pause_ms : scan_ms;
     if (usage_since(&since) && paging_is_ours(&since)) {
         pager.quiet = 0;
@@ -6624,14 +6660,6 @@ static struct {
     atomic_uint_fast64_t stopped; /* threads that wait in stop_handler; the round in the upper half */
     size_t anonymous_floor; /* anonymous bytes after the last time; the monitor's own */
 } stop;
-
-/* Is there as much data that it may be paged before the library is called again? Small blocks, other processes and
- * mappings fill the memory unseen, so the thread is there long before it is full. */
-GUESSES static bool paging_may_come(void)
-{
-    size_t live = live_bytes();
-    return live >= mon_least && (atomic_load(&room.hidden) || live >= min_size(room_bytes() / mon_part, mon_most));
-}
 
 /* Is there anything for the thread to do, now or soon? */
 GUESSES static bool mon_needed(void)
@@ -6872,7 +6900,7 @@ static void mon_open(void)
     room_bytes();
     anonymous_bytes();
     tables_bytes();
-    unit_is_mapped(&scans[0], &(struct range){0}, 0);
+    op_is_mapped(0);
 }
 
 /* Starts the thread. Requires that every signal is blocked. Called without any lock: pthread_create may

@@ -48,7 +48,7 @@ int main(int argc, char **argv)
     fill(p, bytes, 1);
     ranges_find();
     CHECK(argc > 1 && pager.ranges == 1 && dirty(argv[1]) > (long long)bytes / 2);
-    range_write(&pager.range[0], 0, bytes);
+    op_write(&pager.range[0], 0, bytes);
     for (int i = 0; i < 1000 && dirty(argv[1]) > 1 << 20; i++)
         usleep(5000);
     CHECK(dirty(argv[1]) <= 1 << 20 && is_filled(p, bytes, 1));

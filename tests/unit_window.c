@@ -12,7 +12,7 @@ static void *read_ahead(void *range)
     struct scan s;
     scan_begin(&s, g);
     for (size_t unit = 0; !atomic_load(&done); unit = (unit + 1) % s.units)
-        CHECK(unit_read(&s, g, unit));
+        CHECK(op_read(g, unit * s.unit, unit_bytes(&s, g, unit)));
     return NULL;
 }
 
