@@ -37,17 +37,6 @@ static const char *const way_names[WAYS] = {"normal", "huge", "random", "blocks"
 
 static struct trace traces[SIM_THREADS];
 
-static void pattern_make(const struct pattern *p, uint32_t pages)
-{
-    pattern_state = 1;
-    for (unsigned i = 0; i < SIM_THREADS; i++) {
-        if (!traces[i].refs)
-            traces[i].refs = sim_memory(REFS_MAX * sizeof *traces[i].refs);
-        traces[i].count = traces[i].marks = 0;
-    }
-    p->make(traces, pages);
-}
-
 /* Fills the data in order, as a program would, and then does as the pattern says. */
 static double simulate(const struct pattern *p, const struct sim_disk *disk, int way)
 {
@@ -63,13 +52,11 @@ static double simulate(const struct pattern *p, const struct sim_disk *disk, int
     sim.adaptive = way == ADAPTIVE;
     struct trace fill = {.refs = sim_memory(DATA * sizeof(uint32_t)), .cpu_ns = 250};
     run_of(&fill, 0, sim.pages, true);
-    sim.threads = 1;
-    sim.thread[0] = (struct sim_thread){.refs = fill.refs, .count = fill.count, .cpu_ns = fill.cpu_ns};
+    threads_begin(&fill, 1);
     sim_go(UINT64_MAX);
-    uint64_t begin = sim.now;
     threads_begin(traces, p->threads);
-    sim_go(begin + (uint64_t)(disk->seconds * 1e9));
-    return threads_score(begin);
+    sim_go(sim.now + (uint64_t)(disk->seconds * 1e9));
+    return threads_score();
 }
 
 /* A way in a process of its own: the engine's state is global. Returns where its figure comes out. */
@@ -90,7 +77,7 @@ static int way_start(const struct pattern *p, const struct sim_disk *disk, int w
 static void row(const struct pattern *p, const struct sim_disk *disk, double *score)
 {
     int out[WAYS];
-    pattern_make(p, DATA / p->blocks * p->blocks);
+    pattern_make(p, traces, DATA / p->blocks * p->blocks);
     for (int way = 0; way < WAYS; way++)
         out[way] = way_start(p, disk, way);
     for (int way = 0; way < WAYS; way++) {

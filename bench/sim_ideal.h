@@ -149,37 +149,6 @@ static void ideal_ahead(struct ideal *d, uint64_t clock, uint32_t page)
         ideal_read(d, clock, next);
 }
 
-static void threads_begin(const struct trace *traces, unsigned threads)
-{
-    sim.threads = threads;
-    for (unsigned i = 0; i < threads; i++) {
-        struct sim_thread *t = &sim.thread[i];
-        unsigned share = threads > SIM_CORES ? threads / SIM_CORES : 1; /* of a core */
-        *t = (struct sim_thread){.refs = traces[i].refs, .count = traces[i].count, .clock = sim.now,
-                                 .cpu_ns = traces[i].cpu_ns * share, .marks = traces[i].marks};
-        memcpy(t->mark, traces[i].mark, sizeof t->mark);
-    }
-}
-
-/* References in a millisecond: each part of a thread's that ended counts for itself. */
-static double threads_score(uint64_t begin)
-{
-    double sum = 0;
-    unsigned n = 0;
-    for (unsigned i = 0; i < sim.threads; i++) {
-        const struct sim_thread *t = &sim.thread[i];
-        unsigned parts = t->marks ? t->marks : 1;
-        for (unsigned k = 0; k < parts; k++) {
-            bool ended = k < t->passed;
-            uint64_t from = ended && k ? t->marked[k - 1] : begin, to = ended ? t->marked[k] : t->clock;
-            size_t refs = ended ? t->mark[k] - (k ? t->mark[k - 1] : 0) : t->at;
-            sum += log((double)(refs + 1) * 1e6 / (double)(to - from + 1));
-            n++;
-        }
-    }
-    return exp(sum / n);
-}
-
 /* A thread's next reference. */
 static void ideal_step(struct ideal *d, struct sim_thread *t, size_t i)
 {
@@ -197,8 +166,7 @@ static void ideal_step(struct ideal *d, struct sim_thread *t, size_t i)
     if (p->in)
         heap_push(&d->heap, p->next, page);
     t->at++;
-    while (t->passed < t->marks && t->at >= t->mark[t->passed])
-        t->marked[t->passed++] = t->clock;
+    thread_mark(t);
 }
 
 /* Goes through all references, up to the time that the disk has. The memory begins with the end of the data. */
@@ -219,10 +187,10 @@ static double ideal_run(const struct trace *t, unsigned threads, uint32_t pages,
     for (;;) {
         struct sim_thread *first = NULL;
         for (struct sim_thread *s = sim.thread; s < sim.thread + threads; s++)
-            if (s->at < s->count && (!first || s->clock < first->clock))
+            if (s->at < s->trace->count && (!first || s->clock < first->clock))
                 first = s;
         if (!first || first->clock > limit)
-            return threads_score(0);
+            return threads_score();
         ideal_step(&d, first, d.turn[first - sim.thread][first->at]);
     }
 }

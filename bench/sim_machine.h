@@ -14,11 +14,13 @@
 #ifndef SIM_MACHINE_H
 #define SIM_MACHINE_H
 
+#include "sim_trace.h"
+
 enum {
     SIM_LARGE = 512,    /* pages of a large folio */
     SIM_PIECE = 64,     /* pages of a request at most */
     SIM_AROUND = 16,    /* pages that a minor fault maps */
-    SIM_THREADS = 8, SIM_BLOCKS = 64, SIM_MARKS = 64, SIM_CORES = 2,
+    SIM_CORES = 2,
     SIM_FLUSHING = 2048, /* pages that the flusher has under way at a time */
     SIM_MISSES = 100    /* the kernel's own: after so many NORMAL reads nothing around */
 };
@@ -26,7 +28,8 @@ static const uint32_t sim_none = UINT32_MAX;
 
 /* What things cost the program's thread, in ns; measured on Linux 6.18 (DESIGN.md, PITFALLS.md). */
 static const uint64_t cost_minor = 700, cost_major = 4000, cost_alloc = 500, cost_large = 90000, cost_mkwrite = 2000,
-                      cost_fill = 12000, cost_fill_large = 250000, cost_evict = 200, watch_late = 50000;
+                      cost_fill = 12000, cost_fill_large = 250000, cost_evict = 200, watch_late = 50000,
+                      flush_every = 30000000000;
 
 struct sim_disk {
     const char *name;
@@ -53,17 +56,13 @@ struct sim_page {
     uint16_t flags;
 };
 
-/* A reference is a page number and, in the highest bit, whether it is changed. */
-static const uint32_t ref_write = (uint32_t)1 << 31;
-
 struct sim_thread {
-    const uint32_t *refs;
-    size_t count, at;
-    uint64_t clock;
-    unsigned cpu_ns;                 /* of its own work for each reference */
-    size_t mark[SIM_MARKS];          /* where parts that count for themselves end */
-    uint64_t marked[SIM_MARKS];      /* when they ended */
-    unsigned marks, passed;
+    const struct trace *trace;
+    size_t at;
+    uint64_t begin, clock;
+    unsigned cpu_ns;                 /* of its own work for each reference; more where threads share a core */
+    uint64_t marked[SIM_MARKS];
+    unsigned passed;
 };
 
 struct sim_block {
@@ -89,6 +88,7 @@ static struct sim {
     size_t write_first, write_count, write_room, writing;
     bool flushing;
     uint32_t flush_at, flush_left;
+    uint64_t flush_next;            /* when it begins by itself */
     struct sim_thread thread[SIM_THREADS];
     unsigned threads;
     uint64_t now;                   /* the engine's time */
@@ -224,7 +224,7 @@ static void flush_begin(uint64_t now)
     flush_on(now);
 }
 
-/* What has been written by then is clean; what reclaim waits for is the next to go. */
+/* What has been changed for long is written anyway. What has been written by then is clean; what reclaim waits for is the next to go. */
 static void writes_end(uint64_t now)
 {
     while (sim.write_count && sim.writes[sim.write_first].time <= now) {
@@ -237,6 +237,10 @@ static void writes_end(uint64_t now)
         if (p->flags & PG_RECLAIM && !(p->flags & PG_DIRTY))
             list_move(head, false, true);
         p->flags &= (uint16_t)~PG_RECLAIM;
+    }
+    if (now >= sim.flush_next) {
+        sim.flush_next = now + flush_every;
+        flush_begin(now);
     }
     flush_on(now);
 }
@@ -380,7 +384,7 @@ static void fault_major(uint64_t *clock, uint32_t page)
     struct sim_block *b = block_of(page);
     enum policy policy = sim_policy(b, page);
     if (policy == POLICY_HUGE && large_read(clock, b, page)) {
-        sim.majflt += sim.page[page].ready > *clock;
+        sim.majflt += sim.page[sim.page[page].head].ready > *clock;
     } else if (!(sim.page[page].flags & PG_FILLED)) {
         reclaim(clock, 1);
         *clock += cost_fill;
@@ -463,6 +467,34 @@ static void page_touch(struct sim_thread *t, uint32_t page, bool change)
     sim.held = sim_none;
 }
 
+/* Notes the parts of its trace that have just ended. */
+static void thread_mark(struct sim_thread *t)
+{
+    while (t->passed < t->trace->marks && t->at >= t->trace->mark[t->passed])
+        t->marked[t->passed++] = t->clock;
+}
+
+static void threads_begin(const struct trace *traces, unsigned threads)
+{
+    sim.threads = threads;
+    for (unsigned i = 0; i < threads; i++) {
+        unsigned share = threads > SIM_CORES ? threads / SIM_CORES : 1;
+        sim.thread[i] = (struct sim_thread){.trace = &traces[i], .begin = sim.now, .clock = sim.now,
+                                            .cpu_ns = traces[i].cpu_ns * share};
+    }
+}
+
+static double threads_score(void)
+{
+    struct progress all[SIM_THREADS];
+    for (unsigned i = 0; i < sim.threads; i++) {
+        const struct sim_thread *t = &sim.thread[i];
+        all[i] = (struct progress){.trace = t->trace, .at = t->at, .begin = t->begin, .end = t->clock,
+                                   .marked = t->marked, .passed = t->passed};
+    }
+    return progress_score(all, sim.threads);
+}
+
 /* Runs the threads up to that time, whoever is behind first. */
 static void sim_run(uint64_t until)
 {
@@ -471,7 +503,7 @@ static void sim_run(uint64_t until)
         uint64_t next = until;
         for (unsigned i = 0; i < sim.threads; i++) {
             struct sim_thread *other = &sim.thread[i];
-            if (other->at == other->count)
+            if (other->at == other->trace->count)
                 continue;
             if (!t || other->clock < t->clock) {
                 next = t && t->clock < next ? t->clock : next;
@@ -483,11 +515,10 @@ static void sim_run(uint64_t until)
         if (!t || t->clock >= until)
             return;
         do {
-            uint32_t ref = t->refs[t->at++];
+            uint32_t ref = t->trace->refs[t->at++];
             page_touch(t, ref & ~ref_write, ref & ref_write);
-            while (t->passed < t->marks && t->at >= t->mark[t->passed])
-                t->marked[t->passed++] = t->clock;
-        } while (t->at < t->count && t->clock <= next);
+            thread_mark(t);
+        } while (t->at < t->trace->count && t->clock <= next);
     }
 }
 
@@ -496,7 +527,7 @@ static bool sim_ended(void)
 {
     uint64_t last = 0;
     for (unsigned i = 0; i < sim.threads; i++) {
-        if (sim.thread[i].at < sim.thread[i].count)
+        if (sim.thread[i].at < sim.thread[i].trace->count)
             return false;
         last = later(last, sim.thread[i].clock);
     }

@@ -1,5 +1,5 @@
 /* sim_patterns.h - what programs do with data larger than the memory, as traces of the pages that they touch.
- * Included by sim.c and tests/unit_sim.c. SPDX-License-Identifier: MIT
+ * Included by sim.c, replay.c and tests/unit_sim.c, behind sim_memory. SPDX-License-Identifier: MIT
  *
  * The data is P pages. A pattern fills in one trace for each of its threads; what it does in parts (phases) it
  * marks, and each part counts for itself. References to the page that was touched last are left out but for the
@@ -8,7 +8,7 @@
 #ifndef SIM_PATTERNS_H
 #define SIM_PATTERNS_H
 
-enum { REFS_MAX = 1500000 };
+#include "sim_trace.h"
 
 static uint64_t pattern_state;
 
@@ -21,12 +21,6 @@ static uint64_t pattern_random(void)
 }
 
 static uint32_t below(uint32_t n) { return (uint32_t)(((pattern_random() >> 32) * n) >> 32); }
-
-struct trace {
-    uint32_t *refs;
-    size_t count, mark[SIM_MARKS];
-    unsigned cpu_ns, marks;
-};
 
 static bool room_in(const struct trace *t, size_t more) { return t->count + more <= REFS_MAX; }
 static void rd(struct trace *t, uint32_t page) { if (room_in(t, 1)) t->refs[t->count++] = page; }
@@ -185,7 +179,7 @@ static void skip(struct trace *t, uint32_t p) /* every other 2 MiB */
     t->cpu_ns = PAGE;
     for (uint32_t pass = 0; room_in(t, p / 2); pass++)
         for (uint32_t i = pass % 2 * 512; i < p; i += 1024)
-            run_of(t, i, fewer(512, p - i), false);
+            run_of(t, i, p - i < 512 ? p - i : 512, false);
 }
 
 static void appendread(struct trace *t, uint32_t p) /* a log is written, records of the rest are read */
@@ -469,5 +463,16 @@ static const struct pattern {
     {"rmw2", rmw2, 2, 2}, {"picks8", picks8, 8, 1}, {"mixed8", mixed8, 8, 8}, {"fits", fits, 1, 1},
 };
 enum { PATTERNS = sizeof patterns / sizeof *patterns };
+
+static void pattern_make(const struct pattern *p, struct trace *traces, uint32_t pages)
+{
+    pattern_state = 1;
+    for (unsigned i = 0; i < SIM_THREADS; i++) {
+        if (!traces[i].refs)
+            traces[i].refs = sim_memory(REFS_MAX * sizeof *traces[i].refs);
+        traces[i].count = traces[i].marks = 0;
+    }
+    p->make(traces, pages);
+}
 
 #endif
