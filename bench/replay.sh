@@ -31,7 +31,7 @@ for pattern in "${@:-${all[@]}}"; do
             [ "$policy" = swap ] || way=(bigmaac "$LIMIT_MIB" BIGMAAC_PAGING="$policy")
             "${way[@]}" timeout 300 "$PROGRAM" "$pattern" $((LIMIT_MIB * 5 / 2)) "$SECONDS_EACH" >"$WORK/line" 2>"$WORK/err" ||
                 die "$pattern, $policy: status $?: $(cat "$WORK/err" "$WORK/line")"
-            best=$(awk -v best="$best" '{ print $2 > best ? $2 : best }' "$WORK/line")
+            best=$(awk -v best="$best" '{ print ($2 > best ? $2 : best) }' "$WORK/line")
         done
         row="$row $policy=$best"
         printf ' %10s' "$best"
