@@ -5471,6 +5471,7 @@ static const size_t probe_misses = 96;   /* faults that make a probe end early *
 static const size_t probe_faults_few = 64; /* fewer make it last longer */
 static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
 static const size_t evidence_runs = 3; /* that few misses in fewer runs may be where a long one begins */
+static const size_t flow_runs = 4;
 
 /* What faults cost, in microseconds; only the ratios matter. */
 static const double cost_fault = 70, cost_page = 3, cost_page_stream = 2.9, cost_page_far = 1.25;
@@ -5485,6 +5486,7 @@ struct evidence {
     double cost[POLICY_COUNT];  /* WATCHED: of streams; what has an end is in `spans` */
     uint16_t spans[SPAN_LOGS];  /* runs that have an end, by the log2 of their pages, rounded up */
     uint16_t strided;           /* of these, in equal strides */
+    uint16_t onward, backward;  /* runs that go on where what was in memory ended, or end where it began */
 };
 
 static struct {
@@ -5497,6 +5499,7 @@ static struct {
     size_t total_pages, window_pages;
     struct evidence part[SUBJECT_MAX][BIG_PARTS];
     struct evidence open[SUBJECT_MAX][BIG_PARTS]; /* of long runs that had not come to an end */
+    struct evidence flow[SUBJECT_MAX][BIG_PARTS]; /* of the runs in `part`, if they are pieces of many streams */
     uint8_t small_policy;    /* of all bigmaacs below large_bytes */
     uint8_t small_piece;     /* and what it was for WATCHED */
     unsigned watching;       /* something is WATCHED, or was so many probes ago at most */
@@ -5608,6 +5611,7 @@ static void ranges_find(void)
         pager.total_pages += pager.range[i].bytes / page_size;
     memset(pager.part, 0, sizeof pager.part);
     memset(pager.open, 0, sizeof pager.open);
+    memset(pager.flow, 0, sizeof pager.flow);
 }
 
 static bool is_resident(size_t offset, size_t pages)
@@ -5754,6 +5758,8 @@ static void evidence_add(struct evidence *to, const struct evidence *from)
     for (unsigned i = 0; i < SPAN_LOGS; i++)
         to->spans[i] = (uint16_t)(to->spans[i] + from->spans[i]);
     to->strided = (uint16_t)(to->strided + from->strided);
+    to->onward = (uint16_t)(to->onward + from->onward);
+    to->backward = (uint16_t)(to->backward + from->backward);
 }
 
 /* Decides for each part of a subject. Parts that show little follow the others, as long as
@@ -5826,6 +5832,8 @@ struct run {
     size_t first, end, misses;
     size_t pieces; /* that they are without gaps */
     bool open;     /* of a stream that the probe saw a moment of; else it is all there is */
+    bool several;  /* `open`, and others beside it: the kernel reads ahead of all of them at a time */
+    bool onward, backward; /* it goes on where what was in memory ended, or ends where it began */
     bool strided;  /* the pieces are in equal strides */
 };
 
@@ -5855,8 +5863,12 @@ static void evidence_add_run(struct evidence *e, const struct run *r)
     e->runs++;
     e->cost[POLICY_RANDOM] += (cost_fault + cost_page) * misses;
     evidence_add_watched(e, r);
+    e->onward = (uint16_t)(e->onward + r->onward);
+    e->backward = (uint16_t)(e->backward + r->backward);
+    if (r->several)
+        each = cost_page_far;
     if (r->open) {
-        e->cost[POLICY_HUGE] += cost_huge * span / (double)to_pages(huge_size);
+        e->cost[POLICY_HUGE] += (r->several ? cost_huge_alone : cost_huge) * span / (double)to_pages(huge_size);
         e->cost[POLICY_NORMAL] += span / misses < reach / 2 ? each * span : around * misses;
         e->cost[POLICY_BLOCKS] += around * (span / reach < misses ? span / reach : misses);
         return;
@@ -5906,6 +5918,41 @@ static bool window_strided(const unsigned char *before, const unsigned char *aft
     return gaps >= evidence_least && regular >= gaps - gaps / 4;
 }
 
+/* What was around a run before it came? Of the window's `pages` from page `at` of the mapping on. */
+static void run_place(struct run *r, const unsigned char *before, size_t at, size_t pages)
+{
+    bool inside = r->first > at && r->end < at + pages;
+    bool there = inside && before[r->first - at - 1] & 1, follows = inside && before[r->end - at] & 1;
+    r->onward = there && !follows;
+    r->backward = !there && follows;
+}
+
+/* A run counts for what it is; a short one, besides, for what it is if streams turn out to be side by side there. */
+static void run_judge(const struct range *g, size_t part, struct run r)
+{
+    evidence_add_run((r.open ? pager.open : pager.part)[g->subject] + part, &r);
+    if (r.open)
+        return;
+    r.open = r.several = true;
+    evidence_add_run(&pager.flow[g->subject][part], &r);
+}
+
+/* Many streams side by side leave short runs in a probe, each of which goes on where its stream has been. Of blocks
+ * picked at random, however many are in memory, no more than a quarter lie so. */
+static void evidence_flow(void)
+{
+    for (unsigned subject = 0; subject < SUBJECT_MAX; subject++) {
+        struct evidence all = {0}, *part = pager.part[subject];
+        for (unsigned i = 0; i < BIG_PARTS; i++)
+            evidence_add(&all, &part[i]);
+        bool flows = all.runs && 4 * max_size(all.onward, all.backward) >= 3 * all.runs;
+        if (flows && all.runs >= flow_runs)
+            memcpy(part, pager.flow[subject], sizeof pager.flow[subject]);
+        else if (all.misses < stream_misses && all.runs < (flows ? flow_runs : evidence_runs))
+            memset(part, 0, sizeof pager.part[subject]); /* that may be either */
+    }
+}
+
 /* Finds the runs of a window; small gaps don't end one. Returns how many pages they are. */
 static size_t window_evaluate(unsigned w, const unsigned char *after)
 {
@@ -5920,7 +5967,8 @@ static size_t window_evaluate(unsigned w, const unsigned char *after)
         if (r.misses && (i == pages || (miss && at + i - r.end > run_gap))) {
             r.open = r.misses >= stream_misses && (grows || pager.stalled || r.end - at + run_gap > pages) &&
                      r.end - r.first > block_pages(g, r.first * page_size);
-            evidence_add_run((r.open ? pager.open : pager.part)[g->subject] + r.first / part_pages % BIG_PARTS, &r);
+            run_place(&r, before, at, pages);
+            run_judge(g, r.first / part_pages % BIG_PARTS, r);
             all += r.misses;
             r.misses = r.pieces = 0;
         }
@@ -6032,6 +6080,7 @@ static unsigned probe(void)
     for (unsigned w = 0; w < pager.windows; w++)
         if (op_resident(pager.window[w].offset, pager.window[w].bytes, after))
             pager.misses += window_evaluate(w, after);
+    evidence_flow();
     evidence_add_open(faults);
     /* Many more pages than faults: late readahead, or read(2) into the mapping. That tells nothing. */
     if (pager.misses > 2 * faults + 16)
@@ -6651,8 +6700,9 @@ static uint64_t paging_tick(void)
  * === MONITOR  one background thread, there only while it has something to do
  *
  * It drops warm bigmaacs that nobody reused, punches freed fries, brings changed memory home
- * after a fork when RAM runs short, and picks the paging policy (PAGING). All signals are
- * blocked in it; it holds the gate for reading while it works, and no lock while it sleeps.
+ * after a fork when RAM runs short, and picks the paging policy (PAGING): for that it is there
+ * long before the memory is full, and wakes once a second. All signals are blocked in it; it holds
+ * the gate for reading while it works, and no lock while it sleeps.
  * ========================================================================================= */
 
 static struct {

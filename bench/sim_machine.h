@@ -455,7 +455,7 @@ static void page_touch(struct sim_thread *t, uint32_t page, bool change)
     struct sim_page *p = mapping_of(page);
     t->clock = later(t->clock, p->ready);
     sim.held = sim.page[page].head;
-    if (sim.page[page].flags & PG_AHEAD) {
+    if (sim.page[page].flags & PG_AHEAD && sim_policy(block_of(page), page) == POLICY_NORMAL) {
         sim.page[page].flags &= (uint16_t)~PG_AHEAD;
         read_around(&t->clock, block_of(page), page, true);
     }
