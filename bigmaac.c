@@ -5470,8 +5470,7 @@ static const size_t refill_most = 8 * mib; /* at a look */
 static const size_t probe_misses = 96;   /* faults that make a probe end early */
 static const size_t probe_faults_few = 64; /* fewer make it last longer */
 static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
-static const size_t evidence_runs = 3; /* that few misses in fewer runs may be where a long one begins */
-static const size_t flow_runs = 4;
+static const size_t evidence_runs = 3, flow_runs = 4;
 
 /* What faults cost, in microseconds; only the ratios matter. */
 static const double cost_fault = 70, cost_page = 3, cost_page_stream = 2.9, cost_page_far = 1.25;
@@ -5762,6 +5761,20 @@ static void evidence_add(struct evidence *to, const struct evidence *from)
     to->backward = (uint16_t)(to->backward + from->backward);
 }
 
+/* Many streams side by side leave short runs in a probe, each of which goes on where its stream has been. Of blocks
+ * picked at random, however many are in memory, no more than a quarter lie so. */
+static bool evidence_flows(const struct evidence *e)
+{
+    return e->runs && 4 * (size_t)max_size(e->onward, e->backward) >= 3 * e->runs;
+}
+
+/* Is there too little for a decision? A few short runs may be where a long one begins, or pieces of streams. */
+static bool evidence_thin(const struct evidence *e)
+{
+    return e->misses < evidence_least || (e->misses < stream_misses && e->runs < evidence_runs) ||
+           (evidence_flows(e) && e->runs < flow_runs);
+}
+
 /* Decides for each part of a subject. Parts that show little follow the others, as long as
  * these agree. *piece: of the parts that are WATCHED. Returns how many parts changed. */
 static unsigned policy_decide(const struct evidence *part, uint8_t *policy, uint8_t *piece)
@@ -5771,7 +5784,7 @@ static unsigned policy_decide(const struct evidence *part, uint8_t *policy, uint
     bool agree = true;
     for (unsigned i = 0; i < BIG_PARTS; i++)
         evidence_add(&all, &part[i]);
-    if (all.misses < evidence_least || (all.misses < evidence_part && all.runs < evidence_runs))
+    if (evidence_thin(&all))
         return 0;
     if (all.misses >= evidence_part || policy[0] != POLICY_WATCHED)
         *piece = (uint8_t)evidence_piece(&all);
@@ -5863,8 +5876,10 @@ static void evidence_add_run(struct evidence *e, const struct run *r)
     e->runs++;
     e->cost[POLICY_RANDOM] += (cost_fault + cost_page) * misses;
     evidence_add_watched(e, r);
-    e->onward = (uint16_t)(e->onward + r->onward);
-    e->backward = (uint16_t)(e->backward + r->backward);
+    if (!r->open || r->several) {
+        e->onward = (uint16_t)(e->onward + r->onward);
+        e->backward = (uint16_t)(e->backward + r->backward);
+    }
     if (r->several)
         each = cost_page_far;
     if (r->open) {
@@ -5937,19 +5952,15 @@ static void run_judge(const struct range *g, size_t part, struct run r)
     evidence_add_run(&pager.flow[g->subject][part], &r);
 }
 
-/* Many streams side by side leave short runs in a probe, each of which goes on where its stream has been. Of blocks
- * picked at random, however many are in memory, no more than a quarter lie so. */
+/* Where streams turn out to be side by side, the short runs there are what their pieces are. */
 static void evidence_flow(void)
 {
     for (unsigned subject = 0; subject < SUBJECT_MAX; subject++) {
         struct evidence all = {0}, *part = pager.part[subject];
         for (unsigned i = 0; i < BIG_PARTS; i++)
             evidence_add(&all, &part[i]);
-        bool flows = all.runs && 4 * max_size(all.onward, all.backward) >= 3 * all.runs;
-        if (flows && all.runs >= flow_runs)
+        if (evidence_flows(&all) && all.runs >= flow_runs)
             memcpy(part, pager.flow[subject], sizeof pager.flow[subject]);
-        else if (all.misses < stream_misses && all.runs < (flows ? flow_runs : evidence_runs))
-            memset(part, 0, sizeof pager.part[subject]); /* that may be either */
     }
 }
 
