@@ -5470,7 +5470,7 @@ static const size_t refill_most = 8 * mib; /* at a look */
 static const size_t probe_misses = 96;   /* faults that make a probe end early */
 static const size_t probe_faults_few = 64; /* fewer make it last longer */
 static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
-static const size_t evidence_runs = 3, flow_runs = 4;
+static const size_t evidence_runs = 3;
 
 /* What faults cost, in microseconds; only the ratios matter. */
 static const double cost_fault = 70, cost_page = 3, cost_page_stream = 2.9, cost_page_far = 1.25;
@@ -5771,8 +5771,8 @@ static bool evidence_flows(const struct evidence *e)
 /* Is there too little for a decision? A few short runs may be where a long one begins, or pieces of streams. */
 static bool evidence_thin(const struct evidence *e)
 {
-    return e->misses < evidence_least || (e->misses < stream_misses && e->runs < evidence_runs) ||
-           (evidence_flows(e) && e->runs < flow_runs);
+    return e->misses < evidence_least ||
+           (e->runs < evidence_runs && (e->misses < stream_misses || evidence_flows(e)));
 }
 
 /* Decides for each part of a subject. Parts that show little follow the others, as long as
@@ -5959,7 +5959,7 @@ static void evidence_flow(void)
         struct evidence all = {0}, *part = pager.part[subject];
         for (unsigned i = 0; i < BIG_PARTS; i++)
             evidence_add(&all, &part[i]);
-        if (evidence_flows(&all) && all.runs >= flow_runs)
+        if (evidence_flows(&all) && all.runs >= evidence_runs)
             memcpy(part, pager.flow[subject], sizeof pager.flow[subject]);
     }
 }

@@ -325,7 +325,9 @@ static void test_side_by_side(void)
     side_by_side(8, 4, 4);
     expect("8 blocks between others", POLICY_BLOCKS, -1);
     side_by_side(3, 3, 0);
-    expect("3 runs that go on", KEEP, -1);
+    expect("3 streams", POLICY_NORMAL, -1);
+    side_by_side(2, 2, 0);
+    expect("2 runs that go on", KEEP, -1);
     side_by_side(2, 0, 0);
     expect("2 short runs", KEEP, -1);
     side_by_side(3, 1, 0);
