@@ -5772,7 +5772,7 @@ static bool evidence_flows(const struct evidence *e)
 static bool evidence_thin(const struct evidence *e)
 {
     return e->misses < evidence_least ||
-           (e->runs < evidence_runs && (e->misses < stream_misses || evidence_flows(e)));
+           (e->runs < evidence_runs && (e->misses < evidence_part || evidence_flows(e)));
 }
 
 /* Decides for each part of a subject. Parts that show little follow the others, as long as

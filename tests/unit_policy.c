@@ -328,8 +328,6 @@ static void test_side_by_side(void)
     expect("3 streams", POLICY_NORMAL, -1);
     side_by_side(2, 2, 0);
     expect("2 runs that go on", KEEP, -1);
-    side_by_side(2, 0, 0);
-    expect("2 short runs", KEEP, -1);
     side_by_side(3, 1, 0);
     expect("3 blocks", POLICY_BLOCKS, -1);
     begin(8, 4 * gib, window_bytes);
