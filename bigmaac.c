@@ -40,8 +40,8 @@
  *   7. Other threads write to a block while fork runs: only the kernel's copy-on-write keeps a
  *      snapshot, so mappings turn MAP_PRIVATE before the fork.
  *
- * SECTIONS (search for "=== TAG"): PLATFORM SYS TEXT REPORT CONFIG MEMORY EXTENT FILE BUS LOCKS ROOM BIG
- * FRY ROUTE STATS PROFILE HOME FORK WATCH PAGING STREAM MONITOR INIT API
+ * SECTIONS (search for "=== TAG"): PLATFORM SYS TEXT REPORT CONFIG MEMORY EXTENT FILE BUS LOCKS VMA ROOM BIG
+ * FRY ROUTE STATS PROFILE STOP HOME FORK WATCH OPERATIONS PAGING STREAM MONITOR INIT API
  */
 
 /* ============================================================================================
@@ -80,6 +80,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysinfo.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
@@ -98,8 +99,12 @@
 #endif
 #ifdef OLDEST
 #define BIND(symbol, name) __asm__(".symver " symbol "," name "@" OLDEST)
+BIND("dladdr", "dladdr");
+BIND("dlclose", "dlclose");
+BIND("dlopen", "dlopen");
 BIND("dlsym", "dlsym");
 BIND("pthread_attr_setstacksize", "pthread_attr_setstacksize");
+BIND("pthread_key_delete", "pthread_key_delete");
 BIND("pthread_setspecific", "pthread_setspecific");
 #endif
 
@@ -480,13 +485,16 @@ static char *text_find_last(const char *text, char c)
     return last;
 }
 
-static bool text_contains(const char *text, const char *part)
+/* Where `part` begins in the text, NULL: nowhere. */
+static char *text_search(const char *text, const char *part)
 {
     for (; *text; text++)
         if (text_begins(text, part))
-            return true;
-    return false;
+            return (char *)(uintptr_t)text;
+    return NULL;
 }
+
+static bool text_contains(const char *text, const char *part) { return text_search(text, part) != NULL; }
 
 /* The decimal number behind any spaces, SIZE_MAX if it is larger; 0: there is none. *end (may be NULL): behind it. */
 static size_t text_number(const char *text, const char **end)
@@ -1581,7 +1589,7 @@ static const char *const reason_names[REASON_COUNT] = {
     "descriptors", "mappings", "memory", "fork",
 };
 
-enum { KEPT_MAX = 24 }; /* files of the kernel's that are kept open (ROOM) */
+enum { KEPT_MAX = 32 }; /* files of the kernel's that are kept open (ROOM) */
 
 struct file {
     int fd; /* -1: none */
@@ -1602,7 +1610,9 @@ static struct folder {
                                * does no more, after chroot(2) for one */
     dev_t dir_dev;            /* what it is; written before `dir` */
     ino_t dir_ino;
-    size_t readahead;         /* pages that the device reads around a fault */
+    atomic_size_t readahead;  /* pages that the device reads around a fault */
+    bool readahead_known;     /* the kernel said so, or PAGING has seen it */
+    bool overlay;             /* writeback is asked for in another way there (range_write) */
     atomic_size_t files;      /* open now */
     atomic_size_t bytes;      /* of all of them, as allocated by us */
     atomic_size_t bytes_peak;
@@ -1623,16 +1633,17 @@ static size_t read_text(const char *path, char *text, size_t space)
     return used;
 }
 
-/* The device's readahead, in pages; the kernel's default where it can't be read. */
+/* The device's readahead, in pages; 0 where it can't be read: overlay and btrfs name no device. */
 COLD static size_t folder_readahead(const char *path)
 {
     char name[64], text[32];
     struct stat st;
     if (sys_stat(path, &st) != 0)
-        return 128 * kib / page_size;
+        return 0;
     text_format(name, sizeof name, "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev), minor(st.st_dev));
-    size_t kilobytes = read_text(name, text, sizeof text) ? text_number(text, NULL) : 128;
-    return max_size(min_size(kilobytes, 64 * kib) * kib / page_size, 1);
+    if (!read_text(name, text, sizeof text))
+        return 0;
+    return max_size(min_size(text_number(text, NULL), 64 * kib) * kib / page_size, 1);
 }
 
 /* Looks at the swap folder once, when the first file is needed. */
@@ -1651,7 +1662,10 @@ COLD static void folder_probe(void)
         }
     }
     template_folder(path, sizeof path);
-    folder.readahead = folder_readahead(path);
+    size_t readahead = folder_readahead(path);
+    folder.readahead_known = readahead != 0;
+    folder.readahead = readahead ? readahead : 128 * kib / page_size;
+    folder.overlay = (long)fs.f_type == OVERLAYFS_SUPER_MAGIC;
     folder.memory = is_memory_fs((long)fs.f_type);
     folder.no_copy_on_write = (long)fs.f_type == magic_btrfs;
     if ((long)fs.f_type == magic_zfs)
@@ -2466,17 +2480,23 @@ static bool piece_move(const struct file *f, size_t from, size_t bytes, size_t t
  *
  * The smallest of the machine's available memory and what the memory cgroups (v1 or v2, all
  * levels) leave, in both cases with our own page cache counted as usable. Read at most every
- * 200 ms; the answer is a guide, so races between threads are harmless.
+ * 200 ms; the answer is a guide, so races between threads are harmless. What limits us may be out
+ * of sight, in a container or a sandbox: then the answer is too large and `hidden` says so, and
+ * only what the process suffers shows how much fits (PAGING).
  * ========================================================================================= */
 static struct room {
     atomic_size_t bytes;    /* last answer */
     atomic_uint_fast64_t read_ms; /* when; 0: never */
     atomic_bool busy;       /* somebody is reading */
     atomic_bool found;      /* cgroup is right */
+    atomic_bool hidden;     /* there may be a lower limit than the files say */
     bool v2;
-    char cgroup[384];       /* folder of our memory cgroup; "": none */
+    bool meminfo;           /* /proc/meminfo has been read once */
+    char group[384];        /* our memory cgroup, as /proc/self/cgroup names it; "": there is none */
+    char cgroup[384];       /* its folder; "": not to be seen */
+    size_t top;             /* length of the mount point, with which the folder begins */
     char text[4096];        /* what is read; busy. A thread's stack may have 16 KiB in all */
-} room;
+} room = {.hidden = true};
 
 static const uint64_t room_fresh_ms = 200;
 
@@ -2533,39 +2553,110 @@ static bool file_exists(const char *folder_path, const char *name)
 {
     char path[512];
     text_format(path, sizeof path, "%s/%s", folder_path, name);
-    return sys_access(path, R_OK) == 0;
+    return sys_access(path, F_OK) == 0;
 }
 
-/* Finds the folder of our memory cgroup. In a container the path of /proc/self/cgroup may be
- * the host's, and the mount shows our own group at its top. */
+/* Calls `see` with each line of a file of the kernel's until it returns true. False: there is no such file. */
+COLD static bool room_lines(const char *path, bool (*see)(char *line))
+{
+    int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    size_t used = 0, space = sizeof room.text - 1;
+    bool seen = false;
+    for (long n = 1; fd >= 0 && n > 0 && !seen;) {
+        n = sys(SYS_read, fd, room.text + used, space - used);
+        used += n > 0 ? (size_t)n : 0;
+        room.text[used] = 0;
+        char *line = room.text;
+        for (char *end; !seen && (end = text_find(line, '\n')); line = end + 1) {
+            *end = 0;
+            seen = see(line);
+        }
+        used -= (size_t)(line - room.text);
+        for (size_t i = 0; i < used; i++)
+            room.text[i] = line[i];
+        used = used == space ? 0 : used; /* longer than any that we understand */
+    }
+    if (fd >= 0)
+        sys(SYS_close, fd);
+    return fd >= 0;
+}
+
+/* "4:memory:/PATH" of version 1, which has the controller if there is such a line; "0::/PATH" of version 2. */
+COLD static bool room_see_group(char *line)
+{
+    char *names = text_find(line, ':'), *path = names ? text_find(names + 1, ':') : NULL;
+    bool v1 = path && (names = text_search(names, "memory")) && names < path;
+    if (v1 || (path && text_begins(line, "0::"))) {
+        text_format(room.group, sizeof room.group, "%s", path + 1);
+        room.v2 = !v1;
+    }
+    return v1;
+}
+
+/* Cuts the next word off a line; spaces in a path are written as \040. */
+static char *next_word(char **line)
+{
+    char *word = *line;
+    size_t n = 0;
+    while (*word == ' ')
+        word++;
+    while (word[n] && word[n] != ' ')
+        n++;
+    char *to = word;
+    *line = word + n + (word[n] != 0);
+    for (char *from = word; from < word + n; to++) {
+        bool octal = from[0] == '\\' && is_digit(from[1]) && is_digit(from[2]) &&
+                     is_digit(from[3]);
+        *to = octal ? (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + from[3] - '0') : *from;
+        from += octal ? 4 : 1;
+    }
+    *to = 0;
+    return word;
+}
+
+/* "31 23 0:28 ROOT POINT OPTIONS [TAGS] - TYPE SOURCE OPTIONS" of /proc/self/mountinfo: does that show our group?
+ * In a container its name may be the host's: then the top of such a mount is as much as can be told. */
+COLD static bool room_see_mount(char *line)
+{
+    char *rest = text_search(line, " - ");
+    if (!rest)
+        return false;
+    *rest = 0;
+    rest += 3;
+    for (int skipped = 0; skipped < 3; skipped++)
+        next_word(&line);
+    const char *root = next_word(&line), *point = next_word(&line), *type = next_word(&rest);
+    next_word(&rest);
+    if (!text_same(type, room.v2 ? "cgroup2" : "cgroup") || (!room.v2 && !text_contains(next_word(&rest), "memory")))
+        return false;
+    size_t n = text_same(root, "/") ? 0 : text_length(root);
+    const char *below = room.group + n;
+    bool inside = (!n || text_begins(room.group, root)) && (*below == '/' || !*below);
+    char folder_path[sizeof room.cgroup];
+    text_format(folder_path, sizeof folder_path, "%s%s", point, inside && !text_same(below, "/") ? below : "");
+    inside = inside && file_exists(folder_path, "cgroup.procs");
+    if (!inside && room.cgroup[0])
+        return false;
+    text_format(room.cgroup, sizeof room.cgroup, "%s", inside ? folder_path : point);
+    room.top = text_length(point);
+    /* The first level of version 2 has no such file; where the top has one, levels above it are out of sight. */
+    room.hidden = !inside || (room.v2 && file_exists(point, "cgroup.events"));
+    return inside;
+}
+
+/* Finds the folder of our memory cgroup, wherever that file system is mounted. Nothing of it is certain if
+ * /proc or the mounts can't be read: no descriptor at the moment, perhaps, so the next one tries again. */
 COLD static void room_find_cgroup(void)
 {
-    if (!read_text("/proc/self/cgroup", room.text, sizeof room.text))
-        return; /* no descriptor at the moment, perhaps */
-    for (char *line = room.text, *next; line && *line; line = next) {
-        if ((next = text_find(line, '\n')))
-            *next++ = 0;
-        char *names = text_find(line, ':');
-        char *path = names ? text_find(names + 1, ':') : NULL;
-        if (!path)
-            continue;
-        *path++ = 0;
-        bool v1 = text_contains(names + 1, "memory");
-        if (!v1 && names[1])
-            continue;
-        const char *top = v1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
-        const char *usage = v1 ? "memory.usage_in_bytes" : "memory.current";
-        char full[384];
-        text_format(full, sizeof full, "%s%s", top, text_same(path, "/") ? "" : path);
-        if (!file_exists(full, usage))
-            text_format(full, sizeof full, "%s", top);
-        if (file_exists(full, usage)) {
-            text_format(room.cgroup, sizeof room.cgroup, "%s", full);
-            room.v2 = !v1;
-        }
-        if (v1)
-            break;
+    room.group[0] = 0;
+    if (!room_lines("/proc/self/cgroup", room_see_group))
+        return;
+    if (room.group[0]) {
+        room.cgroup[0] = 0;
+        if (!room_lines("/proc/self/mountinfo", room_see_mount))
+            return;
     }
+    room.hidden &= room.group[0] != 0;
     atomic_store(&room.found, true);
 }
 
@@ -2578,21 +2669,25 @@ static size_t cgroup_number(const char *path, const char *name, size_t missing)
     return text_number(text, NULL);
 }
 
-/* What one level leaves: its limit less what is in use there and can't be dropped. */
+/* What one level leaves: its limit less what is in use there and can't be dropped. In version 1 it knows its
+ * parents' limits, too. SIZE_MAX: no limit. */
 static size_t cgroup_room(const char *path)
 {
     size_t limit = cgroup_number(path, room.v2 ? "memory.max" : "memory.limit_in_bytes", SIZE_MAX);
     if (room.v2)
         limit = min_size(limit, cgroup_number(path, "memory.high", SIZE_MAX));
-    if (limit >= (size_t)1 << 60)
+    bool lowest = !room.v2 && text_same(path, room.cgroup);
+    if (limit >= (size_t)1 << 60 && !lowest)
         return SIZE_MAX;
-    size_t used = cgroup_number(path, room.v2 ? "memory.current" : "memory.usage_in_bytes", 0);
     char file[512];
     text_format(file, sizeof file, "%s/memory.stat", path);
-    if (!read_kept(file, room.text, sizeof room.text, 0))
-        return 0;
+    size_t n = read_kept(file, room.text, sizeof room.text, 0);
+    limit = min_size(limit, n && lowest ? text_value(room.text, "hierarchical_memory_limit ", SIZE_MAX) : SIZE_MAX);
+    if (limit >= (size_t)1 << 60 || !n)
+        return limit;
     size_t cache = text_value(room.text, room.v2 ? "file " : "total_cache ", 0);
     size_t shmem = text_value(room.text, room.v2 ? "shmem " : "total_shmem ", 0);
+    size_t used = cgroup_number(path, room.v2 ? "memory.current" : "memory.usage_in_bytes", 0);
     cache = cache > shmem ? cache - shmem : 0;
     used = used > cache ? used - cache : 0;
     return limit > used ? limit - used : 0;
@@ -2607,24 +2702,35 @@ static bool room_is_kept(const char *path)
     return false;
 }
 
+/* Where /proc shows processes only: what is free, and half of the rest, which may be the page cache's. */
+static size_t room_by_sysinfo(void)
+{
+    struct sysinfo now;
+    if (sys(SYS_sysinfo, &now) != 0)
+        return SIZE_MAX;
+    size_t free = now.freeram + now.bufferram;
+    return (free + (now.totalram - min_size(now.totalram, free)) / 2) * max_size(now.mem_unit, 1);
+}
+
 static size_t room_read(void)
 {
     if (!atomic_load(&room.found) && !mon_self)
         room_find_cgroup();
-    if (!read_kept("/proc/meminfo", room.text, sizeof room.text, 0)) {
+    size_t least = 0;
+    if (read_kept("/proc/meminfo", room.text, sizeof room.text, 0)) {
+        least = text_value(room.text, "MemAvailable:", SIZE_MAX >> 10) << 10;
+        room.meminfo = true;
+    } else if (room.meminfo) {
         atomic_store(&room.read_ms, 0); /* as before, until a thread of the program can open it */
         return atomic_load(&room.bytes);
+    } else {
+        least = room_by_sysinfo();
     }
-    size_t least = text_value(room.text, "MemAvailable:", SIZE_MAX >> 10) << 10;
-    char path[384];
+    char path[sizeof room.cgroup];
     text_format(path, sizeof path, "%s", room.cgroup);
-    size_t top = text_length(room.v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory");
-    while (text_length(path) >= top && !(mon_self && !room_is_kept(path))) {
+    while (path[0] && text_length(path) >= room.top && !(mon_self && !room_is_kept(path))) {
         least = min_size(least, cgroup_room(path)); /* every level up to the root may have one */
-        char *slash = text_find_last(path, '/');
-        if (!slash)
-            break;
-        *slash = 0;
+        *text_find_last(path, '/') = 0;
     }
     return least;
 }
@@ -4793,6 +4899,10 @@ static inline enum kind route_of(size_t size)
     return cfg.min_fry && size > cfg.min_fry ? KIND_FRY : KIND_REAL;
 }
 
+/* Larger requests are seen also where they are passed on: it takes longer to fill such a block than to look how
+ * full the memory is. */
+static const size_t passed_seen = 128 * kib;
+
 /* Below the limit nothing but one jump happens. */
 static void route_set_limit(void)
 {
@@ -4800,7 +4910,7 @@ static void route_set_limit(void)
     if (cfg.stats || cfg.profile)
         limit = 0;
     else if (!cfg.off)
-        limit = (cfg.min_fry ? cfg.min_fry : cfg.min_bigmaac) + 1;
+        limit = min_size(cfg.min_fry ? cfg.min_fry : cfg.min_bigmaac, passed_seen) + 1;
     __atomic_store_n(&route.limit, limit, __ATOMIC_RELEASE);
 }
 
@@ -7257,6 +7367,123 @@ static bool watch_open(void)
 }
 
 /* ============================================================================================
+ * === OPERATIONS  how PAGING and STREAM learn of the program, and act: no decision is taken here
+ *
+ * All that they ask the kernel for goes through these few calls, time included, so that the simulator
+ * (bench/sim.c), which has a program, a page cache and a disk of its own, can stand in the kernel's place.
+ * ========================================================================================= */
+struct range {
+    size_t offset, bytes;
+    uint32_t record, generation; /* record 0: the fries */
+    uint32_t subject;
+};
+
+struct usage {
+    uint64_t ms;
+    size_t majflt, minflt, blocks, written, cpu_us; /* cpu: of the program's own code */
+};
+
+#ifdef BIGMAAC_OPERATIONS
+#include BIGMAAC_OPERATIONS
+#else
+static uint64_t op_now(void) { return now_ms(); }
+static void op_sleep(uint64_t ms) { sleep_ms(ms); }
+
+/* A fork waits for the monitor, or something else that must not be held up. */
+static bool op_wanted(void) { return mon_wanted(); }
+static void op_yield(void) { mon_pause(); }
+
+static bool op_resident(size_t offset, size_t bytes, unsigned char *vector)
+{
+    return mem_resident(offset, bytes, vector);
+}
+
+static void op_advise(size_t offset, size_t bytes, int advice) { mem_advise(offset, bytes, advice); }
+
+/* What the process has read, written and waited for so far. */
+static void op_usage(struct usage *u)
+{
+    struct rusage now;
+    sys_getrusage(RUSAGE_SELF, &now);
+    *u = (struct usage){.ms = op_now(), .majflt = (size_t)now.ru_majflt,
+                        .minflt = (size_t)now.ru_minflt, .blocks = (size_t)now.ru_inblock,
+                        .written = (size_t)now.ru_oublock,
+                        .cpu_us = (size_t)now.ru_utime.tv_sec * 1000000 + (size_t)now.ru_utime.tv_usec};
+}
+
+/* Does the program's page table have one of the first pages there? What was only read ahead is not in it yet. */
+static bool op_is_mapped(size_t offset)
+{
+    uint64_t entry[9] = {0}; /* one more than is read */
+    size_t system_page = sys_page(), at = (uintptr_t)mem_at(offset);
+    read_self("/proc/self/pagemap", (char *)entry, 8 * sizeof entry[0] + 1,
+              (off_t)(at / system_page * sizeof entry[0]));
+    for (int i = 0; i < 8; i++)
+        if (entry[i] & pagemap_present)
+            return true;
+    return false;
+}
+
+/* Has a piece of a mapping written, without waiting. Overlayfs ignores the call for that, but hands on the advice to
+ * drop what is clean, which begins with writing; mapped pages stay. */
+GUESSES static void op_write(const struct range *g, size_t at, size_t bytes)
+{
+    const struct file *f = g->record ? &big_at(g->record)->file : &fry.file;
+    if (!file_valid(f))
+        return;
+    if (folder.overlay)
+        sys(SYS_fadvise64, f->fd, (off_t)at, (off_t)bytes, POSIX_FADV_DONTNEED);
+    else
+        sys(SYS_sync_file_range, f->fd, at, bytes, SYNC_FILE_RANGE_WRITE);
+}
+
+/* A window of our own on a piece of a mapping's file: what is read there is in memory, and the program's page table
+ * still shows what the program has touched, nothing else. NULL: that can't be done. */
+GUESSES static char *window_open(const struct range *g, size_t from, size_t bytes)
+{
+    struct file f = g->record ? big_at(g->record)->file : fry.file;
+    if (!file_valid(&f))
+        return NULL;
+    gate_enter(); /* no fork in between: nobody would unmap it in a child */
+    char *window = sys_mmap(NULL, bytes, PROT_READ, MAP_SHARED, f.fd, (off_t)from);
+    if (window != MAP_FAILED)
+        sys(SYS_madvise, window, bytes, MADV_DONTFORK);
+    gate_leave();
+    return window == MAP_FAILED ? NULL : window;
+}
+
+/* Reads a piece into the page cache, as large pages. False: that can't be done. */
+static bool op_read(const struct range *g, size_t from, size_t bytes)
+{
+    char *window = window_open(g, from, bytes);
+    if (!window)
+        return false;
+    sys(SYS_madvise, window, bytes, MADV_HUGEPAGE);
+    sys(SYS_madvise, window, bytes, MADV_RANDOM);
+    bool read = true;
+    for (size_t at = 0; at < bytes && read; at += huge_size)
+        read = sys(SYS_madvise, window + at, page_size, MADV_POPULATE_READ) == 0;
+    sys_munmap(window, bytes);
+    return read;
+}
+
+/* Has one page read that is not in memory, nor are the `pages` from there on. Returns how many were read. */
+static size_t op_read_one(const struct range *g, size_t at, size_t pages)
+{
+    struct rusage before, after;
+    char *window = window_open(g, at, pages * page_size);
+    if (!window)
+        return 0;
+    sys(SYS_madvise, window, pages * page_size, MADV_SEQUENTIAL);
+    sys_getrusage(RUSAGE_THREAD, &before);
+    sys(SYS_madvise, window, page_size, MADV_POPULATE_READ);
+    sys_getrusage(RUSAGE_THREAD, &after); /* a read is counted when it is asked for */
+    sys_munmap(window, pages * page_size);
+    return (size_t)(after.ru_inblock - before.ru_inblock) * 512 / page_size;
+}
+#endif
+
+/* ============================================================================================
  * === PAGING  the policy that suits the access, found by looking from outside
  *
  * The monitor alone works here. While the process pages it probes: every mapping is set to
@@ -7271,6 +7498,7 @@ static bool watch_open(void)
  * checking that the bigmaac is still the one that was looked at.
  * ========================================================================================= */
 static const uint64_t mon_idle_ms = 1000, mon_frozen_ms = 20, mon_retry_ms = 10000;
+static const size_t mon_least = 16 * mib, mon_part = 16, mon_most = gib; /* live data that have it started */
 GUESSES static size_t live_bytes(void) { return big.live_bytes + fry.run_bytes + fry.slab_bytes; }
 
 enum { SUBJECT_MAX = 64, RANGE_MAX = 1024, WINDOW_MAX = 12, ACTIVE_MAX = 4 };
@@ -7287,16 +7515,20 @@ static const uint64_t probe_gap_stream_ms = 8000; /* while streams account for a
 static const uint64_t probe_gap_random_ms = 350; /* where the program does not notice probes */
 static const uint64_t probe_gap_blind_ms = 50;   /* after one that saw too little, a few times */
 static const unsigned blind_most = 3;
+static const unsigned quiet_calm = 10, quiet_most = 20; /* ticks */
 static const unsigned scattered_ticks = 10;
 static const uint64_t split_ms = 20, split_pause_ms = 4; /* of a look for large pages; between two */
 static const unsigned split_passes = 64, split_writes = 48; /* in so many of them, at first, some are written */
 static const uint64_t refill_gap_ms = 10000; /* after it was filled as far as it should be */
 static const size_t reading_least = mib / 2; /* more in a tick is paging */
+static const size_t faults_least = 16;  /* so many in a second are, where ROOM sees no reason */
+static const uint64_t fits_ms = 500;
+static const size_t readahead_least = 64; /* pages that are missing where it is tried out */
 static const size_t refill_most = 8 * mib; /* at a look */
 static const size_t probe_misses = 96;   /* faults that make a probe end early */
 static const size_t probe_faults_few = 64; /* fewer make it last longer */
 static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
-static const size_t evidence_runs = 3; /* that few misses in fewer runs may be where a long one begins */
+static const size_t evidence_runs = 3;
 
 /* What faults cost, in microseconds; only the ratios matter. */
 static const double cost_fault = 70, cost_page = 3, cost_page_stream = 2.9, cost_page_far = 1.25;
@@ -7306,22 +7538,12 @@ static const double cost_never = 1e12;                 /* what can't be had */
 
 enum { SPAN_LOGS = 14, PIECE_LOGS = 10 }; /* of the lengths of runs, and of the blocks that WATCH reads */
 
-struct range {
-    size_t offset, bytes;
-    uint32_t record, generation; /* record 0: the fries */
-    uint32_t subject;
-};
-
 struct evidence {
     size_t misses, runs;
     double cost[POLICY_COUNT];  /* WATCHED: of streams; what has an end is in `spans` */
     uint16_t spans[SPAN_LOGS];  /* runs that have an end, by the log2 of their pages, rounded up */
     uint16_t strided;           /* of these, in equal strides */
-};
-
-struct usage {
-    uint64_t ms;
-    size_t majflt, minflt, blocks, written, cpu_us; /* cpu: of the program's own code */
+    uint16_t onward, backward;  /* runs that go on where what was in memory ended, or end where it began */
 };
 
 static struct {
@@ -7334,6 +7556,7 @@ static struct {
     size_t total_pages, window_pages;
     struct evidence part[SUBJECT_MAX][BIG_PARTS];
     struct evidence open[SUBJECT_MAX][BIG_PARTS]; /* of long runs that had not come to an end */
+    struct evidence flow[SUBJECT_MAX][BIG_PARTS]; /* of the runs in `part`, if they are pieces of many streams */
     uint8_t small_policy;    /* of all bigmaacs below large_bytes */
     uint8_t small_piece;     /* and what it was for WATCHED */
     unsigned watching;       /* something is WATCHED, or was so many probes ago at most */
@@ -7345,6 +7568,10 @@ static struct {
     size_t front;            /* where a stream is, an offset of the reservation; 0: there is none */
     bool writing;            /* a quarter of what is read, or more, is changed */
     size_t read, faults;     /* bytes, and major faults, in the last tick */
+    size_t fits;             /* bytes: so much was in memory while it paged though ROOM says more; else SIZE_MAX */
+    uint64_t fits_at;        /* ms: that and `missing` are not found out before, again */
+    bool missing;            /* some of the data is not in memory, or never was */
+    bool near;               /* the data are half as much as ROOM says, or more */
     unsigned scattered;      /* more of these than streams account for: now, or up to so many ticks ago */
     size_t moved;            /* blocks read and changed, when streams were last looked at */
     size_t streamed;         /* bytes that streams went on since the last tick, read as they should be */
@@ -7363,7 +7590,10 @@ static struct {
     unsigned amplified;      /* ticks in which single pages were read and large ones written */
     unsigned split;          /* passes over the large pages at RANDOM that are left */
     size_t split_at;         /* how far the pass has come, in bytes of all ranges */
-} pager = {.random = 88172645463325252u, .probe_gap = 250};
+} pager = {.random = 88172645463325252u, .probe_gap = 250, .fits = SIZE_MAX};
+
+/* How much of the data fits. */
+static size_t paging_room(void) { return min_size(room_bytes(), pager.fits); }
 
 static uint64_t pager_random(void)
 {
@@ -7384,6 +7614,17 @@ static bool pager_open(void)
     pager.vector = (unsigned char *)p + bits;
     pager.chunks = p; /* last: a child that is forked in between has neither, or both */
     return true;
+}
+
+/* Is there as much data that it may be paged before the library is called again? Small blocks, other processes and
+ * mappings fill the memory unseen, so the thread is there long before it is full. */
+GUESSES static bool paging_may_come(void)
+{
+    size_t live = live_bytes();
+    if (live < mon_least)
+        return false;
+    size_t least = min_size(room_bytes() / mon_part, mon_most); /* first: it finds out whether anything is hidden */
+    return atomic_load(&room.hidden) || live >= least;
 }
 
 /* --- what there is ------------------------------------------------------------------------------- */
@@ -7427,12 +7668,13 @@ static void ranges_find(void)
         pager.total_pages += pager.range[i].bytes / page_size;
     memset(pager.part, 0, sizeof pager.part);
     memset(pager.open, 0, sizeof pager.open);
+    memset(pager.flow, 0, sizeof pager.flow);
 }
 
 static bool is_resident(size_t offset, size_t pages)
 {
     unsigned char vector[8];
-    if (!mem_resident(offset, pages * page_size, vector))
+    if (!op_resident(offset, pages * page_size, vector))
         return false;
     for (size_t i = 0; i < pages; i++)
         if (vector[i] & 1)
@@ -7573,6 +7815,22 @@ static void evidence_add(struct evidence *to, const struct evidence *from)
     for (unsigned i = 0; i < SPAN_LOGS; i++)
         to->spans[i] = (uint16_t)(to->spans[i] + from->spans[i]);
     to->strided = (uint16_t)(to->strided + from->strided);
+    to->onward = (uint16_t)(to->onward + from->onward);
+    to->backward = (uint16_t)(to->backward + from->backward);
+}
+
+/* Many streams side by side leave short runs in a probe, each of which goes on where its stream has been. Of blocks
+ * picked at random, however many are in memory, no more than a quarter lie so. */
+static bool evidence_flows(const struct evidence *e)
+{
+    return e->runs && 4 * (size_t)max_size(e->onward, e->backward) >= 3 * e->runs;
+}
+
+/* Is there too little for a decision? A few short runs may be where a long one begins, or pieces of streams. */
+static bool evidence_thin(const struct evidence *e)
+{
+    return e->misses < evidence_least ||
+           (e->runs < evidence_runs && (e->misses < evidence_part || evidence_flows(e)));
 }
 
 /* Decides for each part of a subject. Parts that show little follow the others, as long as
@@ -7584,7 +7842,7 @@ static unsigned policy_decide(const struct evidence *part, uint8_t *policy, uint
     bool agree = true;
     for (unsigned i = 0; i < BIG_PARTS; i++)
         evidence_add(&all, &part[i]);
-    if (all.misses < evidence_least || (all.misses < evidence_part && all.runs < evidence_runs))
+    if (evidence_thin(&all))
         return 0;
     if (all.misses >= evidence_part || policy[0] != POLICY_WATCHED)
         *piece = (uint8_t)evidence_piece(&all);
@@ -7645,6 +7903,8 @@ struct run {
     size_t first, end, misses;
     size_t pieces; /* that they are without gaps */
     bool open;     /* of a stream that the probe saw a moment of; else it is all there is */
+    bool several;  /* `open`, and others beside it: the kernel reads ahead of all of them at a time */
+    bool onward, backward; /* it goes on where what was in memory ended, or ends where it began */
     bool strided;  /* the pieces are in equal strides */
 };
 
@@ -7674,8 +7934,14 @@ static void evidence_add_run(struct evidence *e, const struct run *r)
     e->runs++;
     e->cost[POLICY_RANDOM] += (cost_fault + cost_page) * misses;
     evidence_add_watched(e, r);
+    if (!r->open || r->several) {
+        e->onward = (uint16_t)(e->onward + r->onward);
+        e->backward = (uint16_t)(e->backward + r->backward);
+    }
+    if (r->several)
+        each = cost_page_far;
     if (r->open) {
-        e->cost[POLICY_HUGE] += cost_huge * span / (double)to_pages(huge_size);
+        e->cost[POLICY_HUGE] += (r->several ? cost_huge_alone : cost_huge) * span / (double)to_pages(huge_size);
         e->cost[POLICY_NORMAL] += span / misses < reach / 2 ? each * span : around * misses;
         e->cost[POLICY_BLOCKS] += around * (span / reach < misses ? span / reach : misses);
         return;
@@ -7725,6 +7991,37 @@ static bool window_strided(const unsigned char *before, const unsigned char *aft
     return gaps >= evidence_least && regular >= gaps - gaps / 4;
 }
 
+/* What was around a run before it came? Of the window's `pages` from page `at` of the mapping on. */
+static void run_place(struct run *r, const unsigned char *before, size_t at, size_t pages)
+{
+    bool inside = r->first > at && r->end < at + pages;
+    bool there = inside && before[r->first - at - 1] & 1, follows = inside && before[r->end - at] & 1;
+    r->onward = there && !follows;
+    r->backward = !there && follows;
+}
+
+/* A run counts for what it is; a short one, besides, for what it is if streams turn out to be side by side there. */
+static void run_judge(const struct range *g, size_t part, struct run r)
+{
+    evidence_add_run((r.open ? pager.open : pager.part)[g->subject] + part, &r);
+    if (r.open)
+        return;
+    r.open = r.several = true;
+    evidence_add_run(&pager.flow[g->subject][part], &r);
+}
+
+/* Where streams turn out to be side by side, the short runs there are what their pieces are. */
+static void evidence_flow(void)
+{
+    for (unsigned subject = 0; subject < SUBJECT_MAX; subject++) {
+        struct evidence all = {0}, *part = pager.part[subject];
+        for (unsigned i = 0; i < BIG_PARTS; i++)
+            evidence_add(&all, &part[i]);
+        if (evidence_flows(&all) && all.runs >= evidence_runs)
+            memcpy(part, pager.flow[subject], sizeof pager.flow[subject]);
+    }
+}
+
 /* Finds the runs of a window; small gaps don't end one. Returns how many pages they are. */
 static size_t window_evaluate(unsigned w, const unsigned char *after)
 {
@@ -7739,7 +8036,8 @@ static size_t window_evaluate(unsigned w, const unsigned char *after)
         if (r.misses && (i == pages || (miss && at + i - r.end > run_gap))) {
             r.open = r.misses >= stream_misses && (grows || pager.stalled || r.end - at + run_gap > pages) &&
                      r.end - r.first > block_pages(g, r.first * page_size);
-            evidence_add_run((r.open ? pager.open : pager.part)[g->subject] + r.first / part_pages % BIG_PARTS, &r);
+            run_place(&r, before, at, pages);
+            run_judge(g, r.first / part_pages % BIG_PARTS, r);
             all += r.misses;
             r.misses = r.pieces = 0;
         }
@@ -7768,16 +8066,6 @@ static void evidence_add_open(size_t faults)
         evidence_add(&part[i], &open[i]);
 }
 
-static void usage_read(struct usage *u)
-{
-    struct rusage now;
-    sys_getrusage(RUSAGE_SELF, &now);
-    *u = (struct usage){.ms = now_ms(), .majflt = (size_t)now.ru_majflt,
-                        .minflt = (size_t)now.ru_minflt, .blocks = (size_t)now.ru_inblock,
-                        .written = (size_t)now.ru_oublock,
-                        .cpu_us = (size_t)now.ru_utime.tv_sec * 1000000 + (size_t)now.ru_utime.tv_usec};
-}
-
 /* Notes what is resident, before the probe or halfway; returns how many pages that are. */
 static size_t windows_snapshot(bool halfway)
 {
@@ -7785,7 +8073,7 @@ static size_t windows_snapshot(bool halfway)
     for (unsigned w = 0; w < pager.windows; w++) {
         unsigned char *vector = window_vector(halfway ? WINDOW_MAX + w : w);
         size_t pages = pager.window[w].bytes / page_size;
-        if (!mem_resident(pager.window[w].offset, pager.window[w].bytes, vector))
+        if (!op_resident(pager.window[w].offset, pager.window[w].bytes, vector))
             memset(vector, 1, pages);
         for (size_t i = 0; i < pages; i++)
             resident += vector[i] & 1;
@@ -7798,7 +8086,7 @@ static void windows_settle(void)
 {
     size_t resident = 0, before = 0;
     for (int tries = 0; tries < 8; tries++) {
-        sleep_ms(2);
+        op_sleep(2);
         before = resident;
         resident = windows_snapshot(false);
         if (tries && resident < before + stream_misses)
@@ -7818,11 +8106,11 @@ static size_t probe_wait(void)
     size_t faults = 0, at_half = 0;
     uint64_t most = probe_stalled_ms;
     bool half = false; /* is past: long before the end */
-    usage_read(&begin);
+    op_usage(&begin);
     now = begin;
-    for (uint64_t ms = 0; ms < most && faults < enough && !mon_wanted(); ms++) {
-        sleep_ms(1);
-        usage_read(&now);
+    for (uint64_t ms = 0; ms < most && faults < enough && !op_wanted(); ms++) {
+        op_sleep(1);
+        op_usage(&now);
         faults = now.majflt - begin.majflt;
         most = faults < few ? probe_stalled_ms : faults < probe_faults_few ? probe_held_ms : probe_ms;
         if (!half && (ms >= probe_ms / 2 || faults >= enough / 2)) {
@@ -7846,7 +8134,7 @@ static unsigned probe(void)
     pager.windows = 0;
     pager.window_pages = 0;
     chunks_look(false);
-    sleep_ms(4);
+    op_sleep(4);
     if (pager.front)
         windows_ahead();
     chunks_look(true);
@@ -7859,8 +8147,9 @@ static unsigned probe(void)
     pager.misses = 0;
     unsigned char *after = window_vector(2 * WINDOW_MAX);
     for (unsigned w = 0; w < pager.windows; w++)
-        if (mem_resident(pager.window[w].offset, pager.window[w].bytes, after))
+        if (op_resident(pager.window[w].offset, pager.window[w].bytes, after))
             pager.misses += window_evaluate(w, after);
+    evidence_flow();
     evidence_add_open(faults);
     /* Many more pages than faults: late readahead, or read(2) into the mapping. That tells nothing. */
     if (pager.misses > 2 * faults + 16)
@@ -7872,19 +8161,11 @@ static unsigned probe(void)
         pager.all_random &= range_policy(&pager.range[i], 0) == POLICY_RANDOM;
     for (unsigned i = 0; i < pager.ranges; i++)
         for (int tries = 0; tries < 20 && !range_advise(&pager.range[i], false); tries++)
-            sleep_ms(pager.range[i].record && big_at(pager.range[i].record)->generation ==
+            op_sleep(pager.range[i].record && big_at(pager.range[i].record)->generation ==
                      pager.range[i].generation ? 1 : 0);
     atomic_store(&forking.probing, false);
     atomic_fetch_add(&count.changes, changed);
     return changed;
-}
-
-/* Asks for a piece of a mapping to be written; `flags` as for sync_file_range(2). */
-GUESSES static void range_write(const struct range *g, size_t at, size_t bytes, unsigned flags)
-{
-    const struct file *f = g->record ? &big_at(g->record)->file : &fry.file;
-    if (file_valid(f))
-        sys(SYS_sync_file_range, f->fd, at, bytes, flags);
 }
 
 /* Where access is at random, a large page is in the way: it is written out whole for one changed word, and
@@ -7894,20 +8175,20 @@ GUESSES static void range_write(const struct range *g, size_t at, size_t bytes, 
  * be written: all at once, reclaim would wait for them. */
 static void large_pages_split(void)
 {
-    uint64_t end = now_ms() + split_ms; /* the pass goes on at the next look */
+    uint64_t end = op_now() + split_ms; /* the pass goes on at the next look */
     size_t work = 0, pass = split_passes - pager.split;
     for (size_t i = 0, start = 0; i < pager.ranges; start += round_up(pager.range[i++].bytes, huge_size)) {
         const struct range *g = &pager.range[i];
         for (size_t at; (at = pager.split_at - start) < g->bytes; pager.split_at += huge_size) {
-            if (now_ms() >= end)
+            if (op_now() >= end)
                 return;
             if (range_policy(g, at) != POLICY_RANDOM || !is_resident(g->offset + at, 1))
                 continue;
             if (pager.split_at / huge_size % split_writes == pass)
-                range_write(g, at, min_size(huge_size, g->bytes - at), SYNC_FILE_RANGE_WRITE);
-            mem_advise(g->offset + at, page_size, MADV_COLD);
+                op_write(g, at, min_size(huge_size, g->bytes - at));
+            op_advise(g->offset + at, page_size, MADV_COLD);
             if (++work % 8 == 0)
-                mon_pause();
+                op_yield();
         }
     }
     pager.split_at = 0;
@@ -7987,27 +8268,13 @@ static void scan_forget(struct scan *s)
     s->front = s->units;
     s->covered = s->kept = 0;
     s->proven = s->drops = false;
-    s->rest_until = now_ms() + scan_rest_ms;
+    s->rest_until = op_now() + scan_rest_ms;
     s->blind = true;
 }
 
 static size_t unit_bytes(const struct scan *s, const struct range *g, size_t unit)
 {
     return min_size(s->unit, g->bytes - unit * s->unit);
-}
-
-/* Does the program's page table have one of the unit's first pages? What was only read ahead is not
- * there yet. */
-static bool unit_is_mapped(const struct scan *s, const struct range *g, size_t unit)
-{
-    uint64_t entry[9] = {0}; /* one more than is read */
-    size_t system_page = sys_page(), at = (uintptr_t)mem_at(g->offset + unit * s->unit);
-    read_self("/proc/thread-self/pagemap", (char *)entry, 8 * sizeof entry[0] + 1,
-              (off_t)(at / system_page * sizeof entry[0]));
-    for (int i = 0; i < 8; i++)
-        if (entry[i] & pagemap_present)
-            return true;
-    return false;
 }
 
 /* What a look has found behind the front, up to the last unit that was not mapped before. */
@@ -8023,7 +8290,7 @@ static void scan_measure(struct scan *s, const struct range *g, struct advance *
     for (size_t k = 0; k < n && !(a->fresh && k > a->last + SCAN_PAST && s->front < n); k++) {
         size_t unit = (s->front + 1 + k) % n;
         uint64_t bit = (uint64_t)1 << (unit % 64);
-        bool before = s->seen[unit / 64] & bit, now = unit_is_mapped(s, g, unit);
+        bool before = s->seen[unit / 64] & bit, now = op_is_mapped(g->offset + unit * s->unit);
         s->seen[unit / 64] = now ? s->seen[unit / 64] | bit : s->seen[unit / 64] & ~bit;
         absent += !now;
         old += now && before;
@@ -8080,7 +8347,7 @@ static size_t range_resident(const struct range *g)
     for (size_t at = 0; at < g->bytes; at += step) {
         size_t from = at + round_down(pager_random() % min_size(step, g->bytes - at), page_size);
         size_t pages = min_size(sizeof vector, (g->bytes - from) / page_size);
-        bool known = mem_resident(g->offset + from, pages * page_size, vector);
+        bool known = op_resident(g->offset + from, pages * page_size, vector);
         looked += pages;
         for (size_t i = 0; known && i < pages; i++)
             resident += vector[i] & 1;
@@ -8110,10 +8377,10 @@ static size_t others_need(size_t others)
  * stays: its part of the memory that is left for all streams. */
 static void scan_share(struct scan *s)
 {
-    size_t streamed = 0, live = live_bytes(), fits = room_bytes();
+    size_t streamed = 0, live = live_bytes(), fits = paging_room();
     s->drops = false;
     s->kept = 0;
-    s->share_at = now_ms() + scan_share_ms;
+    s->share_at = op_now() + scan_share_ms;
     if (live <= fits)
         return;
     for (const struct scan *other = scans; other < scans + SCAN_MAX; other++)
@@ -8134,10 +8401,10 @@ static void scan_drop(const struct scan *s, const struct range *g, size_t from, 
     for (size_t at = from * s->unit, end = min_size(to * s->unit, g->bytes), last = at; at < end;) {
         size_t bytes = min_size(min_size(s->unit, step), end - at);
         if (!scattered_at(g, at))
-            mem_advise(g->offset + at, bytes, MADV_PAGEOUT);
+            op_advise(g->offset + at, bytes, MADV_PAGEOUT);
         at += bytes;
         if (at - last >= step)
-            last = at, mon_pause();
+            last = at, op_yield();
     }
 }
 
@@ -8145,7 +8412,7 @@ static void scan_drop(const struct scan *s, const struct range *g, size_t from, 
 static void scan_write(const struct scan *s, const struct range *g, size_t from, size_t to)
 {
     if (from < to)
-        range_write(g, from * s->unit, min_size(to * s->unit, g->bytes) - from * s->unit, SYNC_FILE_RANGE_WRITE);
+        op_write(g, from * s->unit, min_size(to * s->unit, g->bytes) - from * s->unit);
 }
 
 /* Follows the stream: what is behind it goes, up to the part that stays. */
@@ -8168,43 +8435,19 @@ static void scan_follow(struct scan *s, const struct range *g)
     }
 }
 
-/* Reads a unit into the page cache, through a window of our own, as large pages: the program's page
- * table shows what the program has touched, nothing else. False: that can't be done. */
-GUESSES static bool unit_read(const struct scan *s, const struct range *g, size_t unit)
-{
-    struct file f = big_at(s->record)->file;
-    size_t from = unit * s->unit, bytes = unit_bytes(s, g, unit);
-    if (!file_valid(&f))
-        return false;
-    gate_enter(); /* no fork in between: nobody would unmap it in a child */
-    char *window = sys_mmap(NULL, bytes, PROT_READ, MAP_SHARED, f.fd, (off_t)from);
-    if (window != MAP_FAILED)
-        sys(SYS_madvise, window, bytes, MADV_DONTFORK);
-    gate_leave();
-    if (window == MAP_FAILED)
-        return false;
-    sys(SYS_madvise, window, bytes, MADV_HUGEPAGE);
-    sys(SYS_madvise, window, bytes, MADV_RANDOM);
-    bool read = true;
-    for (size_t at = 0; at < bytes && read; at += huge_size)
-        read = sys(SYS_madvise, window + at, page_size, MADV_POPULATE_READ) == 0;
-    sys_munmap(window, bytes);
-    return read;
-}
-
 /* Reads what the stream will need next, for one look's time at most. */
 static void scan_read_ahead(const struct scan *s, const struct range *g)
 {
-    uint64_t end = now_ms() + scan_ms;
-    size_t most = min_size(scan_ahead_max, room_bytes() / 16) / s->unit, ahead = 0;
-    for (size_t k = 1; k < s->units && ahead < most && now_ms() < end; k++) {
+    uint64_t end = op_now() + scan_ms;
+    size_t most = min_size(scan_ahead_max, paging_room() / 16) / s->unit, ahead = 0;
+    for (size_t k = 1; k < s->units && ahead < most && op_now() < end; k++) {
         size_t unit = (s->front + k) % s->units;
         if (unit < s->front && s->covered < s->units)
             return; /* nobody knows that it will come round */
         bool stays = s->kept && unit >= s->units - s->kept;
         if (is_resident(g->offset + unit * s->unit, 1))
             ahead += !stays;
-        else if (unit_read(s, g, unit))
+        else if (op_read(g, unit * s->unit, unit_bytes(s, g, unit)))
             ahead++;
         else
             return;
@@ -8216,7 +8459,7 @@ GUESSES static bool scans_look(void)
 {
     bool streams = false;
     struct usage now;
-    usage_read(&now);
+    op_usage(&now);
     size_t moved = (now.blocks + now.written - pager.moved) * 512;
     pager.moved = now.blocks + now.written;
     pager.front = 0;
@@ -8224,14 +8467,14 @@ GUESSES static bool scans_look(void)
     for (unsigned i = 0; i < pager.ranges; i++) {
         const struct range *g = &pager.range[i];
         struct scan *s = g->subject >= SUBJECT_LARGE && !big_at(g->record)->frozen ? scan_of(g) : NULL;
-        if (!s || now_ms() < s->rest_until)
+        if (!s || op_now() < s->rest_until)
             continue;
         size_t streamed = scan_look(s, g, moved);
         bool large_pages = s->front < s->units && range_policy(g, s->front * s->unit) == POLICY_HUGE;
         pager.streamed += large_pages ? streamed : 0;
         s->proven = s->front < s->units && s->covered >= scan_proof && !scattered_at(g, s->front * s->unit);
         bool passed = s->covered >= s->units - s->units / 16;
-        if (!s->drops && s->proven && now_ms() >= s->share_at && (passed || pager.scattered)) {
+        if (!s->drops && s->proven && op_now() >= s->share_at && (passed || pager.scattered)) {
             scan_share(s);
             s->drops &= passed || !s->kept;
             s->written = s->dropped = !pager.scattered && s->front < s->units - s->kept ? s->front : 0;
@@ -8264,7 +8507,7 @@ static size_t refill(size_t most)
         size_t end = min_size(at + huge_size, g->bytes);
         asked += end - at;
         for (; at < end; at += step)
-            mem_advise(g->offset + at, min_size(step, end - at), MADV_WILLNEED);
+            op_advise(g->offset + at, min_size(step, end - at), MADV_WILLNEED);
     }
     return asked;
 }
@@ -8272,9 +8515,9 @@ static size_t refill(size_t most)
 /* Is memory free, beyond what the next reads need? Then fills it, a piece at a time. True: there is more to fill. */
 static bool refill_look(void)
 {
-    uint64_t now = now_ms();
+    uint64_t now = op_now();
     if (!pager.refill && now >= pager.refill_at) {
-        size_t fits = room_bytes(), used = fits / 8;
+        size_t fits = paging_room(), used = fits / 8;
         for (unsigned i = 0; i < pager.ranges; i++)
             used += range_resident(&pager.range[i]);
         size_t left = fits - min_size(fits, used);
@@ -8286,6 +8529,30 @@ static bool refill_look(void)
         pager.refill = asked ? pager.refill - min_size(pager.refill, asked) : 0;
     }
     return pager.refill;
+}
+
+/* --- what the device reads ahead ----------------------------------------------------------------- */
+
+/* Where nothing names the device, it is tried out, once: at a piece of the data that is not in memory. If all of
+ * that was read, it may be more. */
+static void readahead_learn(void)
+{
+    unsigned char *vector = pager.vector;
+    for (int tries = 0; tries < 16 && !folder.readahead_known && pager.total_pages; tries++) {
+        size_t at = pager_random() % pager.total_pages * page_size, pages = 0;
+        const struct range *g = pager.range;
+        while (at >= g->bytes)
+            at -= g++->bytes;
+        size_t most = min_size(g->bytes - at, window_bytes);
+        if (!op_resident(g->offset + at, most, vector))
+            continue;
+        while (pages < most / page_size && !(vector[pages] & 1))
+            pages++;
+        size_t seen = pages > readahead_least ? op_read_one(g, at, pages) : 0;
+        folder.readahead_known = seen && seen < pages;
+        if (folder.readahead_known || seen > folder.readahead)
+            folder.readahead = seen;
+    }
 }
 
 /* --- when to look -------------------------------------------------------------------------------- */
@@ -8308,13 +8575,13 @@ static bool usage_differs(const struct usage *now, const struct usage *calm)
 static bool usage_since(struct usage *since)
 {
     struct usage now;
-    usage_read(&now);
+    op_usage(&now);
     uint64_t ms = max_size(now.ms - pager.last.ms, 1);
     size_t faults = now.majflt - pager.last.majflt, blocks = now.blocks - pager.last.blocks;
     size_t minor = now.minflt - pager.last.minflt, written = now.written - pager.last.written;
     size_t cpu = now.cpu_us - pager.last.cpu_us;
     pager.last = now;
-    pager.dirtying = written * 1000 / ms >= 2000 && live_bytes() > room_bytes();
+    pager.dirtying = written * 1000 / ms >= 2000 && live_bytes() > paging_room();
     pager.read = blocks * 512;
     pager.faults = faults;
     if (blocks < 4 * faults || blocks * 1000 / ms < 1000)
@@ -8326,13 +8593,44 @@ static bool usage_since(struct usage *since)
     return true;
 }
 
+static size_t ranges_resident(void)
+{
+    size_t resident = 0;
+    for (unsigned i = 0; i < pager.ranges; i++)
+        resident += range_resident(&pager.range[i]);
+    return resident;
+}
+
+/* What the process reads and waits for: is it our data? Where ROOM sees a limit nearby, it is. Else some of the data
+ * must be missing (but what was never touched was never in memory), and then what is not missing is as much as fits:
+ * at least, as streams drop what is behind them. */
+static bool paging_is_ours(const struct usage *since)
+{
+    size_t live = live_bytes(), known = room_bytes();
+    if (live > known) {
+        pager.fits = SIZE_MAX;
+        return true;
+    }
+    if (live < known / 2 && since->majflt < faults_least)
+        return false;
+    if (op_now() >= pager.fits_at) {
+        pager.fits_at = op_now() + fits_ms;
+        ranges_find();
+        size_t all = pager.total_pages * page_size, resident = ranges_resident();
+        pager.missing = resident < all - all / 16;
+        if (pager.missing)
+            pager.fits = max_size(resident, pager.fits == SIZE_MAX ? mon_least / 4 : pager.fits);
+    }
+    return pager.missing || live >= known / 2;
+}
+
 /* Has the program begun to read? Until then nothing has shown how. */
 static bool reading_begins(void)
 {
     struct usage now;
     if (!pager.quiet)
         return false;
-    usage_read(&now);
+    op_usage(&now);
     return now.blocks - pager.last.blocks >= reading_least / 512;
 }
 
@@ -8350,7 +8648,7 @@ static void tables_trim(void)
         lock_take(&big.lock);
         struct big *r = big_at(i);
         if (r->in_use && big_extent(r)->state == EXTENT_LIVE && !r->ordinary && !r->frozen)
-            mem_advise(big_offset(r), r->mapped, MADV_DONTNEED);
+            op_advise(big_offset(r), r->mapped, MADV_DONTNEED);
         lock_drop(&big.lock);
     }
 }
@@ -8398,10 +8696,14 @@ static void paging_act(const struct usage *since)
     pager.amplified = amplified ? pager.amplified + 1 : 0;
     if (pager.amplified == 3)
         split_begin();
-    atomic_store(&watch.budget, room_bytes() / 16);
+    atomic_store(&watch.budget, paging_room() / 16);
     watch_order(pager.watching ? WATCH_ON : WATCH_PARK);
     if (pager.last.ms < pager.probe_at + gap || !pager_open())
         return;
+    if (!folder.readahead_known) {
+        ranges_find();
+        readahead_learn();
+    }
     bool changed = probe() != 0;
     watch_order(pager.watching ? WATCH_ON : WATCH_PARK);
     if (changed && pager.changing)
@@ -8409,11 +8711,26 @@ static void paging_act(const struct usage *since)
     uint64_t most = pager.all_random ? probe_gap_random_ms : probe_gap_max_ms;
     pager.probe_gap = changed ? probe_gap_ms : min_size(pager.probe_gap * 2, most);
     pager.blind = pager.misses < evidence_least && pager.blind < blind_most ? pager.blind + 1 : 0;
-    usage_read(&pager.last);
+    op_usage(&pager.last);
     pager.probe_at = pager.last.ms;
     pager.streamed = 0;
     if (!pager.blind)
         pager.stream_cpu = pager.stream_other = 0;
+}
+
+/* Nothing is paged. Returns the milliseconds until the next look. */
+static uint64_t paging_rests(bool streams)
+{
+    pager.quiet += pager.quiet < quiet_most;
+    if (pager.quiet == quiet_most || (!pager.near && pager.quiet >= quiet_calm)) {
+        watch_order(WATCH_PARK);
+        pager.split = 0;
+        pager.fits = SIZE_MAX;
+        return pager.near && pager.dirtying ? paging_ms : mon_idle_ms;
+    }
+    if (streams)
+        return scan_ms; /* what is filled in order may soon be read */
+    return pager.quiet < quiet_calm || pager.dirtying ? paging_ms : mon_idle_ms;
 }
 
 /* Looks at the paging; returns the milliseconds until it wants to look again. */
@@ -8421,53 +8738,49 @@ static uint64_t paging_tick(void)
 {
     struct usage since;
     tables_trim();
-    if (cfg.paging != PAGING_ADAPTIVE || live_bytes() < room_bytes() / 2) {
+    if (cfg.paging != PAGING_ADAPTIVE || !paging_may_come()) {
         watch_order(WATCH_PARK);
         return mon_idle_ms;
     }
-    if (!atomic_load(&watch.running) && watch_able()) { /* the program's next malloc makes it */
+    bool near = live_bytes() >= room_bytes() / 2;
+    if (near && !pager.near)
+        pager.quiet = min_size(pager.quiet, 1);
+    pager.near = near;
+    bool asleep = !near && pager.quiet >= quiet_calm;
+    if (!asleep && !atomic_load(&watch.running) && watch_able()) { /* the program's next malloc makes it */
         __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
         atomic_store(&mon.wanted, true); /* last: who sees it sets the limit back */
     }
-    bool streams = (pager.quiet == 0 || pager.dirtying) && scans_look();
+    bool streams = !asleep && (pager.quiet == 0 || pager.dirtying) && scans_look();
     streams |= pager.quiet == 0 && pager.scattered && refill_look();
     if (pager.split)
         large_pages_split();
-    if ((streams || pager.split) && now_ms() - pager.last.ms < paging_ms && !reading_begins())
+    if ((streams || pager.split) && op_now() - pager.last.ms < paging_ms && !reading_begins())
         return pager.split ? split_pause_ms : scan_ms;
-    if (usage_since(&since)) {
+    if (usage_since(&since) && paging_is_ours(&since)) {
         pager.quiet = 0;
         paging_act(&since);
         return pager.split ? split_pause_ms : streams ? scan_ms : paging_ms;
     }
-    pager.quiet = pager.quiet < 20 ? pager.quiet + 1 : 20;
-    if (pager.quiet == 20) {
-        watch_order(WATCH_PARK);
-        pager.split = 0;
-    }
-    if (streams && pager.quiet < 20)
-        return scan_ms; /* what is filled in order may soon be read */
-    return pager.quiet < 10 || pager.dirtying ? paging_ms : mon_idle_ms;
+    return paging_rests(streams);
 }
 
 /* ============================================================================================
  * === MONITOR  one background thread, there only while it has something to do
  *
  * It drops warm bigmaacs that nobody reused, punches freed fries, brings changed memory home
- * after a fork when RAM runs short, and picks the paging policy (PAGING). All signals are
- * blocked in it; it holds the gate for reading while it works, and no lock while it sleeps.
+ * after a fork when RAM runs short, and picks the paging policy (PAGING): for that it is there
+ * long before the memory is full, and wakes once a second. All signals are blocked in it; it holds
+ * the gate for reading while it works, and no lock while it sleeps.
  * ========================================================================================= */
 
 /* Is there anything for the thread to do, now or soon? */
 GUESSES static bool mon_needed(void)
 {
+    size_t frozen = atomic_load(&home.frozen_bytes);
     if (big.warm_oldest || fry.dirty_pages > to_pages(4 * mib) || atomic_load(&fry.dead_bytes) > 4 * mib)
         return true;
-    size_t live = live_bytes(), frozen = atomic_load(&home.frozen_bytes);
-    if (live < 32 * mib && frozen < 32 * mib)
-        return false;
-    size_t half = room_bytes() / 2;
-    return live > half || frozen > half / 2;
+    return paging_may_come() || (frozen >= 32 * mib && frozen > room_bytes() / 4);
 }
 
 /* --- the thread ---------------------------------------------------------------------------------- */
@@ -8594,7 +8907,7 @@ static void mon_open(void)
     room_bytes();
     anonymous_bytes();
     tables_bytes();
-    unit_is_mapped(&scans[0], &(struct range){0}, 0);
+    op_is_mapped(0);
 }
 
 /* Starts the thread. Requires that every signal is blocked. Called without any lock: pthread_create may
@@ -8610,7 +8923,7 @@ COLD static void mon_start(void)
         if (cfg.verbose && first_time(&told))
             report("the background thread can't be started; paging stays as the kernel does it");
     }
-    if (atomic_load(&mon.running) && live_bytes() > room_bytes() / 2)
+    if (atomic_load(&mon.running) && paging_may_come())
         watch_start();
     if (single)
         atomic_store(&mon.only_ours, true);
@@ -8645,7 +8958,7 @@ COLD static void mon_start_wanted(void)
         sigmask saved;
         signals_hold(&saved);
         mon_open();
-        if (live_bytes() > room_bytes() / 2)
+        if (paging_may_come())
             watch_start();
         sys_sigmask(SIG_SETMASK, &saved, NULL);
     }
@@ -8915,8 +9228,11 @@ static NOINLINE void *alloc_slow(size_t size, size_t align, bool zero)
     enum kind kind = libc_inside ? KIND_REAL : route_of(size);
     if (kind != KIND_REAL)
         return alloc_own(kind, size, align, zero);
-    if (cfg.stats && !libc_inside)
-        count_one(&count.passed);
+    if (!libc_inside) {
+        mon_consider(); /* what is passed on may fill the memory in which ours is */
+        if (cfg.stats)
+            count_one(&count.passed);
+    }
     return real_alloc(size, align, zero);
 }
 

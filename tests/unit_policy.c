@@ -16,6 +16,7 @@ static void begin(unsigned windows, size_t bytes, size_t apart)
     memset(after, 0, WINDOW_MAX * pages);
     memset(pager.part, 0, sizeof pager.part);
     memset(pager.open, 0, sizeof pager.open);
+    memset(pager.flow, 0, sizeof pager.flow);
     pager.range[0] = (struct range){.offset = gib, .bytes = bytes, .subject = SUBJECT};
     pager.ranges = 1;
     pager.stalled = false;
@@ -35,6 +36,15 @@ static void run(unsigned w, size_t first, size_t pages, size_t early)
     memset(pager.vector + (WINDOW_MAX + w) * each + first, 1, early);
 }
 
+/* Pages that were there before the probe, and at its end. */
+static void there(unsigned w, size_t first, size_t pages)
+{
+    size_t each = to_pages(window_bytes);
+    memset(after + w * each + first, 1, pages);
+    memset(pager.vector + w * each + first, 1, pages);
+    memset(pager.vector + (WINDOW_MAX + w) * each + first, 1, pages);
+}
+
 static size_t evaluate(size_t faults)
 {
     size_t misses = 0, each = to_pages(window_bytes);
@@ -43,6 +53,7 @@ static size_t evaluate(size_t faults)
         memcpy(last, after + w * each, each);
         misses += window_evaluate(w, last);
     }
+    evidence_flow();
     evidence_add_open(faults);
     return misses;
 }
@@ -286,6 +297,49 @@ static void test_known(void)
     memset(fry.policy, POLICY_NORMAL, sizeof fry.policy);
 }
 
+/* `count` runs of 16 pages, of which so many go on where memory ended, and so many end where it begins. */
+static void side_by_side(unsigned count, unsigned onward, unsigned backward)
+{
+    begin(count, 4 * gib, window_bytes);
+    for (unsigned w = 0; w < count; w++) {
+        run(w, 500, 16, 8);
+        if (w < onward)
+            there(w, 200, 300);
+        else if (w < onward + backward)
+            there(w, 516, 300);
+    }
+    evaluate(count * 16);
+}
+
+/* Streams side by side: what the kernel reads ahead for each is more than 2 MiB of one after the other. */
+static void test_side_by_side(void)
+{
+    side_by_side(8, 8, 0);
+    expect("8 streams", POLICY_NORMAL, -1);
+    side_by_side(8, 0, 8);
+    expect("8 streams that go back", POLICY_NORMAL, -1);
+    side_by_side(8, 6, 0);
+    expect("8 runs, of which 6 go on", POLICY_NORMAL, -1);
+    side_by_side(8, 2, 2);
+    expect("8 blocks, some of them near others", POLICY_BLOCKS, -1);
+    side_by_side(8, 4, 4);
+    expect("8 blocks between others", POLICY_BLOCKS, -1);
+    side_by_side(3, 3, 0);
+    expect("3 streams", POLICY_NORMAL, -1);
+    side_by_side(2, 2, 0);
+    expect("2 runs that go on", KEEP, -1);
+    side_by_side(3, 1, 0);
+    expect("3 blocks", POLICY_BLOCKS, -1);
+    begin(8, 4 * gib, window_bytes);
+    for (unsigned w = 0; w < 8; w++) { /* in memory on both sides: picks where little is missing */
+        run(w, 500, 1, 1);
+        there(w, 200, 300);
+        there(w, 501, 300);
+    }
+    evaluate(8);
+    expect("single pages in what is there", POLICY_RANDOM, -1);
+}
+
 int main(void)
 {
     atomic_store(&watch.unable_until, UINT64_MAX);
@@ -306,5 +360,6 @@ int main(void)
     test_watched();
     test_strides();
     test_known();
+    test_side_by_side();
     return check_result();
 }

@@ -206,6 +206,7 @@ int main(void)
     setenv("BIGMAAC_RESERVE", "0", 1);
     config_load();
     route_set_limit();
+    atomic_store(&mon.running, true); /* this thread does the monitor's work, and nobody else */
     char *fry = bigmaac_malloc(1000);
     CHECK(bigmaac_kind(fry) == BIGMAAC_KIND_FRY);
     fill(fry, 1000, 2);

@@ -12,7 +12,7 @@ static void *read_ahead(void *range)
     struct scan s;
     scan_begin(&s, g);
     for (size_t unit = 0; !atomic_load(&done); unit = (unit + 1) % s.units)
-        if (unit_read(&s, g, unit)) /* not any more once the fork has closed the file */
+        if (op_read(g, unit * s.unit, unit_bytes(&s, g, unit))) /* not any more once the fork has closed the file */
             atomic_store(&reads, true);
     return NULL;
 }
