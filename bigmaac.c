@@ -2307,6 +2307,7 @@ struct vma {
     uint64_t inode;    /* of its file; 0: anonymous memory, or none */
     int protection;    /* PROT_... */
     bool shared;
+    bool unnamed;      /* the file has no name any more, as ours have none */
     bool locked;       /* mlock; known only with details */
     bool undumped;     /* MADV_DONTDUMP; the same */
 };
@@ -2381,6 +2382,7 @@ static bool vma_parse(const char *line, struct vma *v)
     v->device |= text_digits(&line, 16);
     line++;
     v->inode = text_digits(&line, 10);
+    v->unnamed = text_contains(line, " (deleted)");
     return true;
 }
 
@@ -2764,14 +2766,14 @@ static size_t room_bytes(void)
  * From 2 MiB on, extents are whole multiples of 2 MiB: large pages and page-table moves need
  * it, and address space costs nothing. File and mapping cover only what was asked for.
  * ========================================================================================= */
-enum { FROZEN_FILES = 4 }; /* older ones are forgotten: what is mapped from them stays private */
+enum { FROZEN_FILES = 4 };
 enum { BIG_PARTS = 8 }; /* of a large bigmaac, each with a paging policy of its own */
 
 struct big {
     size_t size;         /* bytes the program asked for */
     size_t mapped;       /* bytes of the file, all mapped; a multiple of the page size */
     struct file file;    /* what is mapped MAP_SHARED; fd -1: nothing is */
-    ino_t frozen_in[FROZEN_FILES]; /* frozen ones: files that parts are mapped MAP_PRIVATE from, the last one first */
+    ino_t frozen_in[FROZEN_FILES]; /* the last files that it was frozen in, or that were lost; the last one first */
     size_t home_bytes;   /* of a frozen one, in `file` since the last fork */
     size_t disk;         /* bytes of the files that anything of it is mapped from */
     uint32_t extent;     /* in big.space */
@@ -3247,11 +3249,14 @@ static bool big_free(void *p)
     return true;
 }
 
-/* Is that the inode of a file that fries or parts of a block were frozen in? */
-static bool was_frozen(const ino_t *inodes, uint64_t inode)
+/* Is that mapping of a file that fries or parts of a block were frozen in? Of those that are shared, from a file whose
+ * descriptor is lost, the last few are known. */
+static bool was_frozen(const ino_t *inodes, const struct vma *v)
 {
+    if (!v->shared)
+        return v->unnamed && v->inode && v->inode != UINT64_MAX;
     for (int i = 0; i < FROZEN_FILES; i++)
-        if (inode && inodes[i] == inode)
+        if (v->inode && inodes[i] == v->inode)
             return true;
     return false;
 }
@@ -3287,7 +3292,7 @@ static bool refile_see(const struct vma *v, void *context)
 {
     struct refile *m = context;
     size_t from = v->from - mem.base, bytes = v->to - v->from;
-    bool ours = v->inode == m->r->file.ino || was_frozen(m->r->frozen_in, v->inode);
+    bool ours = v->inode == m->r->file.ino || was_frozen(m->r->frozen_in, v);
     if (ours)
         *(piece_move(&m->to, from, bytes, from - big_offset(m->r), v->protection) ? &m->moved : &m->left) += bytes;
     return true;
@@ -3304,7 +3309,7 @@ static enum reason big_refile(struct big *r)
     forget_frozen(r->frozen_in, m.to.ino);
     uintptr_t from = (uintptr_t)mem_at(big_offset(r));
     if (!vmas_walk(from, from + r->mapped, refile_see, &m)) {
-        const struct vma v = {.from = from, .to = from + r->mapped, .inode = r->file.ino, .protection = PROT_READ | PROT_WRITE};
+        const struct vma v = {.from = from, .to = from + r->mapped, .inode = r->file.ino, .unnamed = true, .protection = PROT_READ | PROT_WRITE};
         refile_see(&v, &m);
     }
     note_frozen(r->frozen_in, r->file.ino);
@@ -6156,8 +6161,8 @@ static size_t piece_come(const struct vma *v, size_t from, size_t to, const stru
     struct big *r = is_fry ? NULL : big_containing(from);
     if ((uintptr_t)mem_at(from) <= c->frame && c->stack < (uintptr_t)mem_at(to))
         return 0;
-    if (is_fry ? !was_frozen(fry.frozen_in, v->inode) || fry.file.fd < 0
-               : !r || !r->frozen || !was_frozen(r->frozen_in, v->inode) || big_ready_file(r))
+    if (is_fry ? !was_frozen(fry.frozen_in, v) || fry.file.fd < 0
+               : !r || !r->frozen || !was_frozen(r->frozen_in, v) || big_ready_file(r))
         return 0;
     size_t start = is_fry ? fry.space.start : big_offset(r), bytes = to - from;
     if (!piece_move(is_fry ? &fry.file : &r->file, from, bytes, from - start, v->protection))
@@ -6244,7 +6249,7 @@ static void home_move_blind(const struct coming *c)
     home.blind = true;
     for (unsigned i = 0; i < home.count && !atomic_load(&vma_set); i++) {
         struct vma v = {.from = (uintptr_t)mem_at(home.pieces[i].from), .to = (uintptr_t)mem_at(home.pieces[i].to),
-                        .protection = PROT_READ | PROT_WRITE};
+                        .protection = PROT_READ | PROT_WRITE, .unnamed = true};
         const struct big *r = big_containing(home.pieces[i].from);
         v.inode = r ? r->frozen_in[0] : fry.frozen_in[0];
         home.pieces[i].moved = piece_come(&v, home.pieces[i].from, home.pieces[i].to, c);
@@ -6567,7 +6572,7 @@ static bool rescue_see(const struct vma *v, void *unused)
 {
     (void)unused;
     size_t from = v->from - mem.base, to = v->to - mem.base;
-    if (v->shared && was_frozen(fry.frozen_in, v->inode) &&
+    if (v->shared && was_frozen(fry.frozen_in, v) &&
         !piece_move(&fry.file, from, to - from, from - fry.space.start, v->protection))
         forking.failed_bytes += to - from;
     return true;
@@ -6648,7 +6653,7 @@ static bool anonymous_see(const struct vma *v, void *failed)
     size_t offset = v->from - mem.base, bytes = v->to - v->from;
     struct big *r = offset < mem.fry_end ? NULL : big_containing(offset);
     const ino_t *inodes = r ? r->frozen_in : fry.frozen_in;
-    if (!file_behind(offset, v->inode) && !was_frozen(inodes, v->inode))
+    if (!file_behind(offset, v->inode) && !was_frozen(inodes, v))
         return true;
     void *copy = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
     if (copy == MAP_FAILED)
@@ -10119,7 +10124,7 @@ static bool privatise_see(const struct vma *v, void *context)
     struct privatise *p = context;
     size_t offset = v->from - mem.base, bytes = v->to - v->from;
     int open = PROT_READ | PROT_WRITE;
-    if (v->shared ? v->inode != p->r->file.ino : !was_frozen(p->r->frozen_in, v->inode))
+    if (v->shared ? v->inode != p->r->file.ino : !was_frozen(p->r->frozen_in, v))
         return true;
     if (v->shared && (!file_valid(&p->r->file) || file_map_as(&p->r->file, offset, bytes, v->offset, MAP_PRIVATE, open)))
         p->err = EAGAIN;
@@ -10141,7 +10146,7 @@ static int big_opt_out(struct big *r)
         return 0;
     if (!vmas_walk(from, from + r->mapped, privatise_see, &p)) {
         const struct vma whole = {.from = from, .to = from + r->mapped, .shared = !r->frozen, .protection = PROT_READ | PROT_WRITE,
-                                  .inode = r->frozen ? r->frozen_in[0] : r->file.ino};
+                                  .inode = r->frozen ? r->frozen_in[0] : r->file.ino, .unnamed = true};
         privatise_see(&whole, &p);
     }
     if (p.err) { /* what is private is as a fork leaves it: its pages come home when memory runs short */

@@ -3,12 +3,17 @@
  *
  *     block cycle MIB COUNT     malloc + touch one page + free; prints the median microseconds
  *     block fill MIB            malloc + first fill; prints seconds
+ *     block sizes LOW HIGH THREADS WAY
+ *                               20 live blocks a thread of random sizes, LOW to HIGH MiB, each of which is replaced
+ *                               by another, filled: by malloc or calloc, WAY; prints seconds and the peak in MiB
  *     block grow FROM TO WAY    WAY realloc, or copy: malloc + memcpy + free; from FROM to TO MiB
  *                               in steps of 1.5; prints the seconds that the growing took. What
  *                               each step adds is filled between the steps; at the end the
  *                               first word of every page is checked.
  */
 #include "bench.h"
+#include <pthread.h>
+#include <sys/resource.h>
 
 enum { PAGE = 4096 };
 
@@ -85,6 +90,45 @@ static double grow(size_t from, size_t last, int by_copy)
     return (double)spent / 1e9;
 }
 
+enum { LIVE = 20, STEPS = 1000 };
+static size_t low, high;
+static int zeroed;
+
+static void *replace(void *seed)
+{
+    char *live[LIVE] = {NULL};
+    uint64_t state = 88172645463325252u + (uintptr_t)seed;
+    for (size_t i = 0; i < STEPS; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        size_t bytes = low + (state >> 33) % (high - low), at = (state >> 20) % LIVE;
+        char *p = zeroed ? calloc(1, bytes) : malloc(bytes);
+        if (!p)
+            die("malloc");
+        memset(p, 0, bytes);
+        free(live[at]);
+        live[at] = p;
+    }
+    for (size_t i = 0; i < LIVE; i++)
+        free(live[i]);
+    return NULL;
+}
+
+/* Prints the seconds and the peak. */
+static void sizes(size_t threads)
+{
+    pthread_t thread[64];
+    uint64_t begin = now_ns();
+    for (size_t i = 0; i < threads; i++)
+        if (pthread_create(&thread[i], NULL, replace, (void *)i) != 0)
+            die("pthread_create");
+    for (size_t i = 0; i < threads; i++)
+        pthread_join(thread[i], NULL);
+    double seconds = (double)(now_ns() - begin) / 1e9;
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf("%.3f %ld\n", seconds, usage.ru_maxrss >> 10);
+}
+
 int main(int argc, char **argv)
 {
     size_t mib = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
@@ -92,10 +136,14 @@ int main(int argc, char **argv)
         printf("%.3f\n", cycle(mib, strtoul(argv[3], NULL, 10)));
     else if (argc == 3 && strcmp(argv[1], "fill") == 0)
         printf("%.4f\n", fill(mib));
-    else if (argc == 5 && strcmp(argv[1], "grow") == 0)
+    else if (argc == 6 && strcmp(argv[1], "sizes") == 0) {
+        low = mib << 20, high = strtoul(argv[3], NULL, 10) << 20;
+        zeroed = strcmp(argv[5], "calloc") == 0;
+        sizes(strtoul(argv[4], NULL, 10));
+    } else if (argc == 5 && strcmp(argv[1], "grow") == 0)
         printf("%.4f\n", grow(mib << 20, strtoul(argv[3], NULL, 10) << 20, strcmp(argv[4], "copy") == 0));
     else {
-        fprintf(stderr, "usage: block cycle MIB COUNT | fill MIB | grow FROM TO realloc|copy\n");
+        fprintf(stderr, "usage: block cycle MIB COUNT | fill MIB | sizes LOW HIGH THREADS malloc|calloc | grow FROM TO realloc|copy\n");
         return 2;
     }
     return 0;

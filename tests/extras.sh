@@ -54,7 +54,7 @@ if command -v mandoc >/dev/null; then mandoc -Tlint -W error "$page" || fail "ma
 for name in $(grep -o 'secure_getenv("[A-Z_]*")\|{"\(BIGMAAC\|SIZE\)_[A-Z_]*"' "$TOP/bigmaac.c" | grep -o '[A-Z][A-Z_]*' | grep -v '^BIGMAAC_\(TEST\|SERVICE_\|PORT\)$' | sort -u); do
     grep -q "$name" "$page" || fail "the man page lacks the setting $name"
 done
-for name in $(sed -n 's/^EXPORT[^(]*[ *]\(API(\)\{0,1\}\([a-zA-Z_]*\)[()].*/\2/p' "$TOP/bigmaac.c") \
+for name in $(sed -n 's/^EXPORT[^(]*[ *]\(API(\)\{0,1\}\([a-zA-Z_]*\)[()].*/\2/p' "$TOP/bigmaac.c" | grep -v '^cxx_' | sed 's/_any$//') \
     $(sed -n '/reason_names\[REASON_COUNT\] = {/,/}/p' "$TOP/bigmaac.c" | grep -o '"[a-z-]*"' | tr -d '"' | grep -v none); do
     tr -d '\\' <"$page" | grep -q -- "$name" || fail "the man page lacks $name"
 done

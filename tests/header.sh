@@ -5,9 +5,11 @@ cat >"$TMP/header.c" <<'C'
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 int main(void)
 {
-    struct bigmaac_stats s = {0};
+    struct bigmaac_stats s;
+    memset(&s, 0, sizeof s);
     s.size = sizeof s;
     void *p = malloc(20 << 20);
     printf("%d ", bigmaac_try_kind(p));

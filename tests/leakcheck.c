@@ -179,7 +179,7 @@ static int look(void)
     look_at_mappings();
     if (opened.count >= FILES_MAX || mapped.count >= FILES_MAX)
         return 0;
-    if (wrong("threads of the library", threads, 1))
+    if (wrong("threads of the library", threads, 2))
         return 1;
     if (limit_now() != limit_first)
         return 0; /* the program has moved what is a high descriptor */

@@ -305,7 +305,7 @@ static void *stop_main(void *handler)
     signals_hold(&saved);
     for (int i = 0; i < STOPS; i++) {
         home_lock();
-        bool stopped_all = stop_begin(200);
+        bool stopped_all = stop_surely();
         CHECK(stopped_all);
         if (stopped_all) {
             long before = atomic_load(&counted);

@@ -14,28 +14,13 @@
 #include <time.h>
 #include <unistd.h>
 
-struct call { long a[7]; }; /* number and arguments, which may be pointers; the rest is 0 */
-#pragma GCC diagnostic ignored "-Wint-conversion"
 static char *fuzz_getenv(const char *name) { return (void)name, NULL; }
-static long fuzz_syscall(struct call c);
-static void *fuzz_mmap(void *at, size_t bytes, int prot, int flags, int fd, off_t offset);
-static void *fuzz_mremap(void *from, size_t old, size_t bytes, int flags, void *to);
-static int fuzz_mprotect(void *at, size_t bytes, int prot);
-static int fuzz_clock(clockid_t clock, struct timespec *t);
+static long fuzz_sys(long number, long a, long b, long c, long d, long e, long f);
 #define secure_getenv fuzz_getenv
-#define syscall(...) fuzz_syscall((struct call){{__VA_ARGS__}})
-#define mmap fuzz_mmap
-#define mremap fuzz_mremap
-#define mprotect fuzz_mprotect
-#define clock_gettime fuzz_clock
+#define BIGMAAC_SYS fuzz_sys
 /* No second thread: what happens depends on the input alone. */
 #define pthread_create(...) EAGAIN
 #include "../../bigmaac.c"
-#undef syscall
-#undef mmap
-#undef mremap
-#undef mprotect
-#undef clock_gettime
 
 enum { SLOTS = 64, SENTINEL = 12345, CHECK_EVERY = 16 };
 static const size_t live_max = 32 << 20, real_max = (size_t)1 << 46; /* more than there are addresses */
@@ -89,43 +74,25 @@ static bool fails(unsigned kind)
     return true;
 }
 
-static long fuzz_syscall(struct call c)
+static long fuzz_sys(long number, long a, long b, long c, long d, long e, long f)
 {
-    const long *a = c.a;
-    bool takes_blocks = (a[0] == SYS_fallocate && !(a[2] & FALLOC_FL_PUNCH_HOLE)) || a[0] == SYS_pwrite64;
-    if (a[0] == SYS_write && a[1] == STDERR_FILENO)
-        return a[3]; /* what a fork can't isolate is told: not of interest */
+    bool takes_blocks = (number == SYS_fallocate && !(b & FALLOC_FL_PUNCH_HOLE)) || number == SYS_pwrite64;
+    bool maps = number == SYS_mmap || number == SYS_mremap || number == SYS_mprotect;
+    if (number == SYS_write && a == STDERR_FILENO)
+        return c; /* what a fork can't isolate is told: not of interest */
+    if (number == SYS_clock_gettime) {
+        *(struct timespec *)b = (struct timespec){.tv_sec = (time_t)(clock_ms / 1000), .tv_nsec = (long)(clock_ms % 1000) * 1000000};
+        return 0;
+    }
     if (takes_blocks && fails(0))
         return errno = ENOSPC, -1;
-    if (a[0] == SYS_openat && fails(2))
-        return errno = EMFILE, -1;
-    return syscall(a[0], a[1], a[2], a[3], a[4], a[5], a[6]);
-}
-
-static void *fuzz_mmap(void *at, size_t bytes, int prot, int flags, int fd, off_t offset)
-{
-    if (fails(1)) {
-        fault.unmapping |= prot == PROT_NONE;
-        return errno = ENOMEM, MAP_FAILED;
+    if (maps && fails(1)) {
+        fault.unmapping |= number == SYS_mmap && c == PROT_NONE;
+        return errno = ENOMEM, -1;
     }
-    return mmap(at, bytes, prot, flags, fd, offset);
-}
-
-static void *fuzz_mremap(void *from, size_t old, size_t bytes, int flags, void *to)
-{
-    return fails(1) ? (errno = ENOMEM, MAP_FAILED) : mremap(from, old, bytes, flags, to);
-}
-
-static int fuzz_mprotect(void *at, size_t bytes, int prot)
-{
-    return fails(1) ? (errno = ENOMEM, -1) : mprotect(at, bytes, prot);
-}
-
-static int fuzz_clock(clockid_t clock, struct timespec *t)
-{
-    (void)clock;
-    *t = (struct timespec){.tv_sec = (time_t)(clock_ms / 1000), .tv_nsec = (long)(clock_ms % 1000) * 1000000};
-    return 0;
+    if (number == SYS_openat && fails(2))
+        return errno = EMFILE, -1;
+    return syscall(number, a, b, c, d, e, f);
 }
 
 /* --- contents: all of what is small; of large blocks the ends and a byte of every page ---------- */
@@ -333,7 +300,10 @@ static void do_event(struct slot *s, size_t size, unsigned how)
         break;
     case 2:
         home_lock();
-        home_all();
+        for (size_t moved = 1; moved;) {
+            home_look(true, UINT64_MAX);
+            moved = home_move(&(struct coming){0});
+        }
         home_unlock();
         break;
     case 3: close_ours(s); break;
@@ -352,14 +322,14 @@ static void do_event(struct slot *s, size_t size, unsigned how)
 
 static void check_all(void)
 {
-    pthread_mutex_lock(&fry.lock);
-    pthread_mutex_lock(&big.lock);
+    lock_take(&fry.lock);
+    lock_take(&big.lock);
     must_be_right(extent_check(&big.space));
     must_be_right(extent_check(&fry.space));
     must_be_right(big_check());
     must_be_right(fry_check());
-    pthread_mutex_unlock(&big.lock);
-    pthread_mutex_unlock(&fry.lock);
+    lock_drop(&big.lock);
+    lock_drop(&fry.lock);
     size_t bytes = 0;
     for (int i = 0; i < SLOTS; i++) {
         MUST(!slot[i].p || holds(&slot[i], slot[i].size, 0, 0));

@@ -9,15 +9,11 @@
 #include <unistd.h>
 
 static char *fuzz_getenv(const char *name);
-struct call { long a[7]; }; /* number and arguments, which may be pointers; the rest is 0 */
-#pragma GCC diagnostic ignored "-Wint-conversion"
-static long fuzz_syscall(struct call c);
+static long fuzz_sys(long number, long a, long b, long c, long d, long e, long f);
 static void fuzz_exit(int status) __attribute__((noreturn));
 #define secure_getenv fuzz_getenv
-#define syscall(...) fuzz_syscall((struct call){{__VA_ARGS__}})
-#define _exit fuzz_exit
+#define BIGMAAC_SYS fuzz_sys
 #include "../../bigmaac.c"
-#undef syscall
 
 static const char *const names[] = {
     "BIGMAAC_STRICT", "BIGMAAC_VERBOSE", "BIGMAAC_STATS", "BIGMAAC_PROFILE",
@@ -59,15 +55,16 @@ static void fuzz_exit(int status)
 }
 
 /* Messages are kept, everything else happens. */
-static long fuzz_syscall(struct call c)
+static long fuzz_sys(long number, long a, long b, long c, long d, long e, long f)
 {
-    const long *a = c.a;
-    if (a[0] != SYS_write || a[1] != STDERR_FILENO)
-        return syscall(a[0], a[1], a[2], a[3], a[4], a[5], a[6]);
-    MUST(out_used + (size_t)a[3] <= sizeof out);
-    memcpy(out + out_used, (const void *)a[2], (size_t)a[3]);
-    out_used += (size_t)a[3];
-    return a[3];
+    if (number == SYS_exit_group)
+        fuzz_exit((int)a);
+    if (number != SYS_write || a != STDERR_FILENO)
+        return syscall(number, a, b, c, d, e, f);
+    MUST(out_used + (size_t)c <= sizeof out);
+    memcpy(out + out_used, (const void *)b, (size_t)c);
+    out_used += (size_t)c;
+    return c;
 }
 
 /* --- what the manual says --------------------------------------------------------------------- */
