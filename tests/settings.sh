@@ -66,7 +66,8 @@ good gfffffb "$all_sizes" BIGMAAC_MIN_FRY_SIZE=63 BIGMAAC_MIN_BIGMAAC_SIZE=16M
 for setting in BIGMAAC_RESERVE=0 BIGMAAC_RESERVE=1 BIGMAAC_RECYCLE=0 BIGMAAC_RECYCLE=auto BIGMAAC_RECYCLE=64M \
     BIGMAAC_RECYCLE=1T BIGMAAC_PAGING=adaptive BIGMAAC_PAGING=sequential BIGMAAC_PAGING=normal BIGMAAC_PAGING=random \
     BIGMAAC_FORK=private BIGMAAC_FORK=copy BIGMAAC_STATS=0 BIGMAAC_VERBOSE=0 BIGMAAC_STRICT=0 BIGMAAC_STRICT=1 \
-    SIZE_BIGMAAC=1G SIZE_BIGMAAC=8T SIZE_FRIES=1M SIZE_FRIES=8T; do
+    SIZE_BIGMAAC=1G SIZE_BIGMAAC=8T SIZE_FRIES=1M SIZE_FRIES=8T \
+    BIGMAAC_TEST_OTHER=1 BIGMAAC_SERVICE_HOST=10.0.0.1 BIGMAAC_PORT_80_TCP=tcp://10.0.0.1 SIZE_OTHER=x; do
     good gggggbb "$all_sizes" $setting
 done
 
@@ -93,9 +94,6 @@ for value in "${sizes[@]}"; do
     done
 done
 for value in 0 1 4K 1023K 9T 100T; do bad SIZE_BIGMAAC "$value"; bad SIZE_FRIES "$value"; done
-for name in BIGMAAC_STATS BIGMAAC_PROFILE; do
-    for value in '' 2 yes file / "$TMP/" "$TMP/missing/file" "$TMP/kinds.c/file"; do bad $name "$value"; done
-done
 for name in BIGMAAC_RESERVE BIGMAAC_STATS BIGMAAC_VERBOSE; do
     for value in "" 2 -1 yes true 01 "1 " 10; do bad $name "$value"; done
 done
@@ -110,6 +108,9 @@ bad BIGMAAC_MIN_FRY_SIZE 11M
 bad BIGMAAC_MIN_FRY_SIZE 65 BIGMAAC_MIN_BIGMAAC_SIZE=64
 line=$(with BIGMAAC_MIN_FRY_SIZE=nonsense BIGMAAC_PAGING=nonsense SIZE_FRIES=-3 "$TMP/kinds" 2>&1)
 [ "$(wc -l <<<"$line")" = 1 ] || fail "several bad settings: $line"
+
+echo "== misspelt names"
+for name in BIGMAAC_UNKNOWN BIGMAAC_MIN_FRYSIZE BIGMAAC_ SIZE_BIGMAACS SIZE_FRIES_ BIGMAAC_TEMPLATES; do bad $name 1M; done
 
 echo "== templates"
 mkdir "$TMP/folder" "$TMP/folder with spaces"
