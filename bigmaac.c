@@ -2326,6 +2326,7 @@ static struct {
     size_t used, at;  /* bytes in text, and of them those that were given out */
     int fd;
     bool failed;      /* reading */
+    bool absent;      /* there is no /proc; else there was no descriptor, perhaps */
 } vma_reader;
 
 /* The next line, its end replaced by a 0; NULL: there is none. */
@@ -2427,6 +2428,7 @@ static bool vmas_walk(uintptr_t from, uintptr_t to, vma_see *see, void *context)
     vma_reader.fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     vma_reader.used = vma_reader.at = 0;
     vma_reader.failed = vma_reader.fd < 0;
+    vma_reader.absent = vma_reader.failed && errno == ENOENT;
     struct vma v;
     for (bool going = !vma_reader.failed; going && vma_next(&v, details) && v.from < to;) {
         if (v.to <= from)
@@ -2783,6 +2785,7 @@ struct big {
     uint64_t freed_ms;   /* when it became WARM */
     bool in_use;         /* BUSY, LIVE or WARM: for those who walk the records */
     bool ordinary;       /* opted out: private anonymous memory at the same address */
+    bool patched;        /* a frozen one that was grown or cut: what has come home is not all at its start */
     bool lost;           /* some of it is shared from a file whose descriptor the program has closed */
     bool mixed;          /* parts of it have become anonymous memory, with what the program set on them */
     bool frozen;         /* a fork has shared what it had: mapped MAP_PRIVATE, but for what has come home since */
@@ -3457,6 +3460,7 @@ static enum reason big_grow(struct big *r, size_t bytes)
     r->disk += more;
     lock_take(&big.lock);
     r->home_bytes += r->frozen ? more : 0;
+    r->patched |= r->frozen;
     if (big_part_bytes(bytes) != big_part_bytes(r->mapped)) /* parts have moved: begin anew */
         memset(r->policy, r->policy[0], sizeof r->policy);
     r->mapped = bytes;
@@ -3493,6 +3497,7 @@ static void big_shrink(struct big *r, size_t bytes)
     lock_take(&big.lock);
     r->disk -= min_size(tail, r->disk);
     r->home_bytes = home_bytes;
+    r->patched |= r->frozen;
     r->mapped = bytes;
     big.live_bytes -= tail;
     extent_trim(&big.space, r->extent, (uint32_t)to_pages(big_span(bytes)), KIND_CLEAN);
@@ -6251,6 +6256,8 @@ static void home_move_blind(const struct coming *c)
         struct vma v = {.from = (uintptr_t)mem_at(home.pieces[i].from), .to = (uintptr_t)mem_at(home.pieces[i].to),
                         .protection = PROT_READ | PROT_WRITE, .unnamed = true};
         const struct big *r = big_containing(home.pieces[i].from);
+        if (r && r->patched)
+            continue;
         v.inode = r ? r->frozen_in[0] : fry.frozen_in[0];
         home.pieces[i].moved = piece_come(&v, home.pieces[i].from, home.pieces[i].to, c);
     }
@@ -6274,7 +6281,7 @@ static size_t home_move(const struct coming *c)
     home.cut = false;
     if (from < mem.fry_end) /* not later: if it is a new one, what has moved must be in the same file */
         fry_ready_file();
-    if (!vmas_walk((uintptr_t)mem_at(from), (uintptr_t)mem_at(to), coming_see, (void *)(uintptr_t)c))
+    if (!vmas_walk((uintptr_t)mem_at(from), (uintptr_t)mem_at(to), coming_see, (void *)(uintptr_t)c) && vma_reader.absent)
         home_move_blind(c);
     for (unsigned i = 0; i < home.count; i++) {
         moved += home.pieces[i].moved;
@@ -6504,7 +6511,7 @@ static void freeze_blind(void)
         v.from = (uintptr_t)mem_at(big_offset(r));
         v.to = v.from + (r->frozen ? r->home_bytes : r->mapped); /* these come home in order */
         v.inode = r->file.ino;
-        if (guess)
+        if (guess && !r->patched)
             freeze_see(&v, NULL);
         else
             forking.failed_bytes += r->mapped;
@@ -6530,6 +6537,7 @@ static void big_shared_to_frozen(struct big *r)
 {
     note_frozen(r->frozen_in, r->file.ino);
     r->frozen = true;
+    r->patched = forking.failed_bytes != 0;
     r->home_bytes = 0;
     if (!forking.failed_bytes)
         file_close(&r->file);
@@ -10145,8 +10153,10 @@ static int big_opt_out(struct big *r)
     if (r->ordinary)
         return 0;
     if (!vmas_walk(from, from + r->mapped, privatise_see, &p)) {
-        const struct vma whole = {.from = from, .to = from + r->mapped, .shared = !r->frozen, .protection = PROT_READ | PROT_WRITE,
-                                  .inode = r->frozen ? r->frozen_in[0] : r->file.ino, .unnamed = true};
+        const struct vma whole = {.from = from, .to = from + r->mapped, .shared = true, .inode = r->file.ino,
+                                  .protection = PROT_READ | PROT_WRITE};
+        if (r->frozen || atomic_load(&vma_set))
+            return EAGAIN;
         privatise_see(&whole, &p);
     }
     if (p.err) { /* what is private is as a fork leaves it: its pages come home when memory runs short */

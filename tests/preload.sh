@@ -142,7 +142,7 @@ needed=$(readelf -d "$LIB" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | tr '\n' ' ')
 
 echo "== loaded late, by dlopen"
 tls=$(readelf -lW "$LIB" | awk '$1 == "TLS" { print $6 }')
-[ $((tls)) -gt 0 ] && [ $((tls)) -le 64 ] || fail "$tls bytes of thread-local storage"
+[ $((tls)) -gt 0 ] && [ $((tls)) -le 128 ] || fail "$tls bytes of thread-local storage"
 cat >"$TMP/late.c" <<'C'
 #include <dlfcn.h>
 #include <stdio.h>

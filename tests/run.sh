@@ -117,7 +117,7 @@ export -f expect_abort
 
 tsan() { # PROGRAM: its shadow memory has fixed addresses
     setarch -R true 2>/dev/null || { echo "this machine can't switch off address randomisation"; exit 77; }
-    exec setarch -R "$1"
+    TSAN_OPTIONS="die_after_fork=0 ${TSAN_OPTIONS:-}" exec setarch -R "$1"
 }
 export -f tsan
 

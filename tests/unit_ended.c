@@ -48,6 +48,8 @@ int main(void)
     for (struct heap *h = fry.all; h; h = h->next_all)
         heaps++;
     CHECK(heaps <= 3 && fry.slab_bytes <= bytes);
+    lock_take(&fry.lock);
     CHECK(!fry_check());
+    lock_drop(&fry.lock);
     return check_result();
 }
