@@ -6457,6 +6457,7 @@ static struct {
     size_t failed_bytes; /* that could not be isolated: there may be no child */
     bool changed;        /* some mapping has turned private */
     bool bare;           /* a system call makes the child: libc does not know it */
+    bool shares;         /* and the child has its parent's table of descriptors */
     bool streams;        /* libc's list of streams is locked by us */
     bool alone;          /* fork() has made the process one with a single thread */
     bool handled;        /* the handlers are registered */
@@ -6819,7 +6820,7 @@ static void fork_lock(bool streams)
     lock_take(&big.lock);
     lock_take(&mon.lock);
     forking.failed_bytes = 0;
-    forking.changed = forking.bare = false;
+    forking.changed = forking.bare = forking.shares = false;
     if (atomic_load(&fry.open))
         freeze_all();
 }
@@ -6950,9 +6951,15 @@ static void fork_child(void)
         if (atomic_exchange(&forking.probing, false))
             child_end_probe();
     }
+    bool bare = forking.bare;
+    if (forking.shares) /* files of its own would stay open in its parent */
+        cfg.off = true;
     fork_unlock(true);
     late_frees_do();
-    mon_after_fork(forking.bare);
+    if (cfg.off)
+        route_set_limit();
+    else
+        mon_after_fork(bare);
 }
 
 /* --- every way to make a child ------------------------------------------------------------------------------- */
@@ -6984,12 +6991,13 @@ static void files_forget(void)
 /* A fork by the bare system call, `number` with these arguments. */
 static long fork_bare(long number, const long argument[6])
 {
-    bool raw_clone3 = number == SYS_clone3;
-    if (raw_clone3 || number == SYS_clone)
-        if ((raw_clone3 ? *(const uint64_t *)argument[0] : (uint64_t)argument[0]) & CLONE_FILES)
-            files_forget();
+    uint64_t flags = number == SYS_clone3 ? *(const uint64_t *)argument[0] : number == SYS_clone ? (uint64_t)argument[0] : 0;
+    bool shares = flags & CLONE_FILES;
+    if (shares)
+        files_forget();
     fork_lock(false);
     forking.bare = true;
+    forking.shares = shares;
     long pid = -1;
     if (forking.failed_bytes)
         errno = ENOMEM;
@@ -7048,6 +7056,12 @@ static struct {
     size_t faults, asked; /* since the last look for threads: seen, and blocks asked for */
 } watcher;
 
+#ifdef BIGMAAC_PREFIX
+#define next_thread_create pthread_create
+#else /* ours is for the program's threads (API) */
+#define next_thread_create next.thread_create
+#endif
+
 /* How the program was started. Its threads may have changed this for themselves since. */
 static struct {
     unsigned long cpus[128]; /* where it may run */
@@ -7086,10 +7100,10 @@ COLD static bool thread_make(void *(*run)(void *))
     pthread_attr_setstacksize(&attr, 256 * kib);
     mon_starting = libc_inside = true;
     __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE); /* what it allocates is boot memory: see boot_alloc */
-    bool made = next.thread_create(&thread, &attr, run, NULL) == 0;
+    bool made = next_thread_create(&thread, &attr, run, NULL) == 0;
     if (!made) {
         pthread_attr_setstacksize(&attr, 8 * mib); /* some programs have large TLS */
-        made = next.thread_create(&thread, &attr, run, NULL) == 0;
+        made = next_thread_create(&thread, &attr, run, NULL) == 0;
     }
     if (made)
         atomic_fetch_add(&mon.alive, 1);
@@ -9994,6 +10008,7 @@ EXPORT int clone_any(int (*function)(void *), void *stack, int flags, void *argu
         files_forget();
     fork_lock(false);
     forking.bare = true;
+    forking.shares = flags & CLONE_FILES;
     pid_t pid = forking.failed_bytes ? -1 : next.clone(clone_child, stack, flags, &start, parent, tls, child);
     int err = forking.failed_bytes ? ENOMEM : errno;
     fork_parent();
