@@ -5721,6 +5721,9 @@ static void stop_handler(int sig, siginfo_t *info, void *context)
 /* glibc sets its own handler with its first thread, whenever that is. */
 static bool stop_handles(void)
 {
+#ifdef __SANITIZE_THREAD__ /* its functions can't run in a thread that it does not know yet */
+    return false;
+#endif
     const struct sys_sigaction ours = {.handler = stop_handler, .flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK,
                                        .mask = ~(sigmask)0};
     struct sys_sigaction now;

@@ -33,6 +33,7 @@ static void blocks_write(uint64_t seed)
 }
 
 static size_t way_now;
+enum { WAY_CLONE_FILES = 6 }; /* in ways[] */
 
 static void way_try(size_t way);
 
@@ -47,7 +48,12 @@ __attribute__((noreturn)) static void child_end(void)
         content_require(blocks[i], size_of(i), 5000 + (uint64_t)i, "child, realloc");
         content_fill(blocks[i], size_of(i) * 2, 9);
         free(blocks[i]);
-        blocks[i] = block_new(size_of(i), 100 + (uint64_t)i);
+        if (way_now != WAY_CLONE_FILES) {
+            blocks[i] = block_new(size_of(i), 100 + (uint64_t)i);
+            continue;
+        }
+        blocks[i] = malloc(size_of(i)); /* ordinary memory: a file would stay open in the parent */
+        content_fill(blocks[i], size_of(i), 100 + (uint64_t)i);
     }
     if (depth++ == 0)
         way_try(way_now); /* and its child */

@@ -251,7 +251,7 @@ static void do_advise(struct slot *s, unsigned how)
     int advice = (int)(how % 7) - 1, kind = bigmaac_kind(s->p);
     bool right = kind == BIGMAAC_KIND_BIGMAAC && advice >= 0 && advice <= BIGMAAC_OPT_OUT;
     int err = bigmaac_advise(s->p, advice);
-    MUST(right ? err == 0 || (err == ENOMEM && fault.fired) || advice == BIGMAAC_KEEP : err == EINVAL);
+    MUST(right ? err == 0 || ((err == ENOMEM || err == EAGAIN) && fault.fired) || advice == BIGMAAC_KEEP : err == EINVAL);
     MUST(bigmaac_advise(s->p ? s->p + 1 : NULL, BIGMAAC_RANDOM) == EINVAL && errno == SENTINEL);
     MUST(!s->p || holds(s, s->size, 0, 0));
 }
