@@ -6949,7 +6949,7 @@ static void fork_child(void)
         warm_forget();
         if (atomic_load(&vma_holes))
             child_fill_holes();
-        if (cfg.fork_mode == FORK_COPY)
+        if (cfg.fork_mode == FORK_COPY && !forking.shares)
             home_child();
         if (atomic_exchange(&forking.probing, false))
             child_end_probe();

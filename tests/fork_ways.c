@@ -17,6 +17,7 @@ static const size_t sizes[] = {REAL_SIZE, FRY_SMALL, FRY_LARGE, BIG_SMALL, BIG_L
 static unsigned char *blocks[BLOCKS];
 static char stack[STACK] __attribute__((aligned(64)));
 static int depth;
+static int shares; /* this process has its parent's descriptors */
 
 static size_t size_of(int i) { return sizes[i % 5]; }
 
@@ -37,6 +38,17 @@ enum { WAY_CLONE_FILES = 6 }; /* in ways[] */
 
 static void way_try(size_t way);
 
+/* In a child that shares its parent's descriptors it is ordinary memory: a file would stay open in the parent. */
+static void *block_here(int i)
+{
+    if (!shares)
+        return block_new(size_of(i), 100 + (uint64_t)i);
+    void *block = malloc(size_of(i));
+    REQUIRE(block != NULL);
+    content_fill(block, size_of(i), 100 + (uint64_t)i);
+    return block;
+}
+
 /* What every child does. */
 __attribute__((noreturn)) static void child_end(void)
 {
@@ -48,12 +60,7 @@ __attribute__((noreturn)) static void child_end(void)
         content_require(blocks[i], size_of(i), 5000 + (uint64_t)i, "child, realloc");
         content_fill(blocks[i], size_of(i) * 2, 9);
         free(blocks[i]);
-        if (way_now != WAY_CLONE_FILES) {
-            blocks[i] = block_new(size_of(i), 100 + (uint64_t)i);
-            continue;
-        }
-        blocks[i] = malloc(size_of(i)); /* ordinary memory: a file would stay open in the parent */
-        content_fill(blocks[i], size_of(i), 100 + (uint64_t)i);
+        blocks[i] = block_here(i);
     }
     if (depth++ == 0)
         way_try(way_now); /* and its child */
@@ -64,6 +71,7 @@ __attribute__((noreturn)) static void child_end(void)
 static int child_function(void *argument)
 {
     REQUIRE(argument == blocks);
+    shares = way_now == WAY_CLONE_FILES;
     child_end();
 }
 
@@ -149,7 +157,7 @@ static void way_try(size_t way)
     blocks_require(100, ways[way].name);
     for (int b = 0; b < BLOCKS; b += 3) { /* the next child finds old and new ones */
         free(blocks[b]);
-        blocks[b] = block_new(size_of(b), 100 + (uint64_t)b);
+        blocks[b] = block_here(b);
     }
 }
 
