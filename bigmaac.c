@@ -2308,6 +2308,7 @@ struct vma {
     int protection;    /* PROT_... */
     bool shared;
     bool unnamed;      /* the file has no name any more, as ours have none */
+    bool ring;         /* of io_uring or of libaio: the kernel may write to the program's memory at any time */
     bool locked;       /* mlock; known only with details */
     bool undumped;     /* MADV_DONTDUMP; the same */
 };
@@ -2384,6 +2385,7 @@ static bool vma_parse(const char *line, struct vma *v)
     line++;
     v->inode = text_digits(&line, 10);
     v->unnamed = text_contains(line, " (deleted)");
+    v->ring = text_contains(line, "[io_uring]") || text_contains(line, "/[aio]");
     return true;
 }
 
@@ -6355,6 +6357,19 @@ static void home_choose(void)
             sys_madvise(mem_at(p->from), p->to - p->from, MADV_POPULATE_READ);
 }
 
+static bool ring_see(const struct vma *v, void *seen)
+{
+    return !(*(bool *)seen = v->ring);
+}
+
+/* Does the kernel write for the program, so that stopped threads are no proof that nobody does? */
+static bool home_is_unsafe(void)
+{
+    bool seen = false;
+    vmas_walk(0, UINTPTR_MAX, ring_see, &seen);
+    return seen;
+}
+
 /* The monitor's: one stop of the other threads, for about that long. Returns the bytes that came home. */
 static size_t home_round(uint64_t stop_ns, uint64_t await_ms)
 {
@@ -6364,12 +6379,15 @@ static size_t home_round(uint64_t stop_ns, uint64_t await_ms)
     if (!home.count)
         return 0;
     home_lock();
-    if (stop_begin(await_ms)) {
+    bool stopped_all = stop_begin(await_ms), unsafe = stopped_all && home_is_unsafe();
+    if (stopped_all && !unsafe) {
         c.until_ns = now_ns() + stop_ns;
         moved = home_move(&c);
-        stop_end();
         home.wait_ms = 0;
-    } else {
+    }
+    if (stopped_all)
+        stop_end();
+    if (!stopped_all || unsafe) {
         home_fails();
     }
     home_unlock();
