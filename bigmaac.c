@@ -6425,7 +6425,10 @@ static void home_tick(void)
     if (!anonymous)
         anonymous = atomic_load(&home.frozen_bytes);
     home.floor = min_size(home.floor, anonymous);
-    if (anonymous - home.floor < (room_bytes() + anonymous) / 8)
+    size_t left = room_bytes();
+    if (!room.meminfo) /* without /proc no limit is known either */
+        left = 0;
+    if (anonymous - home.floor < (left + anonymous) / 8)
         return;
     for (size_t now = 1; now && now_ms() - began < home_turn_ms && !mon_wanted(); moved += now) {
         atomic_store(&room.read_ms, 0);
