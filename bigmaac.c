@@ -121,6 +121,12 @@ BIND("pthread_setspecific", "pthread_setspecific");
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -3110,12 +3116,22 @@ GUESSES static bool warm_allowed(size_t bytes)
     return all <= usable && big.warm_bytes + bytes <= usable / 2;
 }
 
-/* Keeps a freed BUSY bigmaac warm. False: the caller destroys it. So it does where the program has made a
- * hole; what it has protected is made writable again. */
+/* Takes back what an owner has set on the memory: protections and locks. False: there are holes, or mappings that are
+ * not ours or not like the rest, and it can't be the next owner's. */
+static bool mem_reset(size_t offset, size_t bytes)
+{
+    char *at = mem_at(offset);
+    if (offset + bytes >= mem.size) /* it must not grow, and does not where the next page is ours */
+        return false;
+    return sys_mprotect(at, bytes, PROT_READ | PROT_WRITE) == 0 && sys_munlock(at, bytes) == 0 &&
+           sys_mremap(at, bytes, bytes + sys_page(), 0, NULL) == MAP_FAILED && errno != EFAULT; /* not from several */
+}
+
+/* Keeps a freed BUSY bigmaac warm. False: the caller destroys it. */
 static bool warm_put(struct big *r)
 {
     if (cfg.recycle == 0 || r->ordinary || r->frozen || r->advice || !warm_allowed(r->mapped) ||
-        sys_mprotect(mem_at(big_offset(r)), r->mapped, PROT_READ | PROT_WRITE) != 0)
+        !mem_reset(big_offset(r), r->mapped))
         return false;
     r->freed_ms = now_ms();
     lock_take(&big.lock);
@@ -3756,7 +3772,7 @@ static const size_t fry_chunk_max = (size_t)8 << 20;
 /* Extent slots: which mapping is behind it. 0: none, or one that a fork has frozen. */
 static const uint8_t slot_current = 1; /* fry.file's */
 static const uint8_t slot_lost = 2;    /* that of a file whose descriptor the program has closed */
-static const uint8_t slot_mixed = 3;   /* in part anonymous memory, with what the program has set on it: unmapped when freed */
+static const uint8_t slot_mixed = 3;   /* or others, or what the program has set on it: unmapped when freed */
 
 /* Requires fry.lock. Notes that [from, from + bytes) of the file has blocks now. */
 static void fry_backed(size_t from, size_t bytes)
@@ -3901,6 +3917,15 @@ static bool extent_is_aged(uint32_t i, uint32_t pages)
 static bool fry_punch_file(const struct extent *x)
 {
     return fry.file.fd < 0 || !file_valid(&fry.file) || file_punch(&fry.file, to_bytes(x->page), to_bytes(x->pages));
+}
+
+/* Requires fry.lock. From now on there is more behind it than one mapping of a file of ours. */
+static void fry_mix(struct extent *x)
+{
+    size_t backed = x->slot == slot_current ? to_bytes(x->pages) : 0;
+    fry.backed_bytes -= backed;
+    folder_count(0, backed);
+    x->slot = slot_mixed;
 }
 
 /* Requires fry.lock. The pages keep their blocks for a while. */
@@ -4644,7 +4669,7 @@ GUESSES static struct extent *run_at(size_t offset)
     return x->state == EXTENT_LIVE ? x : NULL;
 }
 
-static const size_t glibc_maps = 32 * mib; /* what glibc maps and unmaps by itself, whatever a program does */
+static const size_t glibc_maps = 128 * kib; /* what glibc maps and unmaps by itself, unless it has learned or was told */
 
 /* Frees that a fork held up for too long: done when it is over. NULL: an unused place. */
 static _Atomic(void *) late_frees[64];
@@ -4676,8 +4701,8 @@ static bool run_free(void *p, size_t offset)
     struct extent *x = run_at(offset);
     if (x) {
         fry.run_bytes -= to_bytes(x->pages);
-        if (to_bytes(x->pages) >= glibc_maps) /* so it may have protected parts of this as well */
-            sys_mprotect(mem_at(offset), to_bytes(x->pages), PROT_READ | PROT_WRITE);
+        if (to_bytes(x->pages) >= glibc_maps && !mem_reset(offset, to_bytes(x->pages)))
+            fry_mix(x);
         fry_pages_free(extent_index(&fry.space, x));
         fry_purge_if_due();
     }
@@ -6180,7 +6205,7 @@ static size_t piece_come(const struct vma *v, size_t from, size_t to, const stru
     if (v->undumped)
         mem_advise(from, bytes, MADV_DONTDUMP);
     if (is_fry) {
-        fry_backed(from - start, bytes);
+        fry.file_bytes = max_size(fry.file_bytes, from - start + bytes);
         return bytes;
     }
     r->disk += bytes;
@@ -6247,8 +6272,9 @@ static void piece_thaw(const struct piece *p)
         memset(r->frozen_in, 0, sizeof r->frozen_in);
         return;
     }
-    if (p->moved < p->to - p->from) /* it is mapped in part from the new file: both keep it until it is freed */
+    if (p->moved < p->to - p->from) /* it is mapped in part from the new file, uncounted: both keep it until it is freed */
         return;
+    fry_backed(p->from - fry.space.start, p->to - p->from);
     for (size_t at = p->from; at < p->to; at += to_bytes(extent_at(&fry.space, fry_extent_at(at))->pages))
         extent_at(&fry.space, fry_extent_at(at))->slot = slot_current;
 }
@@ -6713,10 +6739,7 @@ static void fries_mix(size_t from, size_t to)
         size_t start = extent_offset(&fry.space, x);
         if (x->state != EXTENT_LIVE || start >= to || from >= start + to_bytes(x->pages))
             continue;
-        size_t backed = x->slot == slot_current ? to_bytes(x->pages) : 0;
-        fry.backed_bytes -= backed;
-        folder_count(0, backed);
-        x->slot = slot_mixed;
+        fry_mix(x);
     }
 }
 
@@ -9225,11 +9248,11 @@ COLD static bool lent_allowed(enum reason why, size_t bytes, int err)
 {
     static atomic_bool told;
     struct sysinfo machine = {0};
+    if (sys(SYS_sysinfo, &machine) == 0 && bytes > machine.totalram * machine.mem_unit)
+        return true; /* no memory holds it: the next malloc refuses it, unless the user lets programs have what is not there */
     atomic_store(&room.read_ms, 0); /* what is 200 ms old is too old here */
     size_t left = room_bytes(), taken = lent_promised() + lent_margin + bytes / 16;
     errno = err; /* as it was before: files that are not there are looked for */
-    if (sys(SYS_sysinfo, &machine) == 0 && bytes > machine.totalram * machine.mem_unit)
-        return true; /* no memory holds it: the next malloc refuses it, unless the user lets programs have what is not there */
     if (!left && sys_access("/proc/meminfo", R_OK) != 0)
         left = machine.freeram * machine.mem_unit; /* nobody tells us more, after chroot(2) for one */
     left -= min_size(left, taken);
