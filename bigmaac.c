@@ -2470,10 +2470,11 @@ static uint64_t vma_device(const void *p)
     return device;
 }
 
-/* Writes [from, from + bytes) of the reservation to the file and maps it from there, as it is protected. Nobody may
- * write to it meanwhile. False: it is as it was. */
-static bool piece_move(const struct file *f, size_t from, size_t bytes, size_t to, int protection)
+/* Writes [from, from + bytes) of the reservation, a part of that mapping, to the file and maps it from there, as it is
+ * protected. Nobody may write to it meanwhile. False: it is as it was. */
+static bool piece_move(const struct file *f, size_t from, size_t bytes, size_t to, const struct vma *v)
 {
+    int protection = v->protection;
     bool hidden = !(protection & PROT_READ);
     if (hidden && sys_mprotect(mem_at(from), bytes, protection | PROT_READ) != 0)
         return false;
@@ -2481,7 +2482,8 @@ static bool piece_move(const struct file *f, size_t from, size_t bytes, size_t t
         (!file_map_as(f, from, bytes, to, MAP_SHARED, protection) ||
          !file_map_as(f, from, bytes, to, MAP_SHARED, protection))) /* the content is in the file alone now */
         return true;
-    file_punch(f, to, bytes);
+    if (v->inode != f->ino) /* else a fork has frozen a part of the file only, and it is the content */
+        file_punch(f, to, bytes);
     if (hidden)
         sys_mprotect(mem_at(from), bytes, protection);
     return false;
@@ -2568,13 +2570,14 @@ static bool file_exists(const char *folder_path, const char *name)
     return sys_access(path, F_OK) == 0;
 }
 
-/* Calls `see` with each line of a file of the kernel's until it returns true. False: there is no such file. */
+/* Calls `see` with each line of a file of the kernel's until it returns true. False: it can't be read. */
 COLD static bool room_lines(const char *path, bool (*see)(char *line))
 {
     int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     size_t used = 0, space = sizeof room.text - 1;
     bool seen = false;
-    for (long n = 1; fd >= 0 && n > 0 && !seen;) {
+    long n = fd < 0 ? -1 : 1;
+    while (n > 0 && !seen) {
         n = sys(SYS_read, fd, room.text + used, space - used);
         used += n > 0 ? (size_t)n : 0;
         room.text[used] = 0;
@@ -2590,7 +2593,7 @@ COLD static bool room_lines(const char *path, bool (*see)(char *line))
     }
     if (fd >= 0)
         sys(SYS_close, fd);
-    return fd >= 0;
+    return n >= 0;
 }
 
 /* "4:memory:/PATH" of version 1, which has the controller if there is such a line; "0::/PATH" of version 2. */
@@ -3315,7 +3318,7 @@ static bool refile_see(const struct vma *v, void *context)
     size_t from = v->from - mem.base, bytes = v->to - v->from;
     bool ours = v->inode == m->r->file.ino || was_frozen(m->r->frozen_in, v);
     if (ours)
-        *(piece_move(&m->to, from, bytes, from - big_offset(m->r), v->protection) ? &m->moved : &m->left) += bytes;
+        *(piece_move(&m->to, from, bytes, from - big_offset(m->r), v) ? &m->moved : &m->left) += bytes;
     return true;
 }
 
@@ -3966,16 +3969,16 @@ static bool fry_unmap(const struct extent *x)
 static bool fry_punch(uint32_t e)
 {
     struct extent *x = extent_at(&fry.space, e);
-    if (x->slot == 0) {
-        if (!fry_punch_file(x) || !fry_unmap(x)) /* a part of it may have come home */
+    bool current = x->slot == slot_current, mixed = x->slot == 0 || x->slot == slot_mixed; /* a part may have come home */
+    if (current && file_valid(&fry.file)) {
+        if (!file_punch(&fry.file, to_bytes(x->page), to_bytes(x->pages)))
             return false;
-    } else if (x->slot != slot_current || !file_valid(&fry.file)) {
-        if (!mem_advise(extent_offset(&fry.space, x), to_bytes(x->pages), MADV_REMOVE))
+    } else if (mixed || !mem_advise(extent_offset(&fry.space, x), to_bytes(x->pages), MADV_REMOVE)) {
+        if ((mixed && !fry_punch_file(x)) || !fry_unmap(x))
             return false;
-    } else if (!file_punch(&fry.file, to_bytes(x->page), to_bytes(x->pages))) {
-        return false;
+        x->slot = 0;
     }
-    if (x->slot == slot_current) {
+    if (current) {
         folder_count(0, to_bytes(x->pages));
         fry.backed_bytes -= to_bytes(x->pages);
     }
@@ -6200,7 +6203,7 @@ static size_t piece_come(const struct vma *v, size_t from, size_t to, const stru
                : !r || !r->frozen || !was_frozen(r->frozen_in, v) || big_ready_file(r))
         return 0;
     size_t start = is_fry ? fry.space.start : big_offset(r), bytes = to - from;
-    if (!piece_move(is_fry ? &fry.file : &r->file, from, bytes, from - start, v->protection))
+    if (!piece_move(is_fry ? &fry.file : &r->file, from, bytes, from - start, v))
         return 0;
     if (v->undumped)
         mem_advise(from, bytes, MADV_DONTDUMP);
@@ -6269,7 +6272,8 @@ static void piece_thaw(const struct piece *p)
         folder_count(0, r->disk - r->mapped);
         r->disk = r->mapped;
         r->frozen = false;
-        memset(r->frozen_in, 0, sizeof r->frozen_in);
+        if (!r->lost) /* else a part of it may be shared from a file that the program has closed */
+            memset(r->frozen_in, 0, sizeof r->frozen_in);
         return;
     }
     if (p->moved < p->to - p->from) /* it is mapped in part from the new file, uncounted: both keep it until it is freed */
@@ -6632,7 +6636,7 @@ static bool rescue_see(const struct vma *v, void *unused)
     (void)unused;
     size_t from = v->from - mem.base, to = v->to - mem.base;
     if (v->shared && was_frozen(fry.frozen_in, v) &&
-        !piece_move(&fry.file, from, to - from, from - fry.space.start, v->protection))
+        !piece_move(&fry.file, from, to - from, from - fry.space.start, v))
         forking.failed_bytes += to - from;
     return true;
 }

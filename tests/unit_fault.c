@@ -480,7 +480,6 @@ static size_t disk_bytes_mapped(void)
             (st.st_dev == fry.file.dev && st.st_ino == fry.file.ino))
             continue;
         bytes += (size_t)st.st_blocks * 512;
-       
     }
     fclose(maps);
     return bytes;

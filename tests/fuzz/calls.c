@@ -226,6 +226,12 @@ static void do_realloc(struct slot *s, size_t size)
     stamp(s);
 }
 
+static bool is_kept(const void *p)
+{
+    const struct big *r = big_containing(mem_offset(p));
+    return r && r->advice == BIGMAAC_KEEP;
+}
+
 /* Whole pages inside the block; what is kept stays, what is dropped reads zero. */
 static void do_madvise(struct slot *s, size_t size, unsigned how)
 {
@@ -241,7 +247,9 @@ static void do_madvise(struct slot *s, size_t size, unsigned how)
     errno = SENTINEL;
     first += size * 4096 % (end - first);
     size_t bytes = 1 + size * 577 % (end - first), from = first - (uintptr_t)s->p;
-    MUST(madvise_own((char *)first, bytes, advice) == 0 && errno == SENTINEL);
+    int answer = madvise_own((char *)first, bytes, advice);
+    bool locked = answer && advice == MADV_COLD && errno == EINVAL; /* BIGMAAC_KEEP: the kernel refuses that there */
+    MUST(locked ? bigmaac_kind(s->p) == BIGMAAC_KIND_BIGMAAC && is_kept(s->p) : answer == 0 && errno == SENTINEL);
     MUST(holds(s, s->size, from, drops ? from + round_up(bytes, 4096) : from));
     stamp(s);
 }
