@@ -10198,9 +10198,10 @@ static bool privatise_see(const struct vma *v, void *context)
     struct privatise *p = context;
     size_t offset = v->from - mem.base, bytes = v->to - v->from;
     int open = PROT_READ | PROT_WRITE;
-    if (v->shared ? v->inode != p->r->file.ino : !was_frozen(p->r->frozen_in, v))
+    bool current = v->shared && v->inode == p->r->file.ino; /* else shared from a file that the program has closed */
+    if (!current && !was_frozen(p->r->frozen_in, v))
         return true;
-    if (v->shared && (!file_valid(&p->r->file) || file_map_as(&p->r->file, offset, bytes, v->offset, MAP_PRIVATE, open)))
+    if (v->shared && (!current || !file_valid(&p->r->file) || file_map_as(&p->r->file, offset, bytes, v->offset, MAP_PRIVATE, open)))
         p->err = EAGAIN;
     else if (!v->shared && v->protection != open && sys_mprotect(mem_at(offset), bytes, open) != 0)
         p->err = ENOMEM;
