@@ -1601,6 +1601,7 @@ struct file {
     int fd; /* -1: none */
     dev_t dev;
     ino_t ino;
+    off_t tag; /* its descriptor's position, which nothing of ours uses: a later file may get number and inode; 0: any */
 };
 
 static struct folder {
@@ -1914,7 +1915,9 @@ static enum reason file_create(struct file *f, size_t spare)
         int flags = FS_NOCOW_FL;
         sys_ioctl(high, FS_IOC_SETFLAGS, &flags); /* slower without, not wrong */
     }
-    *f = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino};
+    static atomic_uint made;
+    off_t tag = (off_t)(gib + atomic_fetch_add(&made, 1) % gib); /* any file system has room for 2 GiB */
+    *f = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino, .tag = sys_lseek(high, tag, SEEK_SET) == tag ? tag : 0};
     atomic_fetch_add(&folder.files, 1);
     return REASON_NONE;
 }
@@ -1923,7 +1926,8 @@ static enum reason file_create(struct file *f, size_t spare)
 static bool file_valid(const struct file *f)
 {
     struct stat st;
-    return f->fd >= 0 && sys_fstat(f->fd, &st) == 0 && st.st_dev == f->dev && st.st_ino == f->ino;
+    return f->fd >= 0 && sys_fstat(f->fd, &st) == 0 && st.st_dev == f->dev && st.st_ino == f->ino &&
+           (!f->tag || sys_lseek(f->fd, 0, SEEK_CUR) == f->tag);
 }
 
 static void file_close(struct file *f)

@@ -1,5 +1,6 @@
 /* unit_closed.c - the program has closed the library's descriptors and forks while another thread writes:
- * the parent loses no write, and the child has the blocks. */
+ * the parent loses no write, and the child has the blocks. A file that nothing is mapped from is gone then, and
+ * the next one may have its number and, on some file systems, its inode. */
 #include "../bigmaac.c"
 #include "check.h"
 
@@ -48,6 +49,17 @@ static void in_child(void)
     _exit(check_result());
 }
 
+static void test_number_and_inode_again(void)
+{
+    struct file first, next;
+    CHECK(file_create(&first, 0) == REASON_NONE);
+    close(first.fd);
+    CHECK(file_create(&next, 0) == REASON_NONE && next.fd == first.fd);
+    CHECK(file_valid(&next) && !file_valid(&first));
+    file_close(&next);
+    atomic_fetch_sub(&folder.files, 1); /* the first one's */
+}
+
 int main(void)
 {
     pthread_t writer;
@@ -58,6 +70,7 @@ int main(void)
     setenv("BIGMAAC_MIN_FRY_SIZE", "64", 1);
     config_load();
     route_set_limit();
+    test_number_and_inode_again();
     large = bigmaac_malloc(WORDS * sizeof *large);
     for (size_t i = 0; i < WORDS; i++)
         large[i] = i;
