@@ -6,7 +6,8 @@
 #   abort_*.c   program that must die of SIGABRT; its first line is the expected message, as
 #               a shell pattern:  /* free(): double free of 0x* */
 #   fork_*.c    program; runs with BIGMAAC_FORK=private and =copy
-#   unit_*.c    program that includes ../bigmaac.c; runs plain, under ASan + UBSan, under TSan
+#   unit_*.c    program that includes ../bigmaac.c; runs plain, under ASan + UBSan, under TSan (BIGMAAC_TEST_PLAIN=1:
+#               no sanitizers, no fuzzer)
 #   *.sh        script; exit 0: passed, 77: skipped (the last line says why), else failed
 # Scripts find in the environment: TOP (the checkout), LIB (the library), BUILD (a folder for
 # what they make), TMP (an empty folder of their own on a disk), and lib.sh beside them.
@@ -100,11 +101,11 @@ compile() { # OUT SOURCE FLAGS...; a test that does not compile fails
 
 
 run_api() { # NAME PROGRAM
-    run "$1 (without the library)" 120 "$2"
-    run "$1 (defaults)" 120 env LD_PRELOAD="$PRELOAD" "$2"
-    run "$1 (bigmaacs above 4K)" 120 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_BIGMAAC_SIZE=4K "$2"
-    run "$1 (fries above 64)" 120 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=64 BIGMAAC_MIN_BIGMAAC_SIZE=1M "$2"
-    run "$1 (all as fries)" 120 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=1 BIGMAAC_MIN_BIGMAAC_SIZE=8G "$2"
+    run "$1 (without the library)" 300 "$2"
+    run "$1 (defaults)" 300 env LD_PRELOAD="$PRELOAD" "$2"
+    run "$1 (bigmaacs above 4K)" 300 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_BIGMAAC_SIZE=4K "$2"
+    run "$1 (fries above 64)" 300 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=64 BIGMAAC_MIN_BIGMAAC_SIZE=1M "$2"
+    run "$1 (all as fries)" 300 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=1 BIGMAAC_MIN_BIGMAAC_SIZE=8G "$2"
 }
 
 expect_abort() { # PROGRAM SOURCE
@@ -127,7 +128,7 @@ tsan() { # PROGRAM: its shadow memory has fixed addresses
 }
 export -f tsan
 
-limit_of() { sed -n 's/^# timeout: //p' "$1" | grep . || echo 300; }
+limit_of() { sed -n 's/^# timeout: //p' "$1" | grep . || echo 600; }
 
 run_file() {
     local source=$1 name program
@@ -135,20 +136,22 @@ run_file() {
     program=$BUILD/${name%.*}
     case $name in
     lib.sh | run.sh | setup.sh) ;;
+    fuzz.sh) [ -n "${BIGMAAC_TEST_PLAIN:-}" ] || run "$name" "$(limit_of "$source")" bash "$source" ;;
     api_*.c) compile "$program" "$source" && run_api "$name" "$program" ;;
-    abort_*.c) compile "$program" "$source" && run "$name" 60 bash -c 'expect_abort "$@"' - "$program" "$source" ;;
+    abort_*.c) compile "$program" "$source" && run "$name" 300 bash -c 'expect_abort "$@"' - "$program" "$source" ;;
     fork_*.c)
         compile "$program" "$source" || return
         for mode in private copy; do
-            run "$name ($mode)" 300 env LD_PRELOAD="$PRELOAD" BIGMAAC_FORK=$mode \
+            run "$name ($mode)" 600 env LD_PRELOAD="$PRELOAD" BIGMAAC_FORK=$mode \
                 BIGMAAC_MIN_BIGMAAC_SIZE=64K BIGMAAC_MIN_FRY_SIZE=128 "$program"
         done ;;
     unit_*.c)
-        compile "$program" "$source" -DBIGMAAC_PREFIX && run "$name" 120 "$program"
+        compile "$program" "$source" -DBIGMAAC_PREFIX && run "$name" 300 "$program"
+        [ -z "${BIGMAAC_TEST_PLAIN:-}" ] || return
         compile "$program.asan" "$source" -DBIGMAAC_PREFIX -fsanitize=address,undefined -fno-sanitize-recover=undefined &&
-            run "$name (ASan, UBSan)" 300 env ASAN_OPTIONS=detect_leaks=0 "$program.asan"
+            run "$name (ASan, UBSan)" 600 env ASAN_OPTIONS=detect_leaks=0 "$program.asan"
         compile "$program.tsan" "$source" -DBIGMAAC_PREFIX -fsanitize=thread &&
-            run "$name (TSan)" 300 bash -c 'tsan "$@"' - "$program.tsan" ;;
+            run "$name (TSan)" 600 bash -c 'tsan "$@"' - "$program.tsan" ;;
     *.sh) run "$name" "$(limit_of "$source")" bash "$source" ;;
     esac
 }
