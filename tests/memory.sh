@@ -143,12 +143,12 @@ ours_of() { # PID: descriptors and mappings of swap files
 env LD_PRELOAD="$LIB" "$TMP/idle" >"$TMP/idle.out" 2>"$TMP/err" &
 pid=$!
 trap 'kill $pid 2>/dev/null; loop_unmount' EXIT
-for _ in $(seq 100); do grep -q freed "$TMP/idle.out" && break; sleep 0.1; done
+until_ready grep -q freed "$TMP/idle.out"
 grep -q 'freed 0' "$TMP/idle.out" || fail "idle: $(cat "$TMP/err" "$TMP/idle.out")"
-for _ in $(seq 100); do left=$(ours_of $pid); [ "$(wc -l <<<"$left")" = 2 ] && break; sleep 0.1; done
+for _ in $(seq 900); do left=$(ours_of $pid); [ "$(wc -l <<<"$left")" = 2 ] && break; sleep 0.1; done
 kill $pid
 wait $pid 2>/dev/null
-[ "$(wc -l <<<"$left")" = 2 ] || fail "idle: 10 s later, for one live block, there is: $left"
+[ "$(wc -l <<<"$left")" = 2 ] || fail "idle: 90 s later, for one live block, there is: $left"
 
 # --- 4. A burst of fries, freed: the file and the memory shrink with further calls.
 cat >"$TMP/burst.c" <<'C'

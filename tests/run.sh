@@ -27,7 +27,7 @@ export TOP BUILD LIB CC PRELOAD
 unset TMPDIR # the tests know where swap files are without a setting
 mkdir -p "$BUILD"
 cores=$(nproc) jobs=${BIGMAAC_TEST_JOBS:-2}
-RESULTS=$BUILD/results # a line for each test that has ended: RESULT NAME; and for each: EXITS COUNT
+RESULTS=$BUILD/results.$$ # a line for each test that has ended: RESULT NAME; and for each: EXITS COUNT
 apart=$(unshare -m true 2>/dev/null && echo unshare -m)
 
 finish() { # RESULT NAME SECONDS [WHY [LOG]]: prints it, and the end of the log, in one piece
@@ -169,7 +169,7 @@ rest=$(for source in "$folder"/*.c "$folder"/*.sh; do
 done | sort -k1,1nr -k2,2r | cut -d' ' -f2)
 : >"$RESULTS"
 set -m # else programs would begin with SIGINT ignored
-trap 'kill $(jobs -p) 2>/dev/null' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; rm -f "$RESULTS"' EXIT
 running=0
 for source in $first $rest; do
     case $source in *"$only"*) ;; *) continue ;; esac
