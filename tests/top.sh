@@ -80,7 +80,7 @@ for size in "80 24" "200 50"; do
     head -n 1 "$TMP/screen" | grep -Eq '^43 processes: [0-9.]+G on disk, .* in memory; paging [0-9.]+[KMG]/s in' || fail "no header: $(cat "$TMP/screen")"
     grep -q '^    PID COMMAND ' "$TMP/screen" || fail "the header is not on the screen"
     grep -Eq '^memory of the machine: [0-9.]+G of ' "$TMP/screen" || fail "no memory"
-    [ "$group" = /dev/null ] || grep -Eq "^memory of $pager's group: [0-9]+M of 500M \(cgroup v1, /$TEST_ID-top\)" "$TMP/screen" || fail "no group"
+    [ "$group" = /dev/null ] || grep -Eq "^memory of $pager's group: [0-9.]+[KM] of 500M \(cgroup v1, /$TEST_ID-top\)" "$TMP/screen" || fail "no group"
     [ "$(row_of $pager)" = "$(($(grep -n '^    PID' "$TMP/screen" | cut -d: -f1) + 1))" ] || fail "what pages is not first: $(cat "$TMP/screen")"
     [ "${size% *}" = 80 ] && { grep -Eq 'and [0-9]+ more that page less' "$TMP/screen" || fail "no word of the others"; }
     [ "${size% *}" = 80 ] || grep -q "python3 $TMP/reader.py $TMP/file" "$TMP/screen" || fail "no command lines: $(cat "$TMP/screen")"
