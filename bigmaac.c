@@ -9067,6 +9067,20 @@ static struct {
 static __thread bool init_self __attribute__((tls_model("initial-exec"))); /* this thread runs it: its calls
                                               * get boot memory, or the next malloc's once that is found */
 
+/* libc's own, past what wraps it behind us: a thread is made inside of malloc and free, and uid_wrapper's pthread_create takes
+ * a lock that uid_wrapper holds while it calls these, in its handlers of a fork for one. A sanitizer has to know each thread. */
+COLD static void *libc_own(const char *name)
+{
+    void *own = NULL;
+#ifndef BIGMAAC_PREFIX
+    if (!dlsym(RTLD_DEFAULT, "__sanitizer_print_stack_trace")) {
+        void *object = dlopen("libpthread.so.0", RTLD_LAZY | RTLD_NOLOAD); /* leads to libc.so.6 where that has it */
+        own = object ? dlsym(object, name) : NULL;
+    }
+#endif
+    return own ? own : dlsym(RTLD_NEXT, name);
+}
+
 COLD static void next_find(void)
 {
     next.malloc = (void *(*)(size_t))dlsym(RTLD_NEXT, "malloc");
@@ -9079,7 +9093,7 @@ COLD static void next_find(void)
     next.usable = (size_t(*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
     next.fork = (pid_t(*)(void))dlsym(RTLD_NEXT, "fork");
     next.fork_only = (pid_t(*)(void))dlsym(RTLD_NEXT, "_Fork");
-    next.thread_create = (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))dlsym(RTLD_NEXT, "pthread_create");
+    next.thread_create = (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))libc_own("pthread_create");
     next.clone = (int (*)(int (*)(void *), void *, int, void *, ...))dlsym(RTLD_NEXT, "clone");
     next.syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
     next.register_atfork = (int (*)(void (*)(void), void (*)(void), void (*)(void), void *))dlsym(RTLD_NEXT, "__register_atfork");

@@ -112,14 +112,14 @@ for i in $(seq 100); do
     (exec setsid env LD_PRELOAD="$LIB" BIGMAAC_MIN_BIGMAAC_SIZE=64K BIGMAAC_MIN_FRY_SIZE=128 "$TMP/busy" 2>>"$TMP/err") &
     pid=$!
     sleep "0.0$((RANDOM % 90 + 10))"
-    [ $((i % 10)) = 0 ] && { sleep 0.1; now=$(df --output=used -B1K "$MOUNT" | tail -n 1); [ "$now" -gt $most ] && most=$now; }
+    [ $((i % 10)) = 0 ] && until_ready eval 'most=$(df --output=used -B1K "$MOUNT" | tail -n 1); [ "$most" -gt $((${before%% *} + 1024)) ]'
     kill -KILL -- "-$pid" 2>/dev/null # it and its children
     wait $pid 2>/dev/null
     status=$?
     [ $status = 137 ] || fail "exit status $status before it was killed: $(cat "$TMP/err")"
     [ -z "$(find "$MOUNT" -name 'bigmaac.*')" ] || fail "killed, it left $(ls "$MOUNT")"
 done
-for _ in $(seq 50); do after=$(used); [ "$after" = "$before" ] && break; sleep 0.1; done
+for _ in $(seq 300); do after=$(used); [ "$after" = "$before" ] && break; sleep 0.1; done
 [ "$most" -gt $((${before%% *} + 1024)) ] || fail "the killed programs used no disk: this tests nothing"
 [ "$after" = "$before" ] || fail "disk space and files in use before: $before, after: $after"
 [ ! -s "$TMP/err" ] || fail "printed $(cat "$TMP/err")"

@@ -43,7 +43,7 @@ kills() { # COUNT RULES...: so many kills of workers under a filter, or none
         left=$(find "$MOUNT" -name 'bigmaac*' | wc -l)
     fi
     [ "$left" = 0 ] || fail "seed $seed, $*: left: $(ls -l "$MOUNT")"
-    for _ in 1 2 3 4 5; do
+    for _ in $(seq 30); do
         after=$(used)
         [ "$before" = "$after" ] && return
         sleep 1

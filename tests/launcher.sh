@@ -147,7 +147,7 @@ mkfifo "$TMP/go"
 { exec "$dash" "$TOP/extras/bigmaac" "${on_disk[@]}" --fries 256 "$PYTHON" "$TMP/job.py"; } <"$TMP/go" >"$TMP/job.out" &
 job=$!
 exec 9>"$TMP/go"
-for _ in $(seq 100); do grep -q ready "$TMP/job.out" && break; sleep 0.1; done
+until_ready grep -q ready "$TMP/job.out"
 succeeds bigmaac --top --once $job
 row=$(grep -E "^ *$job " "$TMP/out") || fail "--top shows no row: $(cat "$TMP/out")"
 read -r _ command bigs bytes rss fries fries_rss disk rate_in _ policy <<<"$row"
@@ -166,12 +166,15 @@ refused 125 "there is no process" --top --once 99999999
 refused 125 'does not use bigmaac.so; start it' --top --once $$
 # The live table ends by itself with its process; a policy that was asked for is shown.
 for paging in random sequential; do
-    "$dash" "$TOP/extras/bigmaac" "${on_disk[@]}" --paging $paging "$PYTHON" -c '
-import time
-x = bytearray(20 << 20); time.sleep(3)' & job=$!
-    sleep 0.7
-    timeout 20 "$dash" "$TOP/extras/bigmaac" --top $job >"$TMP/out" 2>"$TMP/err" || fail "--top: $(cat "$TMP/err")"
-    [ "$(grep -c ' PID COMMAND' "$TMP/out")" -ge 2 ] || fail "--top: not live: $(cat "$TMP/out")"
+    { exec "$dash" "$TOP/extras/bigmaac" "${on_disk[@]}" --paging $paging "$PYTHON" -c '
+import sys
+x = bytearray(20 << 20); sys.stdin.readline()'; } <"$TMP/go" & job=$!
+    exec 9>"$TMP/go"
+    until_ready grep -q '(deleted)' "/proc/$job/maps"
+    timeout 200 "$dash" "$TOP/extras/bigmaac" --top $job >"$TMP/out" 2>"$TMP/err" & top=$!
+    until_ready eval '[ "$(grep -c " PID COMMAND" "$TMP/out")" -ge 2 ]' || fail "--top: not live: $(cat "$TMP/out")"
+    echo >&9; exec 9>&-
+    wait $top || fail "--top: $(cat "$TMP/err")"
     says " ${paging:0:3}[d]*\$"; grep -q 'process has ended' "$TMP/err" || fail "--top: no last word"
     wait $job || fail "the job failed"
 done

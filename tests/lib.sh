@@ -12,6 +12,9 @@ need() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] || skip "needs $1";
 need_python() { for m in "$@"; do $PYTHON -c "import $m" 2>/dev/null || skip "needs $PYTHON with $m"; done; }
 with() { env LD_PRELOAD="$PRELOAD" "$@"; } # with [VARIABLE=VALUE...] COMMAND...
 
+# until_ready COMMAND...: succeeds; fails if it doesn't in a minute and a half.
+until_ready() { for _ in $(seq 900); do "$@" 2>/dev/null && return; sleep 0.1; done; return 1; }
+
 # limited BYTES COMMAND...: under a memory limit of its own, without swap. Leaves the peak in
 # $TMP/peak and "1" in $TMP/oom when the kernel killed it. Skips where no limit can be set.
 limited() {
@@ -23,7 +26,7 @@ limited() {
     status=$?
     cat "$group/memory.max_usage_in_bytes" >"$TMP/peak"
     sed -n 's/^oom_kill //p' "$group/memory.oom_control" >"$TMP/oom"
-    for _ in 1 2 3 4 5 6 7 8 9 10; do rmdir "$group" 2>/dev/null && break; sleep 0.2; done
+    for _ in $(seq 100); do rmdir "$group" 2>/dev/null && break; sleep 0.2; done
     return $status
 }
 
@@ -42,7 +45,7 @@ loop_mount() {
 }
 loop_unmount() {
     for mount in "${MOUNTS[@]}"; do
-        for _ in 1 2 3 4 5; do umount "$mount" 2>/dev/null && break; sleep 0.2; done
+        for _ in $(seq 100); do umount "$mount" 2>/dev/null && break; sleep 0.2; done
     done
 }
 

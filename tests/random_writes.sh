@@ -19,21 +19,27 @@ static void write_some(unsigned count)
         p[random_word() % words]++;
 }
 
-/* writes MIB SETTLE COUNT: prints faults in 100 writes, and KiB written out for each. */
+/* writes MIB COUNT FAULTS KIB: prints faults in 100 writes, and KiB written out for each, of COUNT of them: once there
+ * are at most FAULTS and KIB, or when the thread that looks, which comes late on a loaded machine, has had time enough. */
 int main(int argc, char **argv)
 {
     struct rusage before, after;
-    words = argc > 3 ? strtoul(argv[1], NULL, 10) << 17 : 0;
+    words = argc > 4 ? strtoul(argv[1], NULL, 10) << 17 : 0;
     CHECK((p = malloc(words * 8)) != NULL);
     for (size_t i = 0; i < words; i++)
         p[i] = i;
-    write_some((unsigned)strtoul(argv[2], NULL, 10));
-    unsigned count = (unsigned)strtoul(argv[3], NULL, 10);
-    unsigned long long bytes = process_io("write_bytes");
-    getrusage(RUSAGE_SELF, &before);
-    write_some(count);
-    getrusage(RUSAGE_SELF, &after);
-    printf("%ld %llu\n", (after.ru_majflt - before.ru_majflt) * 100 / count, (process_io("write_bytes") - bytes) / 1024 / count);
+    unsigned count = (unsigned)strtoul(argv[2], NULL, 10);
+    long faults = 100;
+    unsigned long long kib = ~0ull;
+    for (int i = 0; i < 40 && (faults > strtol(argv[3], NULL, 10) || kib > strtoull(argv[4], NULL, 10)); i++) {
+        unsigned long long bytes = process_io("write_bytes");
+        getrusage(RUSAGE_SELF, &before);
+        write_some(count);
+        getrusage(RUSAGE_SELF, &after);
+        faults = (after.ru_majflt - before.ru_majflt) * 100 / count;
+        kib = (process_io("write_bytes") - bytes) / 1024 / count;
+    }
+    printf("%ld %llu\n", faults, kib);
     uint64_t sum = 0;
     for (size_t i = 0; i < words; i++)
         sum += p[i] - i;
@@ -42,16 +48,12 @@ int main(int argc, char **argv)
 }
 END
 compile_c "$TMP/writes" "$TMP/writes.c"
-for _ in 1 2 3; do # the thread that looks may come late on a loaded machine
-    limited $((256 << 20)) env LD_PRELOAD="$LIB" BIGMAAC_STATS=1 "$TMP/writes" 640 15000 10000 >"$TMP/out" 2>"$TMP/err" ||
-        fail "status $?: $(tail -n 3 "$TMP/err")"
-    read -r faults kib <"$TMP/out"
-    echo "100 writes: $faults faults; each $kib KiB written out" >&2
-    [ "$faults" -le 72 ] && [ "$kib" -le 32 ] || continue
-    grep -Eq 'stats paging=adaptive major_faults=[1-9][0-9]* read_bytes=[1-9][0-9]* probes=[1-9][0-9]* changes=[1-9]' "$TMP/err" ||
-        fail "the stats don't tell how it paged: $(cat "$TMP/err")"
-    grep -Eq 'stats mapping=0x[0-9a-f]+ bytes=[0-9]+ policy=[a-z,]+ changes=[1-9]' "$TMP/err" ||
-        fail "the stats don't tell the mapping's policy: $(cat "$TMP/err")"
-    exit 0
-done
-fail "large pages are in the way"
+limited $((256 << 20)) env LD_PRELOAD="$LIB" BIGMAAC_STATS=1 "$TMP/writes" 640 5000 72 32 >"$TMP/out" 2>"$TMP/err" ||
+    fail "status $?: $(tail -n 3 "$TMP/err")"
+read -r faults kib <"$TMP/out"
+echo "100 writes: $faults faults; each $kib KiB written out" >&2
+[ "$faults" -le 72 ] && [ "$kib" -le 32 ] || fail "large pages are in the way"
+grep -Eq 'stats paging=adaptive major_faults=[1-9][0-9]* read_bytes=[1-9][0-9]* probes=[1-9][0-9]* changes=[1-9]' "$TMP/err" ||
+    fail "the stats don't tell how it paged: $(cat "$TMP/err")"
+grep -Eq 'stats mapping=0x[0-9a-f]+ bytes=[0-9]+ policy=[a-z,]+ changes=[1-9]' "$TMP/err" ||
+    fail "the stats don't tell the mapping's policy: $(cat "$TMP/err")"

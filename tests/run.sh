@@ -6,12 +6,15 @@
 #   abort_*.c   program that must die of SIGABRT; its first line is the expected message, as
 #               a shell pattern:  /* free(): double free of 0x* */
 #   fork_*.c    program; runs with BIGMAAC_FORK=private and =copy
-#   unit_*.c    program that includes ../bigmaac.c; runs plain, under ASan + UBSan, under TSan
+#   unit_*.c    program that includes ../bigmaac.c; runs plain, under ASan + UBSan, under TSan (BIGMAAC_TEST_PLAIN=1:
+#               no sanitizers, no fuzzer)
 #   *.sh        script; exit 0: passed, 77: skipped (the last line says why), else failed
 # Scripts find in the environment: TOP (the checkout), LIB (the library), BUILD (a folder for
 # what they make), TMP (an empty folder of their own on a disk), and lib.sh beside them.
-# Nobody keeps a list. After each test the runner looks for what it may have left behind: files,
-# mounts, loop devices, control groups, processes, and open files in its folder, whoever has them.
+# Nobody keeps a list. Two files run at a time (BIGMAAC_TEST_JOBS), those with the longest "# timeout: SECONDS" first.
+# After each test the runner looks for what it may have left behind: files, mounts, loop devices, control groups,
+# processes, and open files in its folder, whoever has them. As root each test has a name space of mounts of its own:
+# a neighbour's would have a copy of its mounts, and so keep them busy.
 # The programs that run under the library through PRELOAD have leakcheck.c with them, which looks
 # for leaks inside each process when it ends.
 set -u
@@ -23,24 +26,24 @@ LEAKCHECK_SO=$BUILD/leakcheck.so PRELOAD=$LIB
 export TOP BUILD LIB CC PRELOAD
 unset TMPDIR # the tests know where swap files are without a setting
 mkdir -p "$BUILD"
-passed=0 failed=0 skipped=0 exits=0 failures=""
-cores=$(nproc)
+cores=$(nproc) jobs=${BIGMAAC_TEST_JOBS:-2}
+RESULTS=$BUILD/results.$$ # a line for each test that has ended: RESULT NAME; and for each: EXITS COUNT
+apart=$(unshare -m true 2>/dev/null && echo unshare -m)
 
-finish() { # RESULT NAME SECONDS [WHY]
-    case $1 in
-    PASS) passed=$((passed + 1)) ;;
-    FAIL) failed=$((failed + 1)) failures="$failures $2" ;;
-    SKIP) skipped=$((skipped + 1)) ;;
-    esac
-    printf '%s  %-44s %5.1f s%s\n' "$1" "$2" "$3" "${4:+  $4}"
+finish() { # RESULT NAME SECONDS [WHY [LOG]]: prints it, and the end of the log, in one piece
+    local text
+    printf -v text '%s  %-44s %5.1f s%s\n' "$1" "$2" "$3" "${4:+  $4}"
+    [ -z "${5:-}" ] || text+=$(tail -n 25 "$5" | sed 's/^/    | /')$'\n'
+    flock "$RESULTS" printf %s "$text"
+    echo "$1 $2" >>"$RESULTS"
 }
 
 left_behind() { # prints what a test has left, nothing if it left nothing
+    local process
     find "$TMP" -mindepth 1 -maxdepth 1 -name 'bigmaac.????????' 2>/dev/null | head -3
-    [ -d /sys/fs/cgroup/memory ] && find /sys/fs/cgroup/memory -maxdepth 1 -name "bigmaac-test-$$-*"
-    for process in /proc/[0-9]*; do
-        tr '\0' '\n' 2>/dev/null <"$process/environ" | grep -qx "BIGMAAC_TEST=$$-$count" &&
-            echo "process ${process#/proc/}: $(tr '\0' ' ' 2>/dev/null <"$process/cmdline")"
+    [ -d /sys/fs/cgroup/memory ] && find /sys/fs/cgroup/memory -maxdepth 1 -name "$TEST_ID-*"
+    for process in $(grep -lzx "BIGMAAC_TEST=$TEST_ID" /proc/[0-9]*/environ 2>/dev/null); do
+        echo "process $process: $(tr '\0' ' ' 2>/dev/null <"${process%/environ}/cmdline")"
     done
     losetup -n -O BACK-FILE 2>/dev/null | grep "^$TMP/"
     grep -o " $TMP/[^ ]*" /proc/self/mounts | sed 's/^/mounted:/'
@@ -55,22 +58,26 @@ run() { # NAME LIMIT COMMAND...: one test
     count=$((count + 1))
     log=$BUILD/$(tr -c 'A-Za-z0-9_=.\n-' _ <<<"$name").log
     TMP=$(mktemp -d "${BIGMAAC_TEST_TMP:-/var/tmp}/bigmaac-test.XXXXXX")
-    export TMP TEST_ID=bigmaac-test-$$-$count LEAKCHECK=$BUILD/leaks.$$
+    export TMP TEST_ID=bigmaac-test-$BASHPID-$count LEAKCHECK=$BUILD/leaks.$BASHPID
     : >"$LEAKCHECK" && chmod 666 "$LEAKCHECK"
     begin=$(date +%s%N)
-    BIGMAAC_TEST=$$-$count timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null
+    # shellcheck disable=SC2086
+    BIGMAAC_TEST=$TEST_ID timeout -k 10 "$limit" $apart "$@" >"$log" 2>&1 </dev/null
     status=$?
     end=$(date +%s%N)
     seconds=$(awk "BEGIN { print ($end - $begin) / 1e9 }")
-    left=$(left_behind)
-    exits=$((exits + $(grep -c '^ok' "$LEAKCHECK")))
+    for _ in 1 2 3 4 5 6 7 8 9 10; do # the kernel takes away what was killed and unmounted in its own time
+        left=$(left_behind)
+        [ -n "$left" ] || break
+        sleep 0.2
+    done
+    echo "EXITS $(grep -c '^ok' "$LEAKCHECK")" >>"$RESULTS"
     if [ "$status" = 77 ]; then
         why=$(cat "$TMP/skipped" 2>/dev/null || tail -n 1 "$log")
         finish SKIP "$name" "$seconds" "$why"
     elif [ "$status" != 0 ]; then
         [ "$status" = 124 ] && why="took over $limit s" || why="exit status $status"
-        finish FAIL "$name" "$seconds" "$why; $log ends:"
-        tail -n 25 "$log" | sed 's/^/    | /'
+        finish FAIL "$name" "$seconds" "$why; $log ends:" "$log"
     elif [ -n "$left" ]; then
         finish FAIL "$name" "$seconds" "left behind: $left"
     else
@@ -94,11 +101,11 @@ compile() { # OUT SOURCE FLAGS...; a test that does not compile fails
 
 
 run_api() { # NAME PROGRAM
-    run "$1 (without the library)" 120 "$2"
-    run "$1 (defaults)" 120 env LD_PRELOAD="$PRELOAD" "$2"
-    run "$1 (bigmaacs above 4K)" 120 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_BIGMAAC_SIZE=4K "$2"
-    run "$1 (fries above 64)" 120 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=64 BIGMAAC_MIN_BIGMAAC_SIZE=1M "$2"
-    run "$1 (all as fries)" 120 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=1 BIGMAAC_MIN_BIGMAAC_SIZE=8G "$2"
+    run "$1 (without the library)" 300 "$2"
+    run "$1 (defaults)" 300 env LD_PRELOAD="$PRELOAD" "$2"
+    run "$1 (bigmaacs above 4K)" 300 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_BIGMAAC_SIZE=4K "$2"
+    run "$1 (fries above 64)" 300 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=64 BIGMAAC_MIN_BIGMAAC_SIZE=1M "$2"
+    run "$1 (all as fries)" 300 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=1 BIGMAAC_MIN_BIGMAAC_SIZE=8G "$2"
 }
 
 expect_abort() { # PROGRAM SOURCE
@@ -121,27 +128,31 @@ tsan() { # PROGRAM: its shadow memory has fixed addresses
 }
 export -f tsan
 
+limit_of() { sed -n 's/^# timeout: //p' "$1" | grep . || echo 600; }
+
 run_file() {
     local source=$1 name program
     name=$(basename "$source")
     program=$BUILD/${name%.*}
     case $name in
     lib.sh | run.sh | setup.sh) ;;
+    fuzz.sh) [ -n "${BIGMAAC_TEST_PLAIN:-}" ] || run "$name" "$(limit_of "$source")" bash "$source" ;;
     api_*.c) compile "$program" "$source" && run_api "$name" "$program" ;;
-    abort_*.c) compile "$program" "$source" && run "$name" 60 bash -c 'expect_abort "$@"' - "$program" "$source" ;;
+    abort_*.c) compile "$program" "$source" && run "$name" 300 bash -c 'expect_abort "$@"' - "$program" "$source" ;;
     fork_*.c)
         compile "$program" "$source" || return
         for mode in private copy; do
-            run "$name ($mode)" 300 env LD_PRELOAD="$PRELOAD" BIGMAAC_FORK=$mode \
+            run "$name ($mode)" 600 env LD_PRELOAD="$PRELOAD" BIGMAAC_FORK=$mode \
                 BIGMAAC_MIN_BIGMAAC_SIZE=64K BIGMAAC_MIN_FRY_SIZE=128 "$program"
         done ;;
     unit_*.c)
-        compile "$program" "$source" -DBIGMAAC_PREFIX && run "$name" 120 "$program"
+        compile "$program" "$source" -DBIGMAAC_PREFIX && run "$name" 300 "$program"
+        [ -z "${BIGMAAC_TEST_PLAIN:-}" ] || return
         compile "$program.asan" "$source" -DBIGMAAC_PREFIX -fsanitize=address,undefined -fno-sanitize-recover=undefined &&
-            run "$name (ASan, UBSan)" 300 env ASAN_OPTIONS=detect_leaks=0 "$program.asan"
+            run "$name (ASan, UBSan)" 600 env ASAN_OPTIONS=detect_leaks=0 "$program.asan"
         compile "$program.tsan" "$source" -DBIGMAAC_PREFIX -fsanitize=thread &&
-            run "$name (TSan)" 300 bash -c 'tsan "$@"' - "$program.tsan" ;;
-    *.sh) run "$name" "$(sed -n 's/^# timeout: //p' "$source" | grep . || echo 300)" bash "$source" ;;
+            run "$name (TSan)" 600 bash -c 'tsan "$@"' - "$program.tsan" ;;
+    *.sh) run "$name" "$(limit_of "$source")" bash "$source" ;;
     esac
 }
 
@@ -151,11 +162,25 @@ compile "$LEAKCHECK_SO" tests/leakcheck.c -shared -fPIC && PRELOAD=$LIB:$LEAKCHE
 echo "machine: $(uname -r), $cores cores, $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)"
 begin=$(date +%s)
 [ "$suite" = long ] && folder=tests/long || folder=tests
-[ "$suite" = quick ] && files="tests/same.sh $(ls tests/*.c tests/*.sh | grep -v '/same.sh$')" || files=$(ls $folder/*.c $folder/*.sh 2>/dev/null)
-for source in $files; do
-    case $source in *"$only"*) run_file "$TOP/$source" ;; esac
+[ "$suite" = quick ] && first=tests/same.sh || first=
+# By the limit that a file says for itself; names that come late in the alphabet are larger tests on the whole.
+rest=$(for source in "$folder"/*.c "$folder"/*.sh; do
+    [ ! -e "$source" ] || [ "$source" = "$first" ] || echo "$(limit_of "$source") $source"
+done | sort -k1,1nr -k2,2r | cut -d' ' -f2)
+: >"$RESULTS"
+set -m # else programs would begin with SIGINT ignored
+trap 'kill $(jobs -p) 2>/dev/null; rm -f "$RESULTS"' EXIT
+running=0
+for source in $first $rest; do
+    case $source in *"$only"*) ;; *) continue ;; esac
+    [ $running -lt "$jobs" ] || { wait -n; running=$((running - 1)); }
+    run_file "$TOP/$source" &
+    running=$((running + 1))
 done
+wait
+total() { grep -c "^$1 " "$RESULTS"; }
+failures=$(sed -n 's/^FAIL / /p' "$RESULTS" | tr -d '\n')
 echo "took $(($(date +%s) - begin)) s${failures:+; failed:$failures}"
-echo "$exits ends of programs checked for leaks"
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" = 0 ]
+echo "$(awk '$1 == "EXITS" { n += $2 } END { print n + 0 }' "$RESULTS") ends of programs checked for leaks"
+echo "$(total PASS) passed, $(total FAIL) failed, $(total SKIP) skipped"
+[ "$(total FAIL)" = 0 ]

@@ -41,7 +41,7 @@ jobs=()
 job() { exec env LD_PRELOAD="$LIB" BIGMAAC_MIN_BIGMAAC_SIZE=10M "$PYTHON" "$@"; }
 trap 'tmux -L "$TEST_ID" kill-server 2>/dev/null; kill "${jobs[@]}" 2>/dev/null; wait 2>/dev/null' EXIT
 (trap 'kill 0' TERM; set -m; job "$TMP/many.py" >"$TMP/ready") & jobs+=($!)
-for _ in $(seq 100); do grep -q ready "$TMP/ready" 2>/dev/null && break; sleep 0.1; done
+until_ready grep -q ready "$TMP/ready"
 many=$(pgrep -f "$TMP/many.py" | tr '\n' ' ')
 # shellcheck disable=SC2206
 jobs+=($many)
@@ -57,9 +57,9 @@ fi
 (echo $BASHPID >"$group/cgroup.procs" 2>/dev/null; job "$TMP/pager.py") & pager=$!; jobs+=("$pager")
 
 screen() { tmux -L "$TEST_ID" capture-pane -p -t top >"$TMP/screen"; }
-# until_screen PATTERN: or fails after 60 s
+# until_screen PATTERN: or fails after 200 s
 until_screen() {
-    for _ in $(seq 120); do screen; grep -Eq -- "$1" "$TMP/screen" && return; sleep 0.5; done
+    for _ in $(seq 400); do screen; grep -Eq -- "$1" "$TMP/screen" && return; sleep 0.5; done
     fail "the screen has no \"$1\": $(cat "$TMP/screen")"
 }
 row_of() { grep -n "^ *$1 " "$TMP/screen" | cut -d: -f1; }
@@ -68,6 +68,9 @@ open_top() { # COLUMNS LINES
 }
 # Others on this machine may use the library, too: these are looked at by name. One has no blocks.
 (exec env LD_PRELOAD="$LIB" sleep 300) & idle=$!; jobs+=("$idle")
+# --top refuses what has not begun: no program with the library yet, or no block.
+for pid in $reader $pager; do until_ready grep -q '(deleted)' "/proc/$pid/maps"; done
+until_ready grep -q bigmaac.so "/proc/$idle/maps"
 pids="$many $reader $pager"
 for size in "80 24" "200 50"; do
     # shellcheck disable=SC2086
@@ -87,7 +90,7 @@ for size in "80 24" "200 50"; do
     ! awk -v wide="${size% *}" 'length > wide { exit 1 }' "$TMP/screen" && fail "wider than the screen"
     grep -q 'Keys: . this text, q ends' "$TMP/screen" || fail "the explanation is cut: $(cat "$TMP/screen")"
     tmux -L "$TEST_ID" send-keys -t top q
-    for _ in $(seq 100); do [ -s "$TMP/after" ] && break; sleep 0.1; done
+    until_ready test -s "$TMP/after"
     cmp "$TMP/before" "$TMP/after" || fail "the terminal is not as it was"
     rm "$TMP/after"
     tmux -L "$TEST_ID" kill-server 2>/dev/null

@@ -47,14 +47,16 @@ as_nobody ./extras/bigmaac --dir "$home/swap" "$PYTHON" "$home/job.py" 2>"$TMP/e
 
 # --top of one's own process; of root's it is told.
 as_nobody ./extras/bigmaac --dir "$home/swap" "$PYTHON" -c '
-import time
-x = bytearray(b"x") * (32 << 20); time.sleep(4)' & job=$!
-sleep 1
+import os, sys, time
+x = bytearray(b"x") * (32 << 20); open(sys.argv[1] + "/ready", "w")
+while os.path.exists(sys.argv[1] + "/ready"): time.sleep(0.1)' "$home" & job=$!
+until_ready test -e "$home/ready" || fail "the job does not begin"
 inner=$(pgrep -P $job || echo $job)
 as_nobody ./extras/bigmaac --top --once >"$TMP/out" 2>"$TMP/err" || fail "--top: $(cat "$TMP/err")"
 grep -Eq "^ *($job|$inner) python3 +1 +32M +32M " "$TMP/out" || fail "--top: $(cat "$TMP/out")"
 as_nobody ./extras/bigmaac --top --once 1 2>"$TMP/err"; [ $? = 125 ] || fail "--top of root's: status $?"
 grep -q "is another user's; run this as" "$TMP/err" || fail "--top of root's: $(cat "$TMP/err")"
+rm "$home/ready"
 wait $job || fail "job under --top"
 
 # Folders that he may not use.

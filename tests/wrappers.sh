@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Other preloaded libraries wrap functions of libc's, and allocate and fork in there: none of these is called where
 # a lock of ours is held. One preload wraps every function that the library imports; some are what people use.
+# timeout: 900
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 need nm
@@ -62,7 +63,7 @@ job() { # WHAT PRELOADS [VARIABLE=VALUE...]: the job under these, at several thr
     local what=$1 preloads=$2 with
     shift 2
     for with in BIGMAAC_VERBOSE=0 BIGMAAC_MIN_FRY_SIZE=64 BIGMAAC_MIN_FRY_SIZE=1 BIGMAAC_MIN_BIGMAAC_SIZE=4096; do
-        { timeout 100 env LD_PRELOAD="$preloads" "$@" $with "$TMP/job"; echo "status $?"; } >"$TMP/out.$with" 2>&1 &
+        { timeout 300 env LD_PRELOAD="$preloads" "$@" $with "$TMP/job"; echo "status $?"; } >"$TMP/out.$with" 2>&1 &
     done
     wait
     for with in "$TMP"/out.*; do
@@ -137,6 +138,40 @@ C
     "$CC" -std=gnu11 -D_GNU_SOURCE -O1 -w -fno-builtin -shared -fPIC -o "$TMP/wrap.so" "$TMP/wrap.c" -ldl || fail "compile the wrappers"
     job "every import wrapped, behind us" "$PRELOAD:$TMP/wrap.so"
     job "every import wrapped, before us" "$TMP/wrap.so:$PRELOAD"
+fi
+
+# uid_wrapper's pthread_create takes a lock that its fork handlers hold, and under which it allocates and frees.
+cat >"$TMP/held.c" <<'C'
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
+static void use(void)
+{
+    char *volatile p = malloc(12 << 20), *volatile q = malloc(400); /* freed, it is warm: work for a thread of the library's */
+    p[0] = q[0] = 1;
+    free(p), free(q);
+}
+int pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
+{
+    int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = dlsym(RTLD_NEXT, "pthread_create");
+    pthread_mutex_lock(&held);
+    use();
+    pthread_mutex_unlock(&held);
+    return next(t, attr, run, arg);
+}
+static void prepare(void) { pthread_mutex_lock(&held); }
+static void after(void) { use(), pthread_mutex_unlock(&held); }
+__attribute__((constructor)) static void begin(void) { pthread_atfork(prepare, after, after); }
+C
+"$CC" -std=gnu11 -D_GNU_SOURCE -O1 -w -fno-builtin -shared -fPIC -pthread -o "$TMP/held.so" "$TMP/held.c" -ldl || fail "compile"
+job "a lock around pthread_create, behind us" "$PRELOAD:$TMP/held.so"
+job "a lock around pthread_create, before us" "$TMP/held.so:$PRELOAD"
+
+# ThreadSanitizer's pthread_create, which is behind us, has to be called.
+if "$CC" -std=gnu11 -O1 -g -w -fno-builtin -fsanitize=thread -pthread -I"$TOP/tests" -o "$TMP/tsan" "$TMP/job.c" && setarch -R true; then
+    out=$(TSAN_OPTIONS="die_after_fork=0" timeout 300 setarch -R env LD_PRELOAD="$LIB" "$TMP/tsan" 2>&1)
+    [ "$out" = ok ] || fail "under ThreadSanitizer: status $?: $out"
 fi
 
 libraries=/usr/lib/$(uname -m)-linux-gnu

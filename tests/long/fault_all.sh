@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # timeout: 900
-# Fault injection at every point: tests/unit_fault.c with each errno of each system call at every
-# place where the library makes it. The quick suite runs a sample of this.
+# Fault injection at every point: tests/unit_fault.c with an errno of each system call at every place where the library
+# makes it, and with each at every third. The quick suite runs a sample of this.
 # shellcheck source=tests/lib.sh
 . "$TOP/tests/lib.sh"
 program=$BUILD/unit_fault_all

@@ -1,6 +1,6 @@
 # The library on a second kernel, Debian's 6.1 in a virtual machine (emulated, so slow), with swap
 # files on ext4 and on xfs and memory limits of cgroup v2: the core tests, fills of four times the
-# limit without an OOM kill, and as much rewritten after a fork.
+# limit without an OOM kill, and as much rewritten after a fork; strict overcommit, which is a whole machine's.
 # timeout: 1500
 . "$TOP/tests/lib.sh"
 for tool in qemu-system-x86_64 busybox cpio mkfs.ext4 mkfs.xfs dpkg-deb apt-get; do need "$tool"; done
@@ -45,10 +45,11 @@ program() {
     compile_c "$ROOT/t/$2" "$TMP/$2.c"
 }
 program memory.sh fill
+program limits.sh take
 program fork_home.sh home
 program filesystems.sh churn
 program filesystems.sh full
-echo "${GUEST_SUITES:-aborts api forks beyond full}" >"$ROOT/t/suites"
+echo "${GUEST_SUITES:-aborts api forks beyond full overcommit}" >"$ROOT/t/suites"
 ldd "$ROOT"/t/* 2>/dev/null | grep -o '/[^ ]*\.so[^ ]*' | sort -u | while read -r file; do
     case $file in "$ROOT"*) ;; *) install -D "$file" "$ROOT$file" ;; esac
 done
