@@ -128,7 +128,7 @@ tsan() { # PROGRAM: its shadow memory has fixed addresses
 }
 export -f tsan
 
-limit_of() { sed -n 's/^# timeout: //p' "$1" | grep . || echo 600; }
+limit_of() { sed -n 's/^# timeout: //p' "$1" | grep . || echo 1200; }
 
 run_file() {
     local source=$1 name program
@@ -142,7 +142,7 @@ run_file() {
     fork_*.c)
         compile "$program" "$source" || return
         for mode in private copy; do
-            run "$name ($mode)" 600 env LD_PRELOAD="$PRELOAD" BIGMAAC_FORK=$mode \
+            run "$name ($mode)" 1200 env LD_PRELOAD="$PRELOAD" BIGMAAC_FORK=$mode \
                 BIGMAAC_MIN_BIGMAAC_SIZE=64K BIGMAAC_MIN_FRY_SIZE=128 "$program"
         done ;;
     unit_*.c)
