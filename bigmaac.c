@@ -9093,7 +9093,6 @@ COLD static void next_find(void)
     next.usable = (size_t(*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
     next.fork = (pid_t(*)(void))dlsym(RTLD_NEXT, "fork");
     next.fork_only = (pid_t(*)(void))dlsym(RTLD_NEXT, "_Fork");
-    next.thread_create = (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))libc_own("pthread_create");
     next.clone = (int (*)(int (*)(void *), void *, int, void *, ...))dlsym(RTLD_NEXT, "clone");
     next.syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
     next.register_atfork = (int (*)(void (*)(void), void (*)(void), void (*)(void), void *))dlsym(RTLD_NEXT, "__register_atfork");
@@ -9102,6 +9101,8 @@ COLD static void next_find(void)
     next.streams_reset = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_resetlock");
     next.key_create = (int (*)(pthread_key_t *, void (*)(void *)))dlsym(RTLD_NEXT, "pthread_key_create");
     next.single_threaded = dlsym(RTLD_NEXT, "__libc_single_threaded");
+    /* Last: it allocates, and jemalloc registers handlers of a fork, through ours, when that is its first time. */
+    next.thread_create = (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))libc_own("pthread_create");
     void *copy = dlsym(RTLD_NEXT, "memcpy"), *set = dlsym(RTLD_NEXT, "memset");
     if (copy && set) {
         libc.copy = (void *(*)(void *, const void *, size_t))copy;

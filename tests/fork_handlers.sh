@@ -91,7 +91,7 @@ static void forks(int depth)
 int main(void)
 {
     pthread_t thread;
-    alarm(60);
+    alarm(600);
     forks(0);
     pthread_create(&thread, NULL, beside, NULL);
     for (int i = 0; i < 7; i++)

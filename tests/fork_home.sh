@@ -1,6 +1,6 @@
 # After a fork a parent rewrites three times its memory limit, and the child still sees the
 # snapshot. Without bringing memory home both would be killed.
-# timeout: 400
+# timeout: 1500
 . "$TOP/tests/lib.sh"
 cat >"$TMP/home.c" <<'C'
 /* home MIB THREADS ASK: fork, rewrite MIB in THREADS threads, check both sides. */

@@ -1,6 +1,6 @@
 # What was written after a fork comes home whatever the program has done meanwhile, and what it has set stays set: each
 # kind writes three times as much as its memory limit lets it keep.
-# timeout: 600
+# timeout: 2400
 . "$TOP/tests/lib.sh"
 need_root
 cat >"$TMP/kinds.c" <<'C'
@@ -329,7 +329,7 @@ int main(int argc, char **argv)
         {"never_proc", never_proc}, {"child_writes", child_writes}, {"grandchild_writes", grandchild_writes}, {"child_small", child_small},
         {"main_ends", main_ends}, {"signals_wait", signals_wait}, {"guards", guards}, {"coroutine", coroutine},
         {"coroutine_small", coroutine_small}};
-    alarm(150);
+    alarm(600);
     if (argc > 1 && strcmp(argv[1], "child_small") == 0) {
         small_count = bytes / SMALL;
         small = malloc(small_count * sizeof *small);

@@ -1,5 +1,5 @@
 # Forks beside threads in libc's functions that hold locks of its own while they allocate. A deadlock is ended by an alarm.
-# timeout: 400
+# timeout: 1500
 . "$TOP/tests/lib.sh"
 cat >"$TMP/locks.c" <<'C'
 /* locks FOLDER WHAT...: two threads for each of these, and one that forks, until that has been done FORKS times. */
@@ -120,7 +120,7 @@ int main(int argc, char **argv)
 {
     pthread_t thread[32];
     int threads = 0, status;
-    alarm(120);
+    alarm(600);
     snprintf(file, sizeof file, "%s/line", argv[1]);
     FILE *f = fopen(file, "w");
     for (int i = 0; i < LINE; i++)
@@ -135,7 +135,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < FORKS; i++) {
         pid_t pid = fork();
         if (pid == 0) {
-            alarm(60);
+            alarm(600);
             fflush(NULL);
             open_close();
             free(opaque(malloc(10000)));

@@ -104,7 +104,7 @@ int main(int argc, char **argv)
 {
     (void)argc;
     fork_test_begin(argv);
-    alarm(100);
+    alarm(600);
     for (uint64_t round = 0; round < ROUNDS; round++) {
         uint64_t seed = 10 + round * 100;
         blocks_make(seed);

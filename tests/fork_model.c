@@ -22,7 +22,7 @@ enum {
     DEPTH = 5,
     CHILDREN_AT_ONCE = 2,
     STEPS_BETWEEN_FORKS = 12,
-    HANG_SECONDS = 60
+    HANG_SECONDS = 300
 };
 
 struct slot {

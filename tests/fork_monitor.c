@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 
-enum { LARGE = 4 << 20, FORKS = 200, SECONDS = 30 };
+enum { LARGE = 4 << 20, FORKS = 200, SECONDS = 300 };
 
 static volatile sig_atomic_t forks, at_work;
 static pid_t self;

@@ -50,7 +50,7 @@ def work(number, barrier, results):
     wrong += int(np.count_nonzero(fresh != number))
     results.put((number, wrong, fresh[:1 << 21]))       # 16 MiB through a pipe
 
-barrier, results = context.Barrier(workers + 1, timeout=60), context.Queue()
+barrier, results = context.Barrier(workers + 1, timeout=300), context.Queue()
 processes = [context.Process(target=work, args=(n, barrier, results), daemon=True) for n in range(workers)]
 for p in processes:
     p.start()
@@ -58,7 +58,7 @@ data[7::512] = -77                                      # the parent writes whil
 barrier.wait()
 barrier.wait()
 for _ in processes:
-    number, wrong, fresh = results.get(timeout=60)
+    number, wrong, fresh = results.get(timeout=300)
     assert wrong == 0, f"worker {number}: {wrong} words differ"
     assert fresh.size == min(step, 1 << 21) and (fresh == number).all()
 for p in processes:
@@ -77,7 +77,7 @@ with context.Pool(2) as pool:                           # a pool forks again fro
 print("done")
 END
 for mode in private copy; do
-    out=$(with BIGMAAC_FORK=$mode BIGMAAC_STATS=1 timeout -k 5 100 "$PYTHON" "$TMP/job.py" "${BIGMAAC_TEST_MB:-256}" 2>"$TMP/err") ||
+    out=$(with BIGMAAC_FORK=$mode BIGMAAC_STATS=1 timeout -k 5 600 "$PYTHON" "$TMP/job.py" "${BIGMAAC_TEST_MB:-256}" 2>"$TMP/err") ||
         fail "$mode: status $?: $(tail -n 20 "$TMP/err")"
     [ "$out" = "done" ] || fail "$mode: $out"
     # Workers leave without running destructors: the one summary is the parent's.

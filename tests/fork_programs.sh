@@ -301,7 +301,7 @@ compile_c "$TMP/ways" "$TMP/ways.c" -fno-builtin -lutil
 for mode in private copy; do
     rm -f "$TMP/ready"
     with BIGMAAC_FORK=$mode BIGMAAC_STATS=1 BIGMAAC_MIN_BIGMAAC_SIZE=1M BIGMAAC_MIN_FRY_SIZE=128 \
-        timeout 100 "$TMP/ways" "$TMP/ready" >"$TMP/out" 2>"$TMP/err" || fail "$mode: status $?: $(grep -v ' stats ' "$TMP/err" | head -n 20)"
+        timeout 600 "$TMP/ways" "$TMP/ready" >"$TMP/out" 2>"$TMP/err" || fail "$mode: status $?: $(grep -v ' stats ' "$TMP/err" | head -n 20)"
     grep 'bigmaac\[' "$TMP/err" | grep -v ' stats ' && fail "$mode: complaints"
     grep fell_through "$TMP/err" && fail "$mode: not all was swapped"
     # Nothing on the disk has a name, nor holds space once all are gone.

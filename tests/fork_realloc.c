@@ -67,7 +67,7 @@ static void one_fork(enum order order)
     struct turns turns = turns_new();
     pid_t child = require_fork();
     if (child == 0) {
-        alarm(60);
+        alarm(600);
         turns_child_side(&turns);
         if (order == PARENT_FIRST)
             turn_take(turns.to_child, "child");
@@ -114,7 +114,7 @@ int main(int argc, char **argv)
 {
     (void)argc;
     fork_test_begin(argv);
-    alarm(100);
+    alarm(600);
     for (int round = 0; round < 4; round++) {
         for (enum order order = 0; order < ORDERS; order++)
             one_fork(order);

@@ -73,7 +73,7 @@ class Redis:
 
     def stop(self):
         self.send([("SHUTDOWN", "NOSAVE")])
-        assert self.process.wait(30) == 0, self.process.returncode
+        assert self.process.wait(300) == 0, self.process.returncode
         self.log.close()
 
 def value(i, generation):
@@ -125,7 +125,7 @@ print("done")
 END
 for mode in private copy; do
     rm -f "$TMP"/data/*
-    out=$(timeout 120 "$PYTHON" "$TMP/job.py" "$LIB" "$TMP/data" $mode 2>"$TMP/err") ||
+    out=$(timeout 600 "$PYTHON" "$TMP/job.py" "$LIB" "$TMP/data" $mode 2>"$TMP/err") ||
         fail "$mode: $(tail -n 5 "$TMP/err" "$TMP/data/log")"
     [ "$out" = "done" ] || fail "$mode: $out"
     fries=$(stat_of fries "$TMP/data/log")

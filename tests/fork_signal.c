@@ -12,7 +12,7 @@
 #include <pthread.h>
 #include <sys/time.h>
 
-enum { STILL = 8, OWN = 24, THREADS = 3, HANG_SECONDS = 60, STEPS_OF_CHILD = 200 };
+enum { STILL = 8, OWN = 24, THREADS = 3, HANG_SECONDS = 300, STEPS_OF_CHILD = 200 };
 
 static const size_t still_sizes[] = {REAL_SIZE, FRY_SMALL, FRY_LARGE, BIG_SMALL};
 static unsigned char *still[STILL];

@@ -8,7 +8,7 @@
 #include <semaphore.h>
 #include <sys/syscall.h>
 
-enum { FORKS = 4, HANG_SECONDS = 60, BLOCKS = 3 };
+enum { FORKS = 4, HANG_SECONDS = 300, BLOCKS = 3 };
 
 static const size_t sizes[BLOCKS] = {FRY_SMALL, BIG_SMALL, BIG_LARGE};
 

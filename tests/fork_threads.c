@@ -105,7 +105,7 @@ static void *child_thread(void *argument)
 
 static void child_main(long number)
 {
-    alarm(30);
+    alarm(600);
     unsigned char *blocks[CHILD_BLOCKS];
     uint64_t rng = (uint64_t)number;
     size_t sizes[CHILD_BLOCKS];
@@ -147,7 +147,7 @@ static void *forker_main(void *argument)
         REQUIRE(child >= 0);
         if (child == 0)
             child_main(i);
-        alarm(60);
+        alarm(600);
         require_exit_0(child, "fork beside threads");
         require_state("parent");
     }

@@ -48,7 +48,7 @@ assert all(torch.equal(dataset.data[i], row(i) + 1) for i in range(rows))
 print("done")
 END
 for mode in private copy; do
-    out=$(with BIGMAAC_FORK=$mode OMP_NUM_THREADS=1 timeout 120 "$PYTHON" "$TMP/job.py" 2>"$TMP/err") ||
+    out=$(with BIGMAAC_FORK=$mode OMP_NUM_THREADS=1 timeout 600 "$PYTHON" "$TMP/job.py" 2>"$TMP/err") ||
         fail "$mode: status $?: $(tail -n 20 "$TMP/err")"
     [ "$out" = "done" ] || fail "$mode: $out"
 done

@@ -11,7 +11,7 @@
 
 int clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
 
-enum { BLOCKS = 10, HANG_SECONDS = 60, STACK = 1 << 20 };
+enum { BLOCKS = 10, HANG_SECONDS = 300, STACK = 1 << 20 };
 
 static const size_t sizes[] = {REAL_SIZE, FRY_SMALL, FRY_LARGE, BIG_SMALL, BIG_LARGE};
 static unsigned char *blocks[BLOCKS];

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bigmaac --jupyter: a notebook on three times its memory limit runs in the kernel that it installs, with the
 # settings that were given, and dies in Python's own.
-# timeout: 400
+# timeout: 1500
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 mkdir "$TMP/home" "$TMP/swap"

@@ -27,7 +27,7 @@ export TOP BUILD LIB CC PRELOAD
 unset TMPDIR # the tests know where swap files are without a setting
 mkdir -p "$BUILD"
 cores=$(nproc) jobs=${BIGMAAC_TEST_JOBS:-2}
-RESULTS=$BUILD/results.$$ # a line for each test that has ended: RESULT NAME; and for each: EXITS COUNT
+RESULTS=$BUILD/results.$$ # lines of two words and more: PASS, FAIL, SKIP NAME; EXITS COUNT; ENDED FILE
 apart=$(unshare -m true 2>/dev/null && echo unshare -m)
 
 finish() { # RESULT NAME SECONDS [WHY [LOG]]: prints it, and the end of the log, in one piece
@@ -128,7 +128,7 @@ tsan() { # PROGRAM: its shadow memory has fixed addresses
 }
 export -f tsan
 
-limit_of() { sed -n 's/^# timeout: //p' "$1" | grep . || echo 600; }
+limit_of() { sed -n 's/^# timeout: //p' "$1" | grep . || echo 1200; }
 
 run_file() {
     local source=$1 name program
@@ -142,7 +142,7 @@ run_file() {
     fork_*.c)
         compile "$program" "$source" || return
         for mode in private copy; do
-            run "$name ($mode)" 600 env LD_PRELOAD="$PRELOAD" BIGMAAC_FORK=$mode \
+            run "$name ($mode)" 1200 env LD_PRELOAD="$PRELOAD" BIGMAAC_FORK=$mode \
                 BIGMAAC_MIN_BIGMAAC_SIZE=64K BIGMAAC_MIN_FRY_SIZE=128 "$program"
         done ;;
     unit_*.c)
@@ -157,6 +157,7 @@ run_file() {
 }
 
 cd "$TOP" || exit 1
+: >"$RESULTS"
 bash tests/setup.sh "$suite"
 compile "$LEAKCHECK_SO" tests/leakcheck.c -shared -fPIC && PRELOAD=$LIB:$LEAKCHECK_SO
 echo "machine: $(uname -r), $cores cores, $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)"
@@ -167,18 +168,18 @@ begin=$(date +%s)
 rest=$(for source in "$folder"/*.c "$folder"/*.sh; do
     [ ! -e "$source" ] || [ "$source" = "$first" ] || echo "$(limit_of "$source") $source"
 done | sort -k1,1nr -k2,2r | cut -d' ' -f2)
-: >"$RESULTS"
 set -m # else programs would begin with SIGINT ignored
 trap 'kill $(jobs -p) 2>/dev/null; rm -f "$RESULTS"' EXIT
-running=0
+started=0
 for source in $first $rest; do
     case $source in *"$only"*) ;; *) continue ;; esac
-    [ $running -lt "$jobs" ] || { wait -n; running=$((running - 1)); }
-    run_file "$TOP/$source" &
-    running=$((running + 1))
+    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+    { run_file "$TOP/$source"; echo "ENDED $source" >>"$RESULTS"; } &
+    started=$((started + 1))
 done
 wait
 total() { grep -c "^$1 " "$RESULTS"; }
+[ "$(total ENDED)" = $started ] || finish FAIL "$((started - $(total ENDED))) files of tests" 0 "did not come to their end"
 failures=$(sed -n 's/^FAIL / /p' "$RESULTS" | tr -d '\n')
 echo "took $(($(date +%s) - begin)) s${failures:+; failed:$failures}"
 echo "$(awk '$1 == "EXITS" { n += $2 } END { print n + 0 }' "$RESULTS") ends of programs checked for leaks"

@@ -376,7 +376,7 @@ static void renew_fries(void)
 
 static void in_child(void)
 {
-    alarm(60);
+    alarm(600);
     check_all();
     for (int i = 0; i < BLOCKS; i++)
         if (block[i].p)
@@ -605,7 +605,7 @@ static void describe(const char *result)
 static int run_here(void)
 {
     unsigned at = fault.at;
-    alarm(60);
+    alarm(600);
     run();
     fault.at = at;
     if (checks_failed) {

@@ -254,7 +254,7 @@ static void check_fork(void)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(120);
+        alarm(600);
         check_blocks();
 #ifdef __SANITIZE_THREAD__ /* it does not know that the locks of a child are new ones */
         _exit(0);

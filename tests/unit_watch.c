@@ -41,10 +41,19 @@ static size_t touch(size_t wanted)
     return pages;
 }
 
+/* Until the thread sees it: it looks for new threads and at its orders once a second, and later on a loaded machine. */
+static size_t touch_seen(size_t wanted)
+{
+    size_t pages = 0;
+    for (int i = 0; i < 40 && pages < wanted; i++)
+        pages = touch(wanted);
+    return pages;
+}
+
 static void *touch_main(void *result)
 {
-    sleep_ms(1500); /* the thread looks for new ones once a second */
-    *(size_t *)result = touch(BLOCK);
+    sleep_ms(1500);
+    *(size_t *)result = touch_seen(BLOCK);
     return NULL;
 }
 
@@ -72,15 +81,15 @@ static void test_blocks(void)
     size_t other = 0;
     pthread_t thread;
     mem_set_piece(offset, BYTES, 1 + 4);
-    CHECK(touch(BLOCK) == BLOCK);
+    CHECK(touch_seen(BLOCK) == BLOCK);
     CHECK(pthread_create(&thread, NULL, touch_main, &other) == 0);
-    CHECK(touch(BLOCK) == BLOCK);
+    CHECK(touch_seen(BLOCK) == BLOCK);
     CHECK(pthread_join(thread, NULL) == 0 && other == BLOCK);
     atomic_store(&forking.probing, true);
     CHECK(touch(2) == 1);
     atomic_store(&forking.probing, false);
     mem_set_piece(offset, BYTES, 1 + 6);
-    CHECK(touch(64) == 64);
+    CHECK(touch_seen(64) == 64);
     mem_set_piece(offset, BYTES, 0);
     CHECK(touch(2) == 1);
     mem_set_piece(offset, BYTES, 1 + 4);
@@ -96,7 +105,7 @@ static void test_rest(void)
         p[at] = 1;
     munmap(p, bytes);
     sleep_ms(2500);
-    CHECK(touch(BLOCK) == BLOCK);
+    CHECK(touch_seen(BLOCK) == BLOCK);
 }
 
 static double cpu_seconds(void)
@@ -126,7 +135,7 @@ static void test_ended(void)
     CHECK(touch(2) == 1);
     watch_order(WATCH_ON);
     sleep_ms(200);
-    CHECK(touch(BLOCK) == BLOCK);
+    CHECK(touch_seen(BLOCK) == BLOCK);
 }
 
 /* Without the thread: what picks in ascending order and a walk in equal strides ask for. */

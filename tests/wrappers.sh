@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Other preloaded libraries wrap functions of libc's, and allocate and fork in there: none of these is called where
 # a lock of ours is held. One preload wraps every function that the library imports; some are what people use.
-# timeout: 900
+# timeout: 2000
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 need nm

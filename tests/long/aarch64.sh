@@ -2,7 +2,7 @@
 # assumed and loads need an order, and run by qemu's user mode. That is qemu 7.2's: it has no fork
 # beside threads (an assertion of its own fails), no PR_SET_CHILD_SUBREAPER, and needs minutes for
 # the default reservation of a terabyte; hence the smaller regions and only some of the fork tests.
-# timeout: 400
+# timeout: 1500
 . "$TOP/tests/lib.sh"
 CC=aarch64-linux-gnu-gcc
 need $CC; need qemu-aarch64

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# timeout: 900
+# timeout: 2700
 # Fault injection at every point: tests/unit_fault.c with an errno of each system call at every place where the library
 # makes it, and with each at every third. The quick suite runs a sample of this.
 # shellcheck source=tests/lib.sh

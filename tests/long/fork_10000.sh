@@ -1,5 +1,5 @@
 # The model test of fork with 10,000 forks in each mode: zero differences.
-# timeout: 1500
+# timeout: 3600
 . "$TOP/tests/lib.sh"
 compile_c "$TMP/fork_model" "$TOP/tests/fork_model.c" -fno-builtin
 for mode in private copy; do

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# timeout: 1200
+# timeout: 3000
 # glibc's own tests of malloc, processes, threads and timers, from Debian's package glibc-source, built outside of its tree
 # against the installed C library: each that is quick and succeeds there without us has to succeed with us.
 # shellcheck source=tests/lib.sh

@@ -1,7 +1,7 @@
 # The library on a second kernel, Debian's 6.1 in a virtual machine (emulated, so slow), with swap
 # files on ext4 and on xfs and memory limits of cgroup v2: the core tests, fills of four times the
 # limit without an OOM kill, and as much rewritten after a fork; strict overcommit, which is a whole machine's.
-# timeout: 1500
+# timeout: 3600
 . "$TOP/tests/lib.sh"
 for tool in qemu-system-x86_64 busybox cpio mkfs.ext4 mkfs.xfs dpkg-deb apt-get; do need "$tool"; done
 [ "$(uname -m)" = x86_64 ] || skip "this machine can't run it: it is no x86-64"
@@ -58,7 +58,7 @@ done
 # --- Disks and the machine.
 truncate -s 1536M "$TMP/ext4.img" "$TMP/xfs.img"
 mkfs.ext4 -q -m 0 "$TMP/ext4.img" && mkfs.xfs -q "$TMP/xfs.img" || fail "mkfs"
-timeout 1400 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 512 -nographic -no-reboot -nic none \
+timeout 3500 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 512 -nographic -no-reboot -nic none \
     -kernel "$KERNEL"/boot/vmlinuz-* -initrd "$TMP/initrd" -append "console=ttyS0 loglevel=4 panic=-1" \
     -drive "file=$TMP/ext4.img,if=virtio,format=raw,cache=unsafe" \
     -drive "file=$TMP/xfs.img,if=virtio,format=raw,cache=unsafe" </dev/null >"$TMP/console" 2>&1

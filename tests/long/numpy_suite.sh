@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # numpy's own tests (Debian's package) without the library, with everything above 4 KiB as bigmaacs
 # and above 64 B as fries, Python's objects included, and with the defaults: the same outcomes.
-# timeout: 900
+# timeout: 2700
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 need_python numpy pytest hypothesis

@@ -1,6 +1,6 @@
 # A system whose pthreads and dlsym are libraries of their own (Debian 11, glibc 2.31): the library that this
 # machine built runs there, and the one that is built there runs here. Needs Debian's mirror.
-# timeout: 900
+# timeout: 2700
 . "$TOP/tests/lib.sh"
 need_root; need debootstrap
 root=$TMP/root

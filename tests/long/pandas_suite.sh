@@ -2,7 +2,7 @@
 # pandas' own groupby and merge tests (Debian's package) without the library, with everything above
 # 4 KiB as bigmaacs and above 64 B as fries, Python's objects included, and with the defaults: the
 # same outcomes.
-# timeout: 900
+# timeout: 2700
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 need_python pandas pytest hypothesis

@@ -1,6 +1,6 @@
 # The Dockerfile is built, and pod.yaml is played by podman as a cluster would run it: with its filter, its user and
 # its limits (the sizes are smaller). The job finishes on more than twice its memory, and without the library is killed.
-# timeout: 900
+# timeout: 2700
 . "$TOP/tests/lib.sh"
 need_root; need podman; need debootstrap; need_python yaml
 export TMPDIR=$TMP CONTAINERS_CONF=$TMP/containers.conf

@@ -2,7 +2,7 @@
 # A PostgreSQL server with everything above 4 KiB as bigmaacs and above 64 B as fries, and with the
 # defaults: initdb, pgbench, an immediate stop and the recovery from it. The balances add up, its own
 # checkers find nothing, and the answers and the dump of a third database are a plain server's.
-# timeout: 600
+# timeout: 1800
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 for folder in /usr/lib/postgresql/*/bin; do PATH=$folder:$PATH; done

@@ -2,7 +2,7 @@
 # Real programs must give what they give without the library, with everything above 4 KiB as bigmaacs
 # and above 64 B as fries, and with the defaults: sort of 1 GB, xz, gcc on a large file, sqlite3 on
 # 500 MB in memory, perl, R, node, git gc. valgrind looks at the preload once.
-# timeout: 900
+# timeout: 2700
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 for program in xz gcc sqlite3 perl Rscript node git valgrind; do need $program; done

@@ -2,7 +2,7 @@
 # redis-server with everything above 4 KiB as bigmaacs and above 64 B as fries, and with the defaults:
 # after the same load DEBUG DIGEST says what a plain server's says, also after redis-benchmark has
 # come and gone, after a save and reload, and after a restart from the file.
-# timeout: 600
+# timeout: 1800
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 need redis-server; need redis-benchmark; need perl

@@ -2,7 +2,7 @@
 # many settings, contents and structures checked, zero differences. A part runs with more data than its
 # memory limit allows, so that it is paged, and a part under each sanitizer. Every run prints its seed.
 # STRESS_OPERATIONS=... for fewer.
-# timeout: 2400
+# timeout: 3800
 . "$TOP/tests/lib.sh"
 total=${STRESS_OPERATIONS:-400000000} done=0 number=0
 build() { "$CC" -std=gnu11 -g -fno-builtin -I"$TOP" -I"$TOP/tests" -pthread -DBIGMAAC_PREFIX "${@:2}" \

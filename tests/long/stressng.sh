@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # stress-ng's allocating stressors verify their own data, with everything above 4 KiB as bigmaacs and
 # above 64 B as fries, and with the defaults.
-# timeout: 400
+# timeout: 1500
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 need stress-ng

@@ -1,7 +1,7 @@
 # The suite as `nobody`: no_new_privs, no capability, and a system call filter like a container
 # runtime's default. Nothing may fail, and enough must have run. Sanitizers and the fuzzer, to whom it is all the same,
 # don't run again.
-# timeout: 1800
+# timeout: 4000
 . "$TOP/tests/lib.sh"
 need_root; need setpriv; need make
 chmod 755 "$TMP"
