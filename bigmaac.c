@@ -6541,7 +6541,7 @@ static const size_t warn_tell_most = gib; /* but not of more than this */
 static const size_t warn_own_part = 8;    /* of the limit: a process with less of its own leaves the word to others */
 static const uint64_t warn_soon_ms = 2000, warn_base_ms = 500, warn_calm_ms = 5000, warn_idle_ms = 1000;
 static const size_t warn_faults = 500;    /* major faults a second: reading what was pushed out takes its time */
-static const size_t warn_step_most = 16 * mib;
+static const size_t warn_step = mib;      /* of large requests and mappings, worth a look: filling it takes far longer */
 
 static struct warn {
     struct lock busy;      /* somebody looks; others do without */
@@ -6549,13 +6549,12 @@ static struct warn {
     atomic_bool told;
     atomic_bool *family;   /* the same for all who have forked from one another; NULL: nobody has forked */
     atomic_size_t asked;   /* bytes of large requests and mappings since the last look */
-    atomic_size_t step;    /* so many are worth one */
     atomic_size_t outside; /* bytes beyond our reach: the most that was seen */
     size_t left, faults;   /* at the look that others are compared with; busy */
     uint64_t ms;           /* when that was */
     uint64_t fell_ms;      /* when less was left than before */
     size_t calm;           /* with so much left nothing fell for long */
-} warn = {.step = mib, .calm = SIZE_MAX};
+} warn = {.calm = SIZE_MAX};
 
 /* Before a fork: from now on one of the family tells, and no other. */
 static void warn_share(void)
@@ -6662,7 +6661,6 @@ COLD static uint64_t warn_look(void)
     if (now - atomic_load(&room.read_ms) >= warn_pause(atomic_load(&room.bytes)))
         atomic_store(&room.read_ms, 0);
     size_t left = room_bytes() + atomic_load(&room.swap), limit = atomic_load(&room.limit), outside;
-    atomic_store(&warn.step, max_size(min_size(left / 16, warn_step_most), mib / 4));
     if (left >= limit / warn_near_part)
         warn.calm = SIZE_MAX;
     bool near = left < limit / warn_near_part && left + limit / 64 < warn.calm &&
@@ -6691,7 +6689,7 @@ static void warn_note(size_t bytes)
     if (atomic_load_explicit(&mon.running, memory_order_relaxed) || cfg.off || cfg.profile)
         return;
     size_t asked = atomic_fetch_add_explicit(&warn.asked, bytes, memory_order_relaxed) + bytes;
-    if (unlikely(asked >= atomic_load_explicit(&warn.step, memory_order_relaxed)))
+    if (unlikely(asked >= warn_step))
         warn_look_unwatched();
 }
 
