@@ -6537,7 +6537,7 @@ static void home_child(void)
  * ========================================================================================= */
 static const size_t warn_near_part = 4;   /* of the limit: less left, and the monitor looks often */
 static const size_t warn_tell_part = 16;  /* less left, and it tells of what will be full soon */
-static const size_t warn_tell_most = gib; /* but not of more than this */
+static const size_t warn_tell_least = 8 * mib, warn_tell_most = gib; /* what a sixteenth is at least taken for, and at most */
 static const size_t warn_own_part = 8;    /* of the limit: a process with less of its own leaves the word to others */
 static const uint64_t warn_soon_ms = 2000, warn_base_ms = 500, warn_calm_ms = 5000, warn_idle_ms = 1000;
 static const size_t warn_faults = 500;    /* major faults a second: reading what was pushed out takes its time */
@@ -6618,11 +6618,10 @@ COLD static void warn_tell(size_t left, size_t limit, size_t outside)
 /* Less and less is left. Is it about to be nothing, or what can be paged out on its way to and fro already? */
 static bool warn_is_due(size_t left, size_t limit, size_t faults, uint64_t ms)
 {
+    size_t little = min_size(max_size(limit / warn_tell_part, warn_tell_least), warn_tell_most);
     size_t fell = warn.left - min_size(warn.left, left);
-    if (left >= min_size(limit / warn_tell_part, warn_tell_most) || !ms)
-        return false;
-    return fell * warn_soon_ms / ms >= left || (fell && left < min_size(limit / warn_tell_part, warn_tell_most) / 4) ||
-           faults - warn.faults >= max_size(warn_faults * ms / 1000, warn_faults / 5);
+    return left < little && (fell * warn_soon_ms / ms >= left || (fell && left < little / 4) ||
+                             faults - warn.faults >= max_size(warn_faults * ms / 1000, warn_faults / 5));
 }
 
 /* What a look has found while the monitor has to be there. */
@@ -6631,7 +6630,7 @@ static void warn_compare(size_t left, size_t limit, size_t outside, uint64_t now
     struct rusage usage;
     sys_getrusage(RUSAGE_SELF, &usage);
     size_t faults = (size_t)usage.ru_majflt;
-    uint64_t ms = now - warn.ms;
+    uint64_t ms = max_size(now - warn.ms, 4); /* the step of the clock */
     if (warn.ms && warn_is_due(left, limit, faults, ms)) {
         warn_tell(left, limit, outside);
         return;
@@ -6650,7 +6649,7 @@ static void warn_compare(size_t left, size_t limit, size_t outside, uint64_t now
 }
 
 /* Half of the time in which so much is filled, at 1 GiB a second. */
-static uint64_t warn_pause(size_t left) { return max_size(min_size(left / (2 * mib), room_fresh_ms), 5); }
+static uint64_t warn_pause(size_t left) { return max_size(min_size(left / (2 * mib), room_fresh_ms), 2); }
 
 /* Looks how much is left; returns the milliseconds until it wants to look again. */
 COLD static uint64_t warn_look(void)
@@ -6658,7 +6657,7 @@ COLD static uint64_t warn_look(void)
     if (atomic_load(&warn.told) || !lock_try(&warn.busy))
         return warn_idle_ms;
     uint64_t now = now_ms();
-    if (now - atomic_load(&room.read_ms) >= warn_pause(atomic_load(&room.bytes)))
+    if (atomic_load(&warn.near) || now - atomic_load(&room.read_ms) >= warn_pause(atomic_load(&room.bytes)))
         atomic_store(&room.read_ms, 0);
     size_t left = room_bytes() + atomic_load(&room.swap), limit = atomic_load(&room.limit), outside;
     if (left >= limit / warn_near_part)
@@ -6675,7 +6674,7 @@ COLD static uint64_t warn_look(void)
     return near ? warn_pause(left) : warn_idle_ms;
 }
 
-COLD static void warn_look_unwatched(void)
+COLD static void warn_look_here(void)
 {
     int err = errno;
     atomic_store(&warn.asked, 0);
@@ -6683,14 +6682,16 @@ COLD static void warn_look_unwatched(void)
     errno = err;
 }
 
-/* The program takes so many bytes that we don't serve. */
+/* The program takes so many bytes that we don't serve. While little is left it looks itself, too: the monitor may have
+ * to wait for a processor. */
 static void warn_note(size_t bytes)
 {
-    if (atomic_load_explicit(&mon.running, memory_order_relaxed) || cfg.off || cfg.profile)
+    bool watched = atomic_load_explicit(&mon.running, memory_order_relaxed) && !atomic_load_explicit(&warn.near, memory_order_relaxed);
+    if (watched || cfg.off || cfg.profile)
         return;
     size_t asked = atomic_fetch_add_explicit(&warn.asked, bytes, memory_order_relaxed) + bytes;
     if (unlikely(asked >= warn_step))
-        warn_look_unwatched();
+        warn_look_here();
 }
 
 COLD static void warn_stats(void)
