@@ -7794,6 +7794,8 @@ static size_t op_read_one(const struct range *g, size_t at, size_t pages)
  * ========================================================================================= */
 static const uint64_t mon_idle_ms = 1000, mon_frozen_ms = 20, mon_retry_ms = 10000;
 static const size_t mon_least = 16 * mib, mon_part = 16, mon_most = gib; /* live data that have it started */
+static const size_t mon_least_seen = 8 * mib; /* the same where the limit is seen: beside one block of the smallest size that
+                                                * is large by default, small blocks may fill the rest unseen */
 GUESSES static size_t live_bytes(void) { return big.live_bytes + fry.run_bytes + fry.slab_bytes; }
 
 enum { SUBJECT_MAX = 64, RANGE_MAX = 1024, WINDOW_MAX = 12, ACTIVE_MAX = 4 };
@@ -7916,10 +7918,10 @@ static bool pager_open(void)
 GUESSES static bool paging_may_come(void)
 {
     size_t live = live_bytes();
-    if (live < mon_least)
+    if (live < mon_least_seen)
         return false;
     size_t least = min_size(room_bytes() / mon_part, mon_most); /* first: it finds out whether anything is hidden */
-    return atomic_load(&room.hidden) || live >= least;
+    return live >= (atomic_load(&room.hidden) ? mon_least : least);
 }
 
 /* --- what there is ------------------------------------------------------------------------------- */
