@@ -41,7 +41,7 @@
  *      snapshot, so mappings turn MAP_PRIVATE before the fork.
  *
  * SECTIONS (search for "=== TAG"): PLATFORM SYS TEXT REPORT CONFIG MEMORY EXTENT FILE BUS LOCKS VMA ROOM BIG
- * FRY ROUTE STATS PROFILE STOP HOME FORK WATCH OPERATIONS PAGING STREAM MONITOR INIT API
+ * FRY ROUTE STATS PROFILE STOP HOME WARN FORK WATCH OPERATIONS PAGING STREAM MONITOR INIT API
  */
 
 /* ============================================================================================
@@ -668,6 +668,7 @@ static struct config {
     size_t strict;       /* 1: a bad setting ends the program */
     size_t profile;      /* 1: pass everything through, histogram of sizes at the end */
     bool template_set;   /* BIGMAAC_TEMPLATE came from the environment */
+    bool python_malloc;  /* PYTHONMALLOC is set so that a Python's objects come from malloc */
     bool off;            /* a setting was bad: pass everything through */
     char template[512];  /* absolute; ends in at least six X */
     char summary[480];   /* file for stats and profile, to which ".PID" is added; "": stderr */
@@ -932,6 +933,8 @@ COLD static void config_load(void)
             config_reject(settings[i].name, text, why);
     }
     config_check_names();
+    const char *python = secure_getenv("PYTHONMALLOC");
+    cfg.python_malloc = python && text_begins(python, "malloc");
     const char *template = secure_getenv("BIGMAAC_TEMPLATE");
     const char *why = template ? parse_template(template) : NULL;
     if (!why && (template || !config_take_tmpdir()))
@@ -2504,6 +2507,8 @@ static bool piece_move(const struct file *f, size_t from, size_t bytes, size_t t
  * ========================================================================================= */
 static struct room {
     atomic_size_t bytes;    /* last answer */
+    atomic_size_t limit;    /* of the level that leaves so little, or the machine's memory; 0: not known */
+    atomic_size_t swap;     /* bytes of swap that are free for us */
     atomic_uint_fast64_t read_ms; /* when; 0: never */
     atomic_bool busy;       /* somebody is reading */
     atomic_bool found;      /* cgroup is right */
@@ -2512,6 +2517,7 @@ static struct room {
     bool meminfo;           /* /proc/meminfo has been read once */
     char group[384];        /* our memory cgroup, as /proc/self/cgroup names it; "": there is none */
     char cgroup[384];       /* its folder; "": not to be seen */
+    size_t level;           /* the limit that cgroup_room has read last; busy */
     size_t top;             /* length of the mount point, with which the folder begins */
     char text[4096];        /* what is read; busy. A thread's stack may have 16 KiB in all */
 } room = {.hidden = true};
@@ -2698,10 +2704,12 @@ static size_t cgroup_room(const char *path)
     bool lowest = !room.v2 && text_same(path, room.cgroup);
     if (limit >= (size_t)1 << 60 && !lowest)
         return SIZE_MAX;
+    room.level = limit;
     char file[512];
     text_format(file, sizeof file, "%s/memory.stat", path);
     size_t n = read_kept(file, room.text, sizeof room.text, 0);
     limit = min_size(limit, n && lowest ? text_value(room.text, "hierarchical_memory_limit ", SIZE_MAX) : SIZE_MAX);
+    room.level = limit;
     if (limit >= (size_t)1 << 60 || !n)
         return limit;
     size_t cache = text_value(room.text, room.v2 ? "file " : "total_cache ", 0);
@@ -2710,6 +2718,22 @@ static size_t cgroup_room(const char *path)
     cache = cache > shmem ? cache - shmem : 0;
     used = used > cache ? used - cache : 0;
     return limit > used ? limit - used : 0;
+}
+
+/* How much of the free swap one level lets us have. Version 1 counts memory and swap together. */
+static size_t cgroup_swap(const char *path)
+{
+    size_t limit = cgroup_number(path, room.v2 ? "memory.swap.max" : "memory.memsw.limit_in_bytes", SIZE_MAX);
+    if (limit >= (size_t)1 << 60)
+        return SIZE_MAX;
+    size_t used = cgroup_number(path, room.v2 ? "memory.swap.current" : "memory.memsw.usage_in_bytes", 0);
+    if (!room.v2) {
+        size_t memory = cgroup_number(path, "memory.limit_in_bytes", 0);
+        size_t in_memory = cgroup_number(path, "memory.usage_in_bytes", 0);
+        limit -= min_size(limit, memory);
+        used -= min_size(used, in_memory);
+    }
+    return limit - min_size(limit, used);
 }
 
 /* Can the monitor read that level? What it can't, it leaves to the program's threads. */
@@ -2735,9 +2759,11 @@ static size_t room_read(void)
 {
     if (!atomic_load(&room.found) && !mon_self)
         room_find_cgroup();
-    size_t least = 0;
+    size_t least = 0, limit = 0, swap = 0;
     if (read_kept("/proc/meminfo", room.text, sizeof room.text, 0)) {
         least = text_value(room.text, "MemAvailable:", SIZE_MAX >> 10) << 10;
+        limit = text_value(room.text, "MemTotal:", 0) << 10;
+        swap = text_value(room.text, "SwapFree:", 0) << 10;
         room.meminfo = true;
     } else if (room.meminfo) {
         atomic_store(&room.read_ms, 0); /* as before, until a thread of the program can open it */
@@ -2748,9 +2774,14 @@ static size_t room_read(void)
     char path[sizeof room.cgroup];
     text_format(path, sizeof path, "%s", room.cgroup);
     while (path[0] && text_length(path) >= room.top && !(mon_self && !room_is_kept(path))) {
-        least = min_size(least, cgroup_room(path)); /* every level up to the root may have one */
+        size_t left = cgroup_room(path); /* every level up to the root may have one */
+        limit = left < least ? room.level : limit;
+        least = min_size(least, left);
+        swap = swap ? min_size(swap, cgroup_swap(path)) : 0;
         *text_find_last(path, '/') = 0;
     }
+    atomic_store(&room.limit, limit);
+    atomic_store(&room.swap, swap);
     return least;
 }
 
@@ -5222,6 +5253,8 @@ COLD static void stats_report_paging(void)
     }
 }
 
+static void warn_stats(void);
+
 COLD static void stats_report(bool flush)
 {
     struct bigmaac_stats s;
@@ -5233,6 +5266,7 @@ COLD static void stats_report(bool flush)
                  "recycled=%zu", s.files, s.file_bytes, s.file_peak, s.warm_bytes,
                  atomic_load(&count.grown), atomic_load(&count.moved), atomic_load(&count.recycled));
     stats_report_paging();
+    warn_stats();
     for (int i = 1; i < REASON_COUNT; i++)
         if (count.fell_count[i])
             summary_line("stats fell_through reason=%s count=%zu bytes=%zu", reason_names[i],
@@ -6497,6 +6531,181 @@ static void home_child(void)
 }
 
 /* ============================================================================================
+ * === WARN  the one line before the kernel kills the process for memory that we don't reach
+ *
+ * Near the limit our memory gives way; what malloc passed on and what the program mapped can't. The monitor
+ * compares what is left (ROOM) from look to look, every few milliseconds while less than a quarter is left and
+ * falls, else when it wakes anyway. Less than a sixteenth, and falling on: it tells. A process without the monitor
+ * looks after so many bytes of large requests and mappings, and so gets the thread when it needs one. One that has
+ * neither, and grows by small requests alone, is not seen: their path has no room for an instruction.
+ * ========================================================================================= */
+static const size_t warn_near_part = 4;   /* of the limit: less left, and the monitor looks often */
+static const size_t warn_tell_part = 16;  /* less left, and it tells of what will be full soon */
+static const size_t warn_tell_least = 8 * mib, warn_tell_most = gib; /* what a sixteenth is at least taken for, and at most */
+static const size_t warn_own_part = 8;    /* of the limit: a process with less of its own leaves the word to others */
+static const uint64_t warn_soon_ms = 2000, warn_base_ms = 500, warn_calm_ms = 5000, warn_idle_ms = 1000;
+static const size_t warn_faults = 500;    /* major faults a second: reading what was pushed out takes its time */
+static const size_t warn_step = mib;      /* of large requests and mappings, worth a look: filling it takes far longer */
+
+static struct warn {
+    struct lock busy;      /* somebody looks; others do without */
+    atomic_bool near;      /* the monitor has to be there */
+    atomic_bool told;
+    atomic_bool *family;   /* the same for all who have forked from one another; NULL: nobody has forked */
+    atomic_size_t asked;   /* bytes of large requests and mappings since the last look */
+    atomic_size_t outside; /* bytes beyond our reach: the most that was seen */
+    size_t left, faults;   /* at the look that others are compared with; busy */
+    uint64_t ms;           /* when that was */
+    uint64_t fell_ms;      /* when less was left than before */
+    size_t calm;           /* with so much left nothing fell for long */
+} warn = {.calm = SIZE_MAX};
+
+/* Before a fork: from now on one of the family tells, and no other. */
+static void warn_share(void)
+{
+    if (warn.family)
+        return;
+    void *p = sys_mmap(NULL, sys_page(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    warn.family = p == MAP_FAILED ? NULL : p;
+}
+
+/* What can't be paged out of this process: its anonymous and its shared memory. */
+static size_t warn_outside(void)
+{
+    char text[4096];
+    size_t bytes = read_self("/proc/self/status", text, sizeof text, 0) ? text_value(text, "RssAnon:", 0) * kib : 0;
+    bytes = bytes ? bytes + text_value(text, "RssShmem:", 0) * kib : anonymous_bytes();
+    if (bytes > atomic_load(&warn.outside))
+        atomic_store(&warn.outside, bytes);
+    return bytes;
+}
+
+/* Does Python run here? Then its executable or a library of its is mapped. */
+static bool warn_is_python(void)
+{
+    char text[4096];
+    const size_t overlap = 16; /* the word may be cut by the end of a piece */
+    for (off_t at = 0; at < (off_t)mib;) {
+        size_t n = read_self("/proc/self/maps", text, sizeof text, at);
+        if (text_contains(text, "/python3") || text_contains(text, "/libpython"))
+            return true;
+        if (n <= overlap)
+            return false;
+        at += (off_t)(n - overlap);
+    }
+    return false;
+}
+
+/* The setting that would reach it. */
+static const char *warn_advice(void)
+{
+    if (!cfg.python_malloc && warn_is_python())
+        return "PYTHONMALLOC=malloc BIGMAAC_MIN_FRY_SIZE=16 would reach Python's objects";
+    if (!cfg.min_fry || cfg.min_fry > 128)
+        return "BIGMAAC_MIN_FRY_SIZE=128 (or 16) would reach what malloc gives out";
+    if (cfg.min_fry > 16)
+        return "BIGMAAC_MIN_FRY_SIZE=16 would reach the smallest blocks";
+    return "the program maps it itself, and no setting reaches that";
+}
+
+COLD static void warn_tell(size_t left, size_t limit, size_t outside)
+{
+    char text[5][16];
+    atomic_store(&warn.near, false);
+    if (atomic_exchange(&warn.told, true) || (warn.family && atomic_exchange(warn.family, true)))
+        return;
+    report("memory is running out: %s of %s are left. %s of this process can't be paged out, beside %s of bigmaacs and "
+           "%s of fries, which can; %s", size_text(left, text[0]), size_text(limit, text[1]), size_text(outside, text[2]),
+           size_text(big.live_bytes, text[3]), size_text(fry.run_bytes + fry.slab_bytes, text[4]), warn_advice());
+}
+
+/* Less and less is left. Is it about to be nothing, or what can be paged out on its way to and fro already? */
+static bool warn_is_due(size_t left, size_t limit, size_t faults, uint64_t ms)
+{
+    size_t little = min_size(max_size(limit / warn_tell_part, warn_tell_least), warn_tell_most);
+    size_t fell = warn.left - min_size(warn.left, left);
+    return left < little && (fell * warn_soon_ms / ms >= left || (fell && left < little / 4) ||
+                             faults - warn.faults >= max_size(warn_faults * ms / 1000, warn_faults / 5));
+}
+
+/* What a look has found while the monitor has to be there. */
+static void warn_compare(size_t left, size_t limit, size_t outside, uint64_t now)
+{
+    struct rusage usage;
+    sys_getrusage(RUSAGE_SELF, &usage);
+    size_t faults = (size_t)usage.ru_majflt;
+    uint64_t ms = max_size(now - warn.ms, 4); /* the step of the clock */
+    if (warn.ms && warn_is_due(left, limit, faults, ms)) {
+        warn_tell(left, limit, outside);
+        return;
+    }
+    if (left + limit / 256 < warn.left || !warn.ms)
+        warn.fell_ms = now;
+    if (now - warn.fell_ms > warn_calm_ms) {
+        warn.calm = left;
+        atomic_store(&warn.near, false);
+    }
+    if (!warn.ms || ms >= warn_base_ms || left > warn.left) {
+        warn.left = left;
+        warn.faults = faults;
+        warn.ms = now;
+    }
+}
+
+/* Half of the time in which so much is filled, at 1 GiB a second. */
+static uint64_t warn_pause(size_t left) { return max_size(min_size(left / (2 * mib), room_fresh_ms), 2); }
+
+/* Looks how much is left; returns the milliseconds until it wants to look again. */
+COLD static uint64_t warn_look(void)
+{
+    if (atomic_load(&warn.told) || !lock_try(&warn.busy))
+        return warn_idle_ms;
+    uint64_t now = now_ms();
+    if (atomic_load(&warn.near) || now - atomic_load(&room.read_ms) >= warn_pause(atomic_load(&room.bytes)))
+        atomic_store(&room.read_ms, 0);
+    size_t left = room_bytes() + atomic_load(&room.swap), limit = atomic_load(&room.limit), outside;
+    if (left >= limit / warn_near_part)
+        warn.calm = SIZE_MAX;
+    bool near = left < limit / warn_near_part && left + limit / 64 < warn.calm &&
+                (outside = warn_outside()) >= limit / warn_own_part;
+    atomic_store(&warn.near, near);
+    if (near)
+        warn_compare(left, limit, outside, now);
+    else
+        warn.ms = 0;
+    near = atomic_load(&warn.near);
+    lock_drop(&warn.busy);
+    return near ? warn_pause(left) : warn_idle_ms;
+}
+
+COLD static void warn_look_here(void)
+{
+    int err = errno;
+    atomic_store(&warn.asked, 0);
+    warn_look();
+    errno = err;
+}
+
+/* The program takes so many bytes that we don't serve. While little is left it looks itself, too: the monitor may have
+ * to wait for a processor. */
+static void warn_note(size_t bytes)
+{
+    bool watched = atomic_load_explicit(&mon.running, memory_order_relaxed) && !atomic_load_explicit(&warn.near, memory_order_relaxed);
+    if (watched || cfg.off || cfg.profile)
+        return;
+    size_t asked = atomic_fetch_add_explicit(&warn.asked, bytes, memory_order_relaxed) + bytes;
+    if (unlikely(asked >= warn_step))
+        warn_look_here();
+}
+
+COLD static void warn_stats(void)
+{
+    warn_outside();
+    summary_line("stats outside=%zu outside_limit=%zu told=%d", atomic_load(&warn.outside), atomic_load(&room.limit),
+                 atomic_load(&warn.told));
+}
+
+/* ============================================================================================
  * === FORK  what a child inherits
  *
  * prepare closes the gate, takes every lock (LOCK ORDER) and freezes every block: each mapping of a file of ours turns
@@ -6898,6 +7107,7 @@ static void fork_unlock(bool child)
  * so it is taken before the gate, too. It is recursive. For the other locks that glibc takes, gate_pass gives up. */
 static void fork_prepare(void)
 {
+    warn_share();
     fork_lock(next.streams_lock != NULL);
     gate_fork();
 }
@@ -6967,7 +7177,7 @@ static void child_forget_threads(void)
     if (file_valid(&stop.tasks))
         sys(SYS_close, stop.tasks.fd);
     stop.tasks.fd = -1;
-    vma_reader.lock = boot.lock = (struct lock){0};
+    vma_reader.lock = boot.lock = warn.busy = (struct lock){0};
     boot.live = boot_bytes; /* libc may use the memory of threads again that are not here: it stays */
     kept_forget();
 }
@@ -7588,6 +7798,8 @@ static size_t op_read_one(const struct range *g, size_t at, size_t pages)
  * ========================================================================================= */
 static const uint64_t mon_idle_ms = 1000, mon_frozen_ms = 20, mon_retry_ms = 10000;
 static const size_t mon_least = 16 * mib, mon_part = 16, mon_most = gib; /* live data that have it started */
+static const size_t mon_least_seen = 8 * mib; /* the same where the limit is seen: beside one block of the smallest size that
+                                                * is large by default, small blocks may fill the rest unseen */
 GUESSES static size_t live_bytes(void) { return big.live_bytes + fry.run_bytes + fry.slab_bytes; }
 
 enum { SUBJECT_MAX = 64, RANGE_MAX = 1024, WINDOW_MAX = 12, ACTIVE_MAX = 4 };
@@ -7710,10 +7922,10 @@ static bool pager_open(void)
 GUESSES static bool paging_may_come(void)
 {
     size_t live = live_bytes();
-    if (live < mon_least)
+    if (live < mon_least_seen)
         return false;
     size_t least = min_size(room_bytes() / mon_part, mon_most); /* first: it finds out whether anything is hidden */
-    return atomic_load(&room.hidden) || live >= least;
+    return live >= (atomic_load(&room.hidden) ? mon_least : least);
 }
 
 /* --- what there is ------------------------------------------------------------------------------- */
@@ -8867,7 +9079,8 @@ static uint64_t paging_tick(void)
 GUESSES static bool mon_needed(void)
 {
     size_t frozen = atomic_load(&home.frozen_bytes);
-    if (big.warm_oldest || fry.dirty_pages > to_pages(4 * mib) || atomic_load(&fry.dead_bytes) > 4 * mib)
+    if (big.warm_oldest || fry.dirty_pages > to_pages(4 * mib) || atomic_load(&fry.dead_bytes) > 4 * mib ||
+        atomic_load(&warn.near))
         return true;
     return paging_may_come() || (frozen >= 32 * mib && frozen > room_bytes() / 4);
 }
@@ -8970,6 +9183,7 @@ static void *mon_main(void *unused)
     for (;;) {
         bool frozen = atomic_load(&home.frozen_bytes) > room_bytes() / 4;
         uint64_t pause = frozen ? mon_frozen_ms : mon_idle_ms;
+        pause = min_size(pause, warn_look());
         mon_sleep(min_size(pause, paging_tick()));
         home_tick();
         if (program_has_ended()) {
@@ -8990,8 +9204,9 @@ static void mon_open(void)
 {
     char text[64];
     threads_keep();
-    for (int i = 0; i < 3; i++)
-        read_self((const char *const[]){"/proc/self/syscall", "/proc/self/stat", "/proc/self/status"}[i], text, sizeof text, 0);
+    for (int i = 0; i < 4; i++)
+        read_self((const char *const[]){"/proc/self/syscall", "/proc/self/stat", "/proc/self/status", "/proc/self/maps"}[i],
+                  text, sizeof text, 0);
     atomic_store(&room.read_ms, 0);
     room_bytes();
     anonymous_bytes();
@@ -9333,6 +9548,7 @@ static NOINLINE void *alloc_slow(size_t size, size_t align, bool zero)
     if (kind != KIND_REAL)
         return alloc_own(kind, size, align, zero);
     if (!libc_inside) {
+        warn_note(size);
         mon_consider(); /* what is passed on may fill the memory in which ours is */
         if (cfg.stats)
             count_one(&count.passed);
@@ -9812,6 +10028,8 @@ static NOINLINE void *realloc_slow(void *p, size_t size)
     if (route_of(size) == KIND_REAL) {
         if (cfg.stats)
             count_one(&count.passed);
+        warn_note(size);
+        mon_consider();
         return profile_realloc(p, size);
     }
     return realloc_copy(p, next.usable(p), size);
@@ -9984,6 +10202,27 @@ EXPORT int mprotect(void *p, size_t length, int protection)
         return (int)set_own(SYS_mprotect, p, length, protection, 0);
     return sys_mprotect(p, length, protection);
 }
+
+/* Allocators of the program's own get their memory here; they may hold locks of theirs, so the next malloc makes the
+ * thread that watches what is left (WARN). */
+COLD static void mmap_seen(size_t length)
+{
+    warn_note(length);
+    if (!atomic_load(&warn.near) || atomic_load(&mon.running) || atomic_load(&mon.wanted))
+        return;
+    __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
+    atomic_store(&mon.wanted, true); /* last: who sees it sets the limit back */
+}
+
+EXPORT void *mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
+{
+    void *p = sys_mmap(at, length, protection, flags, fd, offset);
+    if (flags & MAP_ANONYMOUS && protection & PROT_WRITE && p != MAP_FAILED && atomic_load(&init.state) == INIT_DONE)
+        mmap_seen(length);
+    return p;
+}
+
+EXPORT void *mmap64(void *, size_t, int, int, int, off_t) __attribute__((alias("mmap")));
 
 EXPORT int mlock(const void *p, size_t length)
 {
