@@ -3896,11 +3896,12 @@ static void fry_note_full(uint32_t pages)
 }
 
 /* Requires fry.lock. No free run is as long as is asked for: those that wait to be used again, and those that the
- * file is mapped at already, become like the rest and merge with it. False: they did a moment ago. */
-COLD static bool fry_merge(void)
+ * file is mapped at already, become like the rest and merge with it. False: they did a moment ago, and little
+ * was freed since. */
+COLD static bool fry_merge(uint32_t pages)
 {
     uint64_t now = now_ms();
-    if (now - fry.merged_ms < full_retry_ms)
+    if (fry.dirty_pages < pages / 8 && now - fry.merged_ms < full_retry_ms)
         return false;
     fry.merged_ms = now;
     fry_purge(); /* once for those that have aged, */
@@ -3935,7 +3936,7 @@ static uint32_t fry_pages(uint32_t pages, uint32_t align, bool *zeroed, enum rea
     e = extent_alloc(s, KIND_CLEAN, take, align);
     if (!e && take > pages)
         e = extent_alloc(s, KIND_CLEAN, take = pages, align);
-    if (!e && fry_merge())
+    if (!e && fry_merge(pages))
         e = extent_alloc(s, KIND_CLEAN, take, align);
     if (!e) {
         *why = REASON_ADDRESS_SPACE;
