@@ -3153,12 +3153,12 @@ static bool warm_put(struct big *r)
     return true;
 }
 
-/* How far a WARM bigmaac is from the request, in bytes: what it lacks, or has too much of. A quarter may be waste. */
+/* How far a WARM bigmaac is from the request, in bytes: what it lacks, or has too much of. A sixth may be waste. */
 static size_t warm_distance(const struct big *r, size_t bytes)
 {
     if (r->filled < bytes)
         return bytes - r->filled;
-    return r->filled - bytes <= bytes / 4 ? 0 : r->filled - bytes;
+    return r->filled - bytes <= bytes / 6 ? 0 : r->filled - bytes;
 }
 
 /* A warm bigmaac for the request, BUSY: the newest that fits, else that of the nearest size between half and twice
@@ -3256,6 +3256,10 @@ static bool warm_fit(struct big *r, size_t bytes, bool zero)
     }
     if (zero && !big_clear(r, min_size(bytes, r->mapped)))
         return false;
+    if (r->filled < bytes && r->policy[0] == POLICY_NORMAL && cfg.paging == PAGING_ADAPTIVE) {
+        memset(r->policy, POLICY_HUGE, sizeof r->policy); /* or each fault brings the device's readahead behind its end in */
+        big_apply_policy(r, true);
+    }
     return r->mapped >= bytes || (file_valid(&r->file) && big_grow(r, bytes) == REASON_NONE);
 }
 
