@@ -2820,6 +2820,7 @@ enum { BIG_PARTS = 8 }; /* of a large bigmaac, each with a paging policy of its 
 struct big {
     size_t size;         /* bytes the program asked for */
     size_t mapped;       /* bytes of the file, all mapped; a multiple of the page size */
+    size_t filled;       /* of a WARM one: what its owners had of it; the rest has no pages, as a rule */
     struct file file;    /* what is mapped MAP_SHARED; fd -1: nothing is */
     ino_t frozen_in[FROZEN_FILES]; /* the last files that it was frozen in, or that were lost; the last one first */
     size_t home_bytes;   /* of a frozen one, in `file` since the last fork */
@@ -2859,7 +2860,6 @@ static struct {
     uint32_t map_limit;       /* records that vm.max_map_count leaves room for; 0: not known yet */
     uint32_t map_checked;     /* records in use when that was found */
     uint64_t map_checked_ms;  /* and when */
-    struct bins warm;         /* WARM extents by their pages */
 } big = {.space.quick_from = QUICK_FROM, };
 
 static inline struct big *big_at(uint32_t i)
@@ -3130,7 +3130,6 @@ static const size_t warm_clear_max = (size_t)256 << 20; /* above, calloc gets a 
 /* Requires big.lock. */
 static void warm_unlink(struct big *r)
 {
-    bins_remove(&big.space, &big.warm, r->extent);
     if (r->warm_older)
         big_at(r->warm_older)->warm_newer = r->warm_newer;
     else
@@ -3172,8 +3171,8 @@ static bool warm_put(struct big *r)
         !mem_reset(big_offset(r), r->mapped))
         return false;
     r->freed_ms = now_ms();
+    r->filled = min_size(max_size(r->filled, round_up(r->size, page_size)), r->mapped);
     lock_take(&big.lock);
-    bins_insert(&big.space, &big.warm, r->extent);
     r->warm_newer = 0;
     r->warm_older = big.warm_newest;
     if (big.warm_newest)
@@ -3189,27 +3188,37 @@ static bool warm_put(struct big *r)
     return true;
 }
 
-/* A warm bigmaac for the request, BUSY; at most an eighth of it is waste. NULL: none fits. */
+/* How far a WARM bigmaac is from the request, in bytes: what it lacks, or has too much of. A sixth may be waste. */
+static size_t warm_distance(const struct big *r, size_t bytes)
+{
+    if (r->filled < bytes)
+        return bytes - r->filled;
+    return r->filled - bytes <= bytes / 6 ? 0 : r->filled - bytes;
+}
+
+/* A warm bigmaac for the request, BUSY: the newest that fits, else that of the nearest size between half and twice
+ * of it, which warm_fit makes fit. NULL: there is none. */
 static struct big *warm_take(size_t bytes, size_t align)
 {
-    struct big *r = NULL;
-    size_t span = big_span(bytes);
-    align = max_size(align, page_size);
+    enum { LOOKS = 256 }; /* more would take longer than a new file does */
+    struct big *best = NULL;
+    size_t nearest = SIZE_MAX;
     lock_take(&big.lock);
-    if (big.warm_bytes) {
-        uint32_t i = bins_find(&big.space, &big.warm, (uint32_t)to_pages(span),
-                               (uint32_t)to_pages(align));
-        struct big *found = i ? big_at(extent_at(&big.space, i)->aux) : NULL;
-        bool aligned = found && (big_offset(found) & (align - 1)) == 0;
-        if (aligned && found->mapped >= bytes && found->mapped - bytes <= bytes / 8) {
-            r = found;
-            warm_unlink(r);
-        }
+    uint32_t i = big.warm_newest;
+    for (int looks = 0; i && looks < LOOKS && nearest; looks++, i = big_at(i)->warm_older) {
+        struct big *r = big_at(i);
+        size_t distance = warm_distance(r, bytes);
+        bool moves = r->mapped < bytes && align > page_size; /* perhaps, to where it is not aligned */
+        if (distance >= nearest || distance > min_size(bytes, r->filled) || r->mapped / 4 > bytes ||
+            (big_offset(r) & (align - 1)) || moves)
+            continue;
+        best = r;
+        nearest = distance;
     }
+    if (best)
+        warm_unlink(best);
     lock_drop(&big.lock);
-    if (r)
-        count_one(&count.recycled);
-    return r;
+    return best;
 }
 
 /* Drops the warm bigmaacs freed before `before` (now_ms). Returns whether others are left. */
@@ -3234,7 +3243,7 @@ static bool warm_expire(uint64_t before)
 
 static bool fry_give_back(void);
 
-/* The disk is full: what is dead gives its blocks back. False: nothing was. */
+/* Disk, address space or descriptors are short: what is dead gives its own back. False: nothing was. */
 static bool disk_give_back(void)
 {
     bool warm = big.warm_bytes != 0;
@@ -3242,14 +3251,14 @@ static bool disk_give_back(void)
     return fry_give_back() || warm;
 }
 
-/* Is less than half of the block in memory? A few samples tell. */
+/* Is less than half of what was filled in memory? A few samples tell. */
 static bool big_is_sparse(const struct big *r)
 {
     enum { SAMPLES = 64 };
     unsigned resident = 0;
     for (size_t i = 0; i < SAMPLES; i++) {
         unsigned char in = 0;
-        size_t at = round_down(r->mapped / SAMPLES * i, page_size);
+        size_t at = round_down(r->filled / SAMPLES * i, page_size);
         resident += mem_resident(big_offset(r) + at, page_size, &in) && in & 1;
     }
     return resident < SAMPLES / 2;
@@ -3260,12 +3269,43 @@ static bool big_is_sparse(const struct big *r)
  * fresh file is better. */
 static bool big_clear(struct big *r, size_t bytes)
 {
-    bool large = bytes > warm_clear_max;
-    if ((large || big_is_sparse(r)) && file_valid(&r->file) && file_zero(&r->file, 0, r->mapped))
-        return true;
-    if (!large)
-        memset(mem_at(big_offset(r)), 0, bytes);
-    return !large;
+    size_t by_hand = min_size(bytes, r->filled);
+    if (by_hand > warm_clear_max || big_is_sparse(r))
+        by_hand = 0;
+    if (by_hand < bytes && !(file_valid(&r->file) && file_zero(&r->file, by_hand, r->mapped - by_hand)))
+        return false;
+    memset(mem_at(big_offset(r)), 0, by_hand);
+    return true;
+}
+
+static enum reason big_grow(struct big *r, size_t bytes);
+
+/* Makes a bigmaac from the warm list the next owner's. Far too large a one gives the pages of its end back, but not
+ * their blocks: freeing those may wait for the disk, and the next owner may want them. False: it can't be done. */
+static bool warm_fit(struct big *r, size_t bytes, bool zero)
+{
+    if (r->filled > bytes && warm_distance(r, bytes)) {
+        if (!file_valid(&r->file) || !file_zero(&r->file, bytes, r->mapped - bytes))
+            return false;
+        r->filled = bytes;
+    }
+    if (zero && !big_clear(r, min_size(bytes, r->mapped)))
+        return false;
+    if (r->filled < bytes && r->policy[0] == POLICY_NORMAL && cfg.paging == PAGING_ADAPTIVE) {
+        memset(r->policy, POLICY_HUGE, sizeof r->policy); /* or each fault brings the device's readahead behind its end in */
+        big_apply_policy(r, true);
+    }
+    return r->mapped >= bytes || (file_valid(&r->file) && big_grow(r, bytes) == REASON_NONE);
+}
+
+/* A BUSY bigmaac with a file of its own. NULL: *why says what ran out. */
+static struct big *big_new(size_t bytes, size_t align, enum reason *why)
+{
+    struct big *r = big_reserve(bytes, align, why);
+    if (!r || !(*why = big_back(r)))
+        return r;
+    big_unreserve(r);
+    return NULL;
 }
 
 /* Allocates a bigmaac. `align` is a power of 2 up to align_max. Returns NULL and *why. */
@@ -3273,22 +3313,17 @@ static void *big_alloc(size_t size, size_t align, bool zero, enum reason *why)
 {
     size_t bytes = round_up(size, page_size);
     struct big *r = warm_take(bytes, align);
-    if (r && zero && !big_clear(r, bytes)) {
-        big_destroy(r);
-        r = NULL;
+    if (r && warm_fit(r, bytes, zero)) {
+        count_one(&count.recycled);
+        return big_publish(r, size);
     }
     if (r)
-        return big_publish(r, size);
-    r = big_reserve(bytes, align, why);
+        big_destroy(r);
+    r = big_new(bytes, align, why);
+    if (!r && disk_give_back())
+        r = big_new(bytes, align, why);
     if (!r)
         return NULL;
-    *why = big_back(r);
-    if (*why == REASON_DISK_FULL && disk_give_back())
-        *why = big_back(r);
-    if (*why) {
-        big_unreserve(r);
-        return NULL;
-    }
     memset(r->policy, policy_initial(r->mapped), sizeof r->policy);
     big_apply_policy(r, false);
     return big_publish(r, size);
@@ -3506,7 +3541,7 @@ static enum reason big_grow(struct big *r, size_t bytes)
     why = file_extend(&r->file, r->mapped, more);
     if (why == REASON_DISK_FULL && disk_give_back())
         why = file_extend(&r->file, r->mapped, more);
-    if (!why)
+    if (!why && (why = big_map_tail(r, bytes)) && disk_give_back())
         why = big_map_tail(r, bytes);
     if (why) {
         big_cut_file(r, r->mapped, bytes);
@@ -3615,10 +3650,6 @@ static const char *big_check(void)
         if (big_extent(big_at(i))->state != EXTENT_WARM || big_at(i)->warm_older != older ||
             (!big_at(i)->warm_newer && big.warm_newest != i))
             return "the warm list is broken";
-    for (unsigned bin = 0; bin < BIN_COUNT; bin++)
-        for (uint32_t i = big.warm.head[bin]; i; i = extent_at(&big.space, i)->link_next)
-            if (extent_at(&big.space, i)->state != EXTENT_WARM)
-                return "what hangs among the warm ones isn't";
     return warm ? "a warm bigmaac is not in the list" : NULL;
 }
 #endif
@@ -3715,6 +3746,7 @@ static struct {
     size_t backed_bytes;       /* of it, with blocks: for the statistics */
     uint32_t dirty_pages;      /* in free extents of KIND_DIRTY */
     uint64_t purged_ms;        /* when the last purge ran */
+    uint64_t merged_ms;        /* when fry_merge last ran */
     uint64_t full_ms;          /* when the disk was found full (fry_note_full); 0: never */
     size_t full_bytes;         /* what all our files held then */
     uint32_t full_pages;       /* what was asked for then */
@@ -3885,6 +3917,7 @@ static uint32_t fry_chunk(uint32_t pages)
 
 /* A full disk is not asked again for every small block: that costs a millisecond on btrfs. */
 static const uint64_t full_retry_ms = 100;
+static void fry_purge(void);
 
 /* Requires fry.lock. The disk had no room for as much a moment ago, and we have freed nothing since. */
 static bool fry_is_full(uint32_t pages)
@@ -3899,6 +3932,28 @@ static void fry_note_full(uint32_t pages)
     fry.full_ms = now_ms();
     fry.full_bytes = atomic_load(&folder.bytes);
     fry.full_pages = pages;
+}
+
+/* Requires fry.lock. No free run is as long as is asked for: those that wait to be used again, and those that the
+ * file is mapped at already, become like the rest and merge with it. False: they did a moment ago, and little
+ * was freed since. */
+COLD static bool fry_merge(uint32_t pages)
+{
+    uint64_t now = now_ms();
+    if (fry.dirty_pages < pages / 8 && now - fry.merged_ms < full_retry_ms)
+        return false;
+    fry.merged_ms = now;
+    fry_purge(); /* once for those that have aged, */
+    fry_purge(); /* once for those that did so now */
+    for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
+        struct extent *x = extent_at(&fry.space, i);
+        if (x->state != EXTENT_FREE || x->kind != KIND_CLEAN || x->slot != slot_current)
+            continue;
+        bins_remove(&fry.space, &fry.space.free[KIND_CLEAN], i);
+        x->slot = 0; /* fry_back maps it again */
+        extent_release(&fry.space, i, KIND_CLEAN);
+    }
+    return true;
 }
 
 /* Requires fry.lock. A BUSY extent with blocks behind it; *zeroed when it reads zero. */
@@ -3920,6 +3975,8 @@ static uint32_t fry_pages(uint32_t pages, uint32_t align, bool *zeroed, enum rea
     e = extent_alloc(s, KIND_CLEAN, take, align);
     if (!e && take > pages)
         e = extent_alloc(s, KIND_CLEAN, take = pages, align);
+    if (!e && fry_merge(pages))
+        e = extent_alloc(s, KIND_CLEAN, take, align);
     if (!e) {
         *why = REASON_ADDRESS_SPACE;
         return 0;
