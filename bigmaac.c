@@ -7015,7 +7015,7 @@ static void map_consider(void)
     __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
 }
 
-static void *map_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
+static NOINLINE void *map_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
     bool wanted = map_eligible(bytes, protection, flags);
     if (!wanted && !(flags & MAP_FIXED && map_touches(at, bytes)))
@@ -7039,7 +7039,7 @@ static void *map_mmap(void *at, size_t bytes, int protection, int flags, int fd,
     return p;
 }
 
-static int map_munmap(void *at, size_t bytes)
+static NOINLINE int map_munmap(void *at, size_t bytes)
 {
     if (!map_touches(at, bytes))
         return sys_munmap(at, bytes);
@@ -7086,10 +7086,11 @@ static bool map_rejoin(struct map_op *m, uintptr_t from, uintptr_t to)
     return true;
 }
 
-static void *map_mremap(void *from, size_t old, size_t bytes, int flags, void *to)
+static NOINLINE void *map_mremap(void *from, size_t old, size_t bytes, int flags, void *to)
 {
     bool fixed = flags & MREMAP_FIXED;
-    if (!map_touches(from, max_size(old, 1)) && !(fixed && map_touches(to, bytes)))
+    size_t odd = ((uintptr_t)from | (fixed ? (uintptr_t)to : 0)) & (sys_page() - 1); /* EINVAL */
+    if (odd || (!map_touches(from, max_size(old, 1)) && !(fixed && map_touches(to, bytes))))
         return sys_mremap(from, old, bytes, flags, to);
     struct map_op m;
     map_begin(&m);
@@ -7114,17 +7115,18 @@ static void *map_mremap(void *from, size_t old, size_t bytes, int flags, void *t
 }
 
 /* A call after which a range is left alone for good: `number` is the system call's. */
-static long map_leave(long number, const void *at, size_t bytes, long third, long fourth)
+static NOINLINE long map_leave(long number, const void *at, size_t bytes, long third, long fourth)
 {
     struct map_op m;
     if (!map_touches(at, bytes))
         return sys(number, at, bytes, third, fourth);
+    uintptr_t from = round_down((uintptr_t)at, sys_page()), to = map_page_end(at, bytes);
     map_begin(&m);
-    map_settle(&m, (uintptr_t)at, map_page_end(at, bytes));
+    map_settle(&m, from, to);
     long result = sys(number, at, bytes, third, fourth);
     int err = errno;
     if (result == 0 || err != EINVAL) /* what lies before a gap has been changed */
-        map_forget((uintptr_t)at, map_page_end(at, bytes));
+        map_forget(from, to);
     errno = err;
     map_end(&m, result != 0);
     return result;
@@ -7132,7 +7134,7 @@ static long map_leave(long number, const void *at, size_t bytes, long third, lon
 
 /* What is moved can be protected like other memory, but a file's folder may forbid execution. A fork must not come in
  * between its look at the protection and its freezing. */
-static int map_mprotect(void *at, size_t bytes, int protection)
+static NOINLINE int map_mprotect(void *at, size_t bytes, int protection)
 {
     if (protection & PROT_EXEC)
         return (int)map_leave(SYS_mprotect, at, bytes, protection, 0);
@@ -7223,7 +7225,7 @@ static bool map_advise(void *at, size_t bytes, int advice, int *result)
     return false;
 }
 
-static int map_madvise(void *at, size_t length, int advice)
+static NOINLINE int map_madvise(void *at, size_t length, int advice)
 {
     size_t page = sys_page(), bytes = round_up(length, page);
     if ((uintptr_t)at & (page - 1) || bytes < length || !map_touches(at, bytes))
