@@ -15,6 +15,8 @@
  *     size > BIGMAAC_MIN_FRY_SIZE       FRY    slab or page run in the shared fries file
  *     else                              REAL   the next malloc in line, by one indirect jump
  *
+ * and of what the program maps itself: see MAP.
+ *
  * and of a pointer: (p - base) < size says "ours", (p - base) < boot + fries says "fry".
  *
  * LOCK ORDER (take from top to bottom; the fork handlers and HOME take all of them in this order)
@@ -24,6 +26,7 @@
  *     fry.lock  fries space: page runs, birth and death of slabs, idle heaps
  *     big.lock  bigmaac space: extents, records, warm list
  *     mon.lock  the monitor thread's start and sleep
+ *     map.lock  what the program maps itself
  *
  * System calls on files and mappings are made outside big.lock: the extent that they work on is
  * BUSY meanwhile, so nobody else touches it. The one exception is the monitor's advice about
@@ -41,7 +44,7 @@
  *      snapshot, so mappings turn MAP_PRIVATE before the fork.
  *
  * SECTIONS (search for "=== TAG"): PLATFORM SYS TEXT REPORT CONFIG MEMORY EXTENT FILE BUS LOCKS VMA ROOM BIG
- * FRY ROUTE STATS PROFILE STOP HOME WARN FORK WATCH OPERATIONS PAGING STREAM MONITOR INIT API
+ * FRY ROUTE STATS PROFILE STOP HOME MAP WARN FORK WATCH OPERATIONS PAGING STREAM MONITOR INIT API
  */
 
 /* ============================================================================================
@@ -656,6 +659,7 @@ static const size_t region_max = (size_t)8 << 40;
 
 static struct config {
     size_t min_bigmaac;  /* larger requests are bigmaacs */
+    size_t min_mmap;     /* private anonymous mappings of that size and more can be swapped; 0: none can */
     size_t min_fry;      /* larger ones, up to min_bigmaac, are fries; 0: none are */
     size_t size_bigmaac; /* bytes of address space for bigmaacs */
     size_t size_fries;   /* and for fries */
@@ -698,6 +702,7 @@ static const struct setting {
     {"BIGMAAC_PROFILE", SETTING_SUMMARY, &cfg.profile, NULL},
     {"BIGMAAC_MIN_BIGMAAC_SIZE", SETTING_SIZE, &cfg.min_bigmaac, NULL},
     {"BIGMAAC_MIN_FRY_SIZE", SETTING_SIZE, &cfg.min_fry, NULL},
+    {"BIGMAAC_MIN_MMAP_SIZE", SETTING_SIZE, &cfg.min_mmap, NULL},
     {"SIZE_BIGMAAC", SETTING_REGION, &cfg.size_bigmaac, NULL},
     {"SIZE_FRIES", SETTING_REGION, &cfg.size_fries, NULL},
     {"BIGMAAC_RECYCLE", SETTING_RECYCLE, &cfg.recycle, NULL},
@@ -920,6 +925,8 @@ COLD static void config_tell(void)
     report("bigmaacs above %zu bytes, fries above %zu%s, swap files %s, regions %zu + %zu",
            cfg.min_bigmaac, cfg.min_fry, cfg.min_fry ? "" : " (none)", cfg.template,
            cfg.size_bigmaac, cfg.size_fries);
+    if (cfg.min_mmap)
+        report("mappings of %zu bytes and more are swapped", cfg.min_mmap);
     report("reserve=%zu recycle=%zd paging=%s fork=%s stats=%zu", cfg.reserve,
            (ssize_t)cfg.recycle, paging_words[cfg.paging], fork_words[cfg.fork_mode], cfg.stats);
 }
@@ -2073,6 +2080,8 @@ static enum reason file_write(const struct file *f, const char *from, size_t byt
  * us. Only where nobody else handles SIGBUS when the regions are opened; a program that sets a
  * handler of its own later replaces ours.
  * ========================================================================================= */
+static bool map_moved_at(const void *p); /* MAP */
+
 static atomic_bool bus_handled; /* our handler was set: slow operations leave SIGBUS to it */
 
 /* The kernel caches files in large pages, which may span holes: a store to a block of ours that has
@@ -2097,17 +2106,19 @@ static bool bus_mend(const void *p)
     return true;
 }
 
+static bool bus_owns(const void *p) { return mem_owns(p) || map_moved_at(p); }
+
 /* Only async-signal-safe calls: report formats into its stack, without memory or locks. */
 COLD static void bus_handler(int sig, siginfo_t *info, void *context)
 {
     (void)context;
     int err = errno;
     const struct sys_sigaction die = {.mask = 0}; /* the default */
-    if (info->si_code == BUS_ADRERR && mem_owns(info->si_addr) && bus_mend(info->si_addr)) {
+    if (info->si_code == BUS_ADRERR && bus_owns(info->si_addr) && bus_mend(info->si_addr)) {
         errno = err;
         return;
     }
-    if (info->si_code > 0 && mem_owns(info->si_addr)) {
+    if (info->si_code > 0 && bus_owns(info->si_addr)) {
         char path[sizeof cfg.template];
         template_folder(path, sizeof path);
         report("can't read or write memory at %p that is swapped to %s (I/O error or disk full); "
@@ -5261,6 +5272,8 @@ COLD static void summary_find_way(void)
         summary.to = fd; /* the process ends: nobody misses the number */
 }
 
+static void map_stats(struct bigmaac_stats *out); /* MAP */
+
 /* With flush the calling thread's own frees count, too; not in a signal handler, which may interrupt them. */
 static void stats_take(struct bigmaac_stats *out, bool flush)
 {
@@ -5287,6 +5300,7 @@ static void stats_take(struct bigmaac_stats *out, bool flush)
     out->warm_bytes = big.warm_bytes;
     for (int i = 1; i < REASON_COUNT; i++)
         out->fell_through += count.fell_count[i];
+    map_stats(out);
 }
 
 /* The policies that the largest bigmaacs ended in. */
@@ -5322,6 +5336,8 @@ COLD static void stats_report(bool flush)
     summary_line("stats files=%lu file_bytes=%lu file_peak=%lu warm_bytes=%lu grown=%zu moved=%zu "
                  "recycled=%zu", s.files, s.file_bytes, s.file_peak, s.warm_bytes,
                  atomic_load(&count.grown), atomic_load(&count.moved), atomic_load(&count.recycled));
+    if (cfg.min_mmap)
+        summary_line("stats maps=%lu map_bytes=%lu map_peak=%lu map_moved=%lu", s.maps, s.map_bytes, s.map_peak, s.map_moved);
     stats_report_paging();
     warn_stats();
     for (int i = 1; i < REASON_COUNT; i++)
@@ -5984,6 +6000,11 @@ static void stop_send(struct stopped *s, unsigned round)
         stop.complete = false;
 }
 
+static bool map_touches(const void *at, size_t bytes); /* MAP */
+
+/* May what is there be mapped from elsewhere while threads are stopped? */
+static bool memory_is_ours(const void *p) { return mem_owns(p) || map_touches(p, 1); }
+
 /* Can the thread not run on before it has taken the signal, though it has not yet? It has ended, or waits in the kernel
  * for a page, which may take a second on a slow disk; on its stack the handler's frame will be written then. */
 static bool stop_is_held(const struct stopped *s)
@@ -5993,7 +6014,7 @@ static bool stop_is_held(const struct stopped *s)
     if (!thread_exists(s->tid))
         return true;
     if (thread_look(s->tid, "syscall", text, sizeof text) && text_begins(text, "-1 0x"))
-        return !mem_owns((void *)text_digits(&stack, 16));
+        return !memory_is_ours((void *)text_digits(&stack, 16));
     const char *state = thread_look(s->tid, "stat", text, sizeof text) ? text_find_last(text, ')') : NULL;
     return state && (state[2] == 'Z' || state[2] == 'X');
 }
@@ -6092,7 +6113,7 @@ static bool sleeper_rouse(pid_t tid, int unused)
     s->tid = tid;
     thread_call(s);
     bool elsewhere = s->call >= 0 && s->call != CALL_FUTEX_WAITV && s->call != CALL_FUTEX_WAIT && s->call != SYS_restart_syscall &&
-                     (s->call != SYS_futex || s->argument[1] & FUTEX_PRIVATE_FLAG || !mem_owns((void *)s->argument[0]));
+                     (s->call != SYS_futex || s->argument[1] & FUTEX_PRIVATE_FLAG || !memory_is_ours((void *)s->argument[0]));
     if (elsewhere || call_is_half_done(s))
         return true;
     stop.threads++;
@@ -6588,6 +6609,1208 @@ static void home_child(void)
 }
 
 /* ============================================================================================
+ * === MAP  what the program maps itself (BIGMAAC_MIN_MMAP_SIZE): allocators and heaps of its own
+ *
+ * Private anonymous mappings that are large enough are recorded, and stay the ordinary memory that the
+ * kernel gave: they cost nothing, and behave as without us. When memory runs short, the monitor moves units
+ * of them out: every other thread stopped, their content is copied into a shared mapping of a file of ours,
+ * which then takes their place, at the same address and with the same protection. From then on the kernel
+ * can page it.
+ *
+ * Protections, borders and content are the kernel's alone; it is asked where they matter. Kept here are three
+ * sets of address ranges, each a part of the one before:
+ *
+ *     ours   recorded: may be moved out
+ *     moved  mappings of a file
+ *     live   ... of the current file; the rest are frozen, private mappings of files that nobody has open
+ *
+ * A call that a file mapping would answer in another way than anonymous memory finds its range turned back into
+ * anonymous memory (map_restore). What the program decorates (executable, locked, not for children ...) also leaves
+ * `ours`. A file offset is found by address: each GiB of address space has a GiB of the file, which is sparse.
+ *
+ * map.lock guards all of it, after the gate. Calls that touch nothing of ours find that out without it.
+ * ========================================================================================= */
+/* What the kernel knows of a mapping beside its protection: it joins only equal neighbours. */
+enum { MARK_NORESERVE = 1, MARK_HUGE = 2, MARK_SMALL = 4, MARK_RANDOM = 8, MARK_SEQUENTIAL = 16, MARK_DONTDUMP = 32,
+       MARK_DONTFORK = 64 };
+
+struct span {
+    uintptr_t from, to; /* to > from */
+    unsigned marks;     /* of `ours` */
+};
+
+/* Ranges in the order of their addresses, which don't overlap; those that touch differ in marks. */
+struct spans {
+    struct span *at; /* MAP_SPANS_MAX of them, of which as much is memory as was ever used */
+    size_t count;
+};
+
+enum { MAP_SPANS_MAX = 1 << 17, /* a process has 65,530 mappings, unless the machine is told otherwise */
+       MAP_MOVED_MAX = 1 << 13, MAP_WINDOWS = 1 << 18, MAP_BATCH = 128 };
+#ifndef MAP_UNIT /* a test's */
+#define MAP_UNIT (256 * 1024)
+#endif
+static const size_t map_unit = MAP_UNIT;         /* moved as a whole, where half of it is populated */
+static const size_t map_batch_bytes = 8 << 20;   /* in one stop, of about 3 ms */
+static const size_t map_high = 60, map_low = 50; /* percent of the memory to be had that may be anonymous */
+static const size_t map_urgent = 70;             /* from here on the program is held up for it */
+static const uint64_t map_idle_ms = 1000, map_pause_ms = 500; /* at most; where nothing can be moved */
+
+static struct map {
+    atomic_size_t least;     /* bytes of a mapping that is recorded; SIZE_MAX: none */
+    struct lock lock;
+    atomic_uint turn;        /* odd while `ours` changes */
+    struct spans ours, moved, live;
+    struct file file;        /* the current one; -1: none */
+    struct file maps;        /* /proc/self/maps */
+    uint16_t window[MAP_WINDOWS]; /* by address: the GiB of the file, from 1 on; 0: has none */
+    unsigned windows;        /* used of the file */
+    uintptr_t cursor;        /* monitor: where the next batch begins */
+    uint64_t next_ms;        /* monitor: nothing is tried before */
+    atomic_bool no_query;    /* the kernel has no PROCMAP_QUERY */
+    bool starts;             /* a mapping may start the monitor */
+    enum paging paging;      /* monitor: of all that was moved */
+    size_t faults;           /* monitor: major ones, at the last look */
+    uint64_t probe_ms;       /* monitor: no probe before */
+    uint64_t *resident;      /* monitor: a bit for each page of the chunks that a probe looks at */
+    bool moving;             /* monitor: until `map_low` is reached */
+    atomic_size_t bytes, peak, maps_count; /* of `ours` */
+    atomic_size_t moved_bytes, restored_bytes, stops; /* since the start */
+} map = {.least = SIZE_MAX, .file.fd = -1, .maps.fd = -1};
+
+static inline bool map_on(void)
+{
+    return atomic_load_explicit(&map.least, memory_order_relaxed) != SIZE_MAX;
+}
+
+/* --- sets of ranges --------------------------------------------------------------------------- */
+
+static inline struct span *span_at(const struct spans *s, size_t i)
+{
+    return s->at + i;
+}
+
+/* The first range that ends behind `at`. */
+GUESSES static size_t spans_find(const struct spans *s, uintptr_t at)
+{
+    size_t low = 0, high = s->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (span_at(s, middle)->to > at)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+GUESSES static bool spans_touch(const struct spans *s, uintptr_t from, uintptr_t to)
+{
+    size_t i = spans_find(s, from);
+    return i < s->count && span_at(s, i)->from < to;
+}
+
+/* Replaces `less` ranges from number i on by `more` ones, which the caller fills in. */
+static bool spans_shift(struct spans *s, size_t i, size_t less, size_t more)
+{
+    size_t behind = s->count - i - less;
+    if (s->count + more - less > MAP_SPANS_MAX)
+        return false;
+    for (size_t n = 0; more < less && n < behind; n++)
+        *span_at(s, i + more + n) = *span_at(s, i + less + n);
+    for (size_t n = behind; more > less && n > 0; n--)
+        *span_at(s, i + more + n - 1) = *span_at(s, i + less + n - 1);
+    s->count += more - less;
+    return true;
+}
+
+/* Takes a range out. Where there is no memory to describe what remains on both sides, the upper
+ * part goes, too. */
+static void spans_remove(struct spans *s, uintptr_t from, uintptr_t to)
+{
+    size_t first = spans_find(s, from), last = first;
+    struct span keep[2];
+    size_t rest = 0;
+    for (; last < s->count && span_at(s, last)->from < to; last++) {
+        struct span x = *span_at(s, last);
+        if (x.from < from)
+            keep[rest++] = (struct span){x.from, from, x.marks};
+        if (x.to > to)
+            keep[rest++] = (struct span){to, x.to, x.marks};
+    }
+    if (!spans_shift(s, first, last - first, rest))
+        spans_shift(s, first, last - first, rest = 1);
+    memcpy(span_at(s, first), keep, rest * sizeof keep[0]);
+}
+
+/* Adds a range, in the place of what was there, and joins it with its neighbours. False: no memory. */
+static bool spans_add(struct spans *s, uintptr_t from, uintptr_t to, unsigned marks)
+{
+    spans_remove(s, from, to);
+    size_t first = spans_find(s, from - 1), last = first;
+    if (first < s->count && span_at(s, first)->to == from && span_at(s, first)->marks != marks)
+        last = ++first;
+    for (; last < s->count && span_at(s, last)->from <= to && span_at(s, last)->marks == marks; last++) {
+        from = min_size(from, span_at(s, last)->from);
+        to = max_size(to, span_at(s, last)->to);
+    }
+    if (!spans_shift(s, first, last - first, 1))
+        return false;
+    *span_at(s, first) = (struct span){from, to, marks};
+    return true;
+}
+
+/* The first part of [from, to) that is in the set. */
+static bool spans_part(const struct spans *s, uintptr_t from, uintptr_t to, struct span *part)
+{
+    size_t i = spans_find(s, from);
+    if (from >= to || i == s->count || span_at(s, i)->from >= to)
+        return false;
+    *part = *span_at(s, i);
+    part->from = max_size(from, part->from);
+    part->to = min_size(to, part->to);
+    return true;
+}
+
+/* The same, not across a border between GiB, where the offsets in the file jump. */
+static bool spans_part_gib(const struct spans *s, uintptr_t from, uintptr_t to, struct span *part)
+{
+    if (!spans_part(s, from, to, part))
+        return false;
+    part->to = min_size(part->to, round_down(part->from, gib) + gib);
+    return true;
+}
+
+static size_t spans_bytes(const struct spans *s, uintptr_t from, uintptr_t to)
+{
+    size_t bytes = 0;
+    for (struct span p; spans_part(s, from, to, &p); from = p.to)
+        bytes += p.to - p.from;
+    return bytes;
+}
+
+/* Does any of it belong to us? Without the lock: "yes" is a guess while the set changes. */
+GUESSES static bool map_touches(const void *at, size_t bytes)
+{
+    unsigned turn = atomic_load_explicit(&map.turn, memory_order_acquire);
+    bool touches = spans_touch(&map.ours, (uintptr_t)at, (uintptr_t)at + bytes);
+    atomic_thread_fence(memory_order_acquire);
+    return touches || turn & 1 || atomic_load_explicit(&map.turn, memory_order_relaxed) != turn;
+}
+
+/* For signal handlers: a guess, while a range is being moved. */
+GUESSES static bool map_moved_at(const void *p) { return spans_touch(&map.moved, (uintptr_t)p, (uintptr_t)p + 1); }
+
+/* Requires map.lock. */
+static void map_record(uintptr_t from, uintptr_t to, unsigned marks)
+{
+    size_t before = spans_bytes(&map.ours, from, to);
+    atomic_fetch_add(&map.turn, 1);
+    spans_add(&map.ours, from, to, marks);
+    atomic_fetch_add(&map.turn, 1);
+    count_peak(&map.bytes, &map.peak, spans_bytes(&map.ours, from, to), before);
+}
+
+/* Requires map.lock. */
+static void map_forget(uintptr_t from, uintptr_t to)
+{
+    size_t before = spans_bytes(&map.ours, from, to);
+    atomic_fetch_add(&map.turn, 1);
+    spans_remove(&map.ours, from, to);
+    atomic_fetch_add(&map.turn, 1);
+    count_peak(&map.bytes, &map.peak, 0, before);
+}
+
+/* Requires map.lock. Advice for a range: what it sets and what it clears. */
+static void map_mark(uintptr_t from, uintptr_t to, unsigned set, unsigned clear)
+{
+    struct span p;
+    for (; spans_part(&map.ours, from, to, &p); from = p.to)
+        if (((p.marks & ~clear) | set) != p.marks)
+            map_record(p.from, p.to, (p.marks & ~clear) | set);
+}
+
+/* --- the kernel's view ------------------------------------------------------------------------ */
+
+/* linux/fs.h has it from 6.11 on. */
+struct procmap_query {
+    uint64_t size, flags, address, start, end, vma_flags, page_size, offset, inode;
+    uint32_t major, minor, name_size, build_id_size;
+    uint64_t name, build_id;
+};
+static const unsigned long procmap_query_call = _IOWR('f', 17, struct procmap_query);
+static const uint64_t procmap_covering_or_next = 0x10, procmap_shared = 0x08;
+
+/* Opens what the kernel's view is read from, on a high descriptor; the monitor can't, while the program runs. */
+static bool map_open_maps(void)
+{
+    struct stat st;
+    if (file_valid(&map.maps))
+        return true;
+    map.maps.fd = -1;
+    if (mon_self || cfg.off)
+        return false;
+    int fd = (int)sys(SYS_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC);
+    int high = fd < 0 ? -1 : file_raise(fd, limit_of(RLIMIT_NOFILE));
+    if (high < 0 || sys_fstat(high, &st) != 0) {
+        if (fd >= 0)
+            sys(SYS_close, high < 0 ? fd : high);
+        return false;
+    }
+    map.maps = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino};
+    return true;
+}
+
+/* Mappings in the order of their addresses: some of them at a time, for kernels without PROCMAP_QUERY. */
+struct vma_scan {
+    unsigned at, count;
+    struct vma v[16];
+};
+
+static bool scan_see(const struct vma *v, void *context)
+{
+    struct vma_scan *scan = context;
+    scan->v[scan->count++] = *v;
+    return scan->count < sizeof scan->v / sizeof scan->v[0];
+}
+
+/* Asks for the mapping that contains `at`, or the first one behind it. False: there is none; or the kernel can't be asked
+ * so, which no_query tells. */
+static bool vma_query(uintptr_t at, struct vma *out)
+{
+    struct procmap_query q = {.size = sizeof q, .flags = procmap_covering_or_next, .address = at};
+    if (!map_open_maps() || sys_ioctl(map.maps.fd, procmap_query_call, &q) != 0) {
+        if (map.maps.fd < 0 || errno != ENOENT)
+            atomic_store(&map.no_query, true);
+        return false;
+    }
+    *out = (struct vma){.from = q.start, .to = q.end, .offset = q.offset, .device = (uint64_t)q.major << 32 | q.minor,
+                        .inode = q.inode, .protection = (int)(q.vma_flags & 7), .shared = q.vma_flags & procmap_shared};
+    if (folder.device && out->device != folder.device && out->inode)
+        out->inode = UINT64_MAX; /* no file of ours */
+    return true;
+}
+
+/* The mapping that contains `at`, or the first one behind it. Addresses only grow with one scan. */
+static bool vma_find(struct vma_scan *scan, uintptr_t at, struct vma *out)
+{
+    if (!atomic_load(&map.no_query) && vma_query(at, out))
+        return true;
+    if (!atomic_load(&map.no_query))
+        return false;
+    while (scan->at < scan->count && scan->v[scan->at].to <= at)
+        scan->at++;
+    if (scan->at == scan->count) {
+        scan->at = scan->count = 0;
+        if (!vmas_walk(at, UINTPTR_MAX, scan_see, scan) || !scan->count)
+            return false;
+    }
+    *out = scan->v[scan->at];
+    return true;
+}
+
+/* The next part of [*from, to) that is one mapping; *from goes behind it. */
+static bool vma_part(struct vma_scan *scan, uintptr_t *from, uintptr_t to, struct vma *out)
+{
+    if (*from >= to || !vma_find(scan, *from, out) || out->from >= to)
+        return false;
+    out->from = max_size(out->from, *from);
+    out->to = min_size(out->to, to);
+    *from = out->to;
+    return true;
+}
+
+/* --- the file ---------------------------------------------------------------------------------- */
+
+/* Requires map.lock. Where the content of an address goes in the file; 0: nowhere. */
+static size_t map_offset(uintptr_t at)
+{
+    size_t window = at / gib;
+    if (window >= MAP_WINDOWS || (!map.window[window] && map.windows >= 15000)) /* ext4: 16 TiB a file */
+        return 0;
+    if (!map.window[window])
+        map.window[window] = (uint16_t)++map.windows;
+    return map.window[window] * gib + at % gib;
+}
+
+/* Requires map.lock. Is a mapping in a moved range what is thought to be there? A call that passes us by, such as
+ * libc's own, may have put another in its place. */
+static bool map_is_moved(const struct vma *v)
+{
+    if (spans_touch(&map.live, v->from, v->to))
+        return v->shared && v->inode == map.file.ino;
+    return !v->shared && v->inode && v->inode != UINT64_MAX;
+}
+
+/* Requires map.lock. The range is no file mapping any more: its disk blocks go back. */
+static void map_forget_moved(uintptr_t from, uintptr_t to)
+{
+    bool valid = file_valid(&map.file);
+    struct span p;
+    for (uintptr_t at = from; valid && spans_part_gib(&map.live, at, to, &p); at = p.to) {
+        file_punch(&map.file, map_offset(p.from), p.to - p.from);
+        folder_count(0, p.to - p.from);
+    }
+    spans_remove(&map.live, from, to);
+    spans_remove(&map.moved, from, to);
+}
+
+/* Requires map.lock. Fresh anonymous memory in the place of moved memory, marked alike: zeroes, for reading and
+ * writing. */
+static bool map_renew(uintptr_t from, uintptr_t to)
+{
+    static const struct { unsigned mark; int advice; } advised[] = {
+        {MARK_HUGE, MADV_HUGEPAGE}, {MARK_SMALL, MADV_NOHUGEPAGE}, {MARK_RANDOM, MADV_RANDOM},
+        {MARK_SEQUENTIAL, MADV_SEQUENTIAL}, {MARK_DONTDUMP, MADV_DONTDUMP}, {MARK_DONTFORK, MADV_DONTFORK},
+    };
+    struct span p;
+    for (uintptr_t at = from; at < to; at = p.to) {
+        if (!spans_part(&map.ours, at, to, &p) || p.from != at)
+            p = (struct span){at, to, 0};
+        int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (p.marks & MARK_NORESERVE ? MAP_NORESERVE : 0);
+        if (sys_mmap((void *)at, p.to - at, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED)
+            return false;
+        for (size_t i = 0; i < sizeof advised / sizeof advised[0]; i++)
+            if (p.marks & advised[i].mark)
+                sys(SYS_madvise, at, p.to - at, advised[i].advice);
+    }
+    return true;
+}
+
+/* Is the caller's stack there? */
+static bool runs_on(uintptr_t from, uintptr_t to)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    return from < here + 64 * kib && here < to + 64 * kib;
+}
+
+/* Requires map.lock, and that nobody else runs who might write there. Makes one mapping ordinary, content and
+ * all: anonymous memory is made in its place, and not moved there, since only then the kernel joins it with
+ * its neighbours. */
+static bool map_restore_vma(const struct vma *v)
+{
+    size_t bytes = v->to - v->from;
+    if ((v->shared || v->inode) && !map_is_moved(v))
+        return true;
+    if (runs_on(v->from, v->to)) /* the copy would not be of what is there when it is used */
+        return false;
+    void *aside = sys_mmap(NULL, bytes, PROT_NONE, anon_flags, -1, 0);
+    if (aside == MAP_FAILED)
+        return false;
+    if (sys_mremap((void *)v->from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, aside) == MAP_FAILED) {
+        sys_munmap(aside, bytes);
+        return false;
+    }
+    bool readable = v->protection & PROT_READ || sys_mprotect(aside, bytes, PROT_READ) == 0;
+    if (!readable || !map_renew(v->from, v->to)) {
+        sys_mprotect(aside, bytes, v->protection);
+        if (sys_mremap(aside, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)v->from) == MAP_FAILED)
+            fatal("mapped memory at %p can't be put back where it was", (void *)v->from);
+        return false;
+    }
+    memcpy((void *)v->from, aside, bytes);
+    if (v->protection != (PROT_READ | PROT_WRITE))
+        sys_mprotect((void *)v->from, bytes, v->protection);
+    sys_munmap(aside, bytes);
+    atomic_fetch_add(&map.restored_bytes, bytes);
+    return true;
+}
+
+/* Requires every lock, map.lock too. Turns what is in a set and in a range into ordinary memory, as far as possible. */
+static void map_restore(const struct spans *s, uintptr_t from, uintptr_t to)
+{
+    struct vma_scan scan = {0};
+    struct span p;
+    struct vma v;
+    bool several = thread_count() > 1;
+    if (several && !stop_surely())
+        return;
+    for (uintptr_t at = from; spans_part(s, at, to, &p); at = p.to)
+        for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);)
+            if (map_restore_vma(&v))
+                map_forget_moved(v.from, v.to);
+    if (several)
+        stop_end();
+}
+
+/* A change of [from, to): under map.lock; alone, and with its end, where it had to be restored first. */
+struct map_op {
+    struct op op;
+    bool alone;
+};
+
+static void map_begin(struct map_op *m)
+{
+    m->alone = false;
+    op_begin(&m->op);
+    lock_take(&map.lock);
+}
+
+/* Goes on with every lock. */
+static void map_alone(struct map_op *m)
+{
+    if (m->alone)
+        return;
+    lock_drop(&map.lock);
+    gate_leave();
+    home_lock();
+    lock_take(&map.lock);
+    m->alone = true;
+}
+
+/* Makes what was moved of a range ordinary, and keeps it so until map_end. */
+static void map_settle(struct map_op *m, uintptr_t from, uintptr_t to)
+{
+    if (!spans_touch(&map.moved, from, to))
+        return;
+    map_alone(m);
+    map_restore(&map.moved, from, to);
+}
+
+static void map_end(struct map_op *m, bool failed)
+{
+    int err = failed ? errno : m->op.err;
+    lock_drop(&map.lock);
+    if (m->alone) {
+        home_unlock();
+        sys_sigmask(SIG_SETMASK, &m->op.signals, NULL);
+    } else {
+        op_end(&m->op);
+    }
+    errno = err;
+}
+
+/* --- the calls ----------------------------------------------------------------------------------- */
+
+static bool map_eligible(size_t bytes, int protection, int flags)
+{
+    const int never = MAP_SHARED | MAP_STACK | MAP_GROWSDOWN | MAP_HUGETLB | MAP_LOCKED;
+    return bytes >= atomic_load_explicit(&map.least, memory_order_relaxed) && (flags & MAP_ANONYMOUS) &&
+           (flags & MAP_PRIVATE) && !(flags & never) && !(protection & PROT_EXEC);
+}
+
+static uintptr_t map_page_end(const void *at, size_t bytes)
+{
+    return round_up((uintptr_t)at + bytes, sys_page());
+}
+
+static bool map_may_come(void);
+
+/* Starts the monitor. What makes threads allocates: where the next malloc is another one than libc's, it may be
+ * the caller, and hold its locks; then the next call of ours starts it. */
+static void map_consider(void)
+{
+    if (atomic_load_explicit(&mon.running, memory_order_relaxed) || atomic_load(&mon.wanted) || !map_may_come())
+        return;
+    if (map.starts) {
+        mon_consider();
+        return;
+    }
+    atomic_store(&mon.wanted, true);
+    __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
+}
+
+static NOINLINE void *map_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+    bool wanted = map_eligible(bytes, protection, flags);
+    if (!wanted && !(flags & MAP_FIXED && map_touches(at, bytes)))
+        return sys_mmap(at, bytes, protection, flags, fd, offset);
+    struct map_op m;
+    map_begin(&m);
+    void *p = sys_mmap(at, bytes, protection, flags, fd, offset);
+    if (p != MAP_FAILED) {
+        uintptr_t from = (uintptr_t)p, to = map_page_end(p, bytes);
+        if (spans_touch(&map.moved, from, to))
+            map_forget_moved(from, to);
+        if (wanted)
+            map_record(from, to, flags & MAP_NORESERVE ? MARK_NORESERVE : 0);
+        else
+            map_forget(from, to);
+        atomic_fetch_add(&map.maps_count, wanted);
+    }
+    map_end(&m, p == MAP_FAILED);
+    if (wanted && p != MAP_FAILED)
+        map_consider();
+    return p;
+}
+
+static NOINLINE int map_munmap(void *at, size_t bytes)
+{
+    if (!map_touches(at, bytes))
+        return sys_munmap(at, bytes);
+    struct map_op m;
+    map_begin(&m);
+    int result = sys_munmap(at, bytes);
+    if (result == 0) {
+        uintptr_t from = (uintptr_t)at, to = map_page_end(at, bytes);
+        if (spans_touch(&map.moved, from, to))
+            map_forget_moved(from, to);
+        map_forget(from, to);
+    }
+    map_end(&m, result != 0);
+    return result;
+}
+
+/* Requires map.lock. What mremap did to the sets; nothing of both ranges is moved. A mapping that is not ours, or
+ * not all of it, stays as it is. */
+static void map_note_mremap(uintptr_t from, size_t old, uintptr_t to, size_t bytes, bool keeps_old)
+{
+    struct span p;
+    bool known = spans_part(&map.ours, from, from + max_size(old, 1), &p) && p.from == from && p.to >= from + old;
+    uintptr_t fresh = to == from ? from + min_size(old, bytes) : to;
+    if (to == from && bytes < old)
+        map_forget(from + bytes, from + old);
+    else if (to != from && old && !keeps_old)
+        map_forget(from, from + old);
+    if (known && fresh < to + bytes)
+        map_record(fresh, to + bytes, p.marks);
+    else if (fresh < to + bytes)
+        map_forget(fresh, to + bytes);
+}
+
+/* Memory that was restored may be several mappings where it would have been one. Made anew in order, they become
+ * one, if they can. False: the range is not one of ours. */
+static bool map_rejoin(struct map_op *m, uintptr_t from, uintptr_t to)
+{
+    struct span p;
+    if (!spans_part(&map.ours, from, to, &p) || p.from != from || p.to != to)
+        return false;
+    map_alone(m);
+    map_restore(&map.ours, from, to);
+    errno = EFAULT;
+    return true;
+}
+
+static NOINLINE void *map_mremap(void *from, size_t old, size_t bytes, int flags, void *to)
+{
+    bool fixed = flags & MREMAP_FIXED;
+    size_t odd = ((uintptr_t)from | (fixed ? (uintptr_t)to : 0)) & (sys_page() - 1); /* EINVAL */
+    if (odd || (!map_touches(from, max_size(old, 1)) && !(fixed && map_touches(to, bytes))))
+        return sys_mremap(from, old, bytes, flags, to);
+    struct map_op m;
+    map_begin(&m);
+    map_settle(&m, (uintptr_t)from, map_page_end(from, max_size(old, 1)));
+    if (fixed)
+        map_settle(&m, (uintptr_t)to, map_page_end(to, bytes));
+    if (spans_touch(&map.moved, (uintptr_t)from, map_page_end(from, max_size(old, 1)))) {
+        errno = ENOMEM; /* its threads can't be stopped: as a file mapping it would grow into another's part of the file */
+        map_end(&m, true);
+        return MAP_FAILED;
+    }
+    void *p = sys_mremap(from, old, bytes, flags, to);
+    if (p == MAP_FAILED && errno == EFAULT && map_rejoin(&m, (uintptr_t)from, map_page_end(from, old)))
+        p = sys_mremap(from, old, bytes, flags, to);
+    if (p != MAP_FAILED) {
+        size_t page = sys_page();
+        map_note_mremap((uintptr_t)from, round_up(old, page), (uintptr_t)p, round_up(bytes, page),
+                        flags & MREMAP_DONTUNMAP);
+    }
+    map_end(&m, p == MAP_FAILED);
+    return p;
+}
+
+/* A call after which a range is left alone for good: `number` is the system call's. */
+static NOINLINE long map_leave(long number, const void *at, size_t bytes, long third, long fourth)
+{
+    struct map_op m;
+    if (!map_touches(at, bytes))
+        return sys(number, at, bytes, third, fourth);
+    uintptr_t from = round_down((uintptr_t)at, sys_page()), to = map_page_end(at, bytes);
+    map_begin(&m);
+    map_settle(&m, from, to);
+    long result = sys(number, at, bytes, third, fourth);
+    int err = errno;
+    if (result == 0 || err != EINVAL) /* what lies before a gap has been changed */
+        map_forget(from, to);
+    errno = err;
+    map_end(&m, result != 0);
+    return result;
+}
+
+/* What is moved can be protected like other memory, but a file's folder may forbid execution. A fork must not come in
+ * between its look at the protection and its freezing. */
+static NOINLINE int map_mprotect(void *at, size_t bytes, int protection)
+{
+    if (protection & PROT_EXEC)
+        return (int)map_leave(SYS_mprotect, at, bytes, protection, 0);
+    if (!map.live.count || !map_touches(at, bytes))
+        return sys_mprotect(at, bytes, protection);
+    struct map_op m;
+    map_begin(&m);
+    int result = sys_mprotect(at, bytes, protection);
+    map_end(&m, result != 0);
+    return result;
+}
+
+static int map_mlockall(int flags)
+{
+    if (!map_on() || !(flags & (MCL_CURRENT | MCL_FUTURE)))
+        return (int)sys(SYS_mlockall, flags);
+    struct map_op m;
+    map_begin(&m);
+    map_settle(&m, 0, UINTPTR_MAX);
+    int result = (int)sys(SYS_mlockall, flags);
+    if (result == 0) {
+        atomic_store(&map.least, SIZE_MAX);
+        map_forget(0, UINTPTR_MAX);
+    }
+    map_end(&m, result != 0);
+    return result;
+}
+
+/* Requires map.lock. */
+static bool map_drop_vma(const struct vma *v, int advice)
+{
+    bool moved = map_is_moved(v);
+    if (moved ? !map_renew(v->from, v->to) : sys(SYS_madvise, v->from, v->to - v->from, advice) != 0)
+        return false;
+    if (moved && v->protection != (PROT_READ | PROT_WRITE))
+        sys_mprotect((void *)v->from, v->to - v->from, v->protection);
+    map_forget_moved(v->from, v->to);
+    return true;
+}
+
+/* Requires map.lock. DONTNEED and FREE where something was moved: fresh memory. Returns 0 or an errno. */
+static int map_drop(uintptr_t at, uintptr_t to, int advice)
+{
+    struct vma_scan scan = {0};
+    struct span p;
+    struct vma v;
+    int err = 0;
+    for (uintptr_t end; at < to && (!err || err == ENOMEM); at = end) {
+        bool some = spans_part(&map.moved, at, to, &p);
+        end = some && p.from == at ? p.to : some ? p.from : to;
+        if (!some || p.from != at) {
+            if (sys(SYS_madvise, at, end - at, advice) != 0)
+                err = errno;
+            continue;
+        }
+        for (uintptr_t in = at; vma_part(&scan, &in, end, &v);)
+            err = map_drop_vma(&v, advice) ? err : errno;
+    }
+    return err;
+}
+
+/* Advice that is remembered, for when the memory becomes ordinary again. False: it is none such. */
+static bool map_advise(void *at, size_t bytes, int advice, int *result)
+{
+    static const struct { int advice; unsigned set, clear; } kinds[] = {
+        {MADV_NORMAL, 0, MARK_RANDOM | MARK_SEQUENTIAL}, {MADV_RANDOM, MARK_RANDOM, MARK_SEQUENTIAL},
+        {MADV_SEQUENTIAL, MARK_SEQUENTIAL, MARK_RANDOM}, {MADV_HUGEPAGE, MARK_HUGE, MARK_SMALL},
+        {MADV_NOHUGEPAGE, MARK_SMALL, MARK_HUGE},        {MADV_DONTDUMP, MARK_DONTDUMP, 0},
+        {MADV_DODUMP, 0, MARK_DONTDUMP},                  {MADV_DONTFORK, MARK_DONTFORK, 0},
+        {MADV_DOFORK, 0, MARK_DONTFORK},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (kinds[i].advice != advice)
+            continue;
+        struct map_op m;
+        map_begin(&m);
+        *result = (int)sys(SYS_madvise, at, bytes, advice);
+        int err = errno;
+        if (*result == 0 || err == ENOMEM) /* a gap: the rest is advised */
+            map_mark((uintptr_t)at, (uintptr_t)at + bytes, kinds[i].set, kinds[i].clear);
+        struct span p; /* what is shared with the file never goes to a child by a bare clone */
+        for (uintptr_t in = (uintptr_t)at; advice == MADV_DOFORK && spans_part(&map.live, in, (uintptr_t)at + bytes, &p); in = p.to)
+            sys(SYS_madvise, p.from, p.to - p.from, MADV_DONTFORK);
+        errno = err;
+        map_end(&m, *result != 0);
+        return true;
+    }
+    return false;
+}
+
+static NOINLINE int map_madvise(void *at, size_t length, int advice)
+{
+    size_t page = sys_page(), bytes = round_up(length, page);
+    if ((uintptr_t)at & (page - 1) || bytes < length || !map_touches(at, bytes))
+        return (int)sys(SYS_madvise, at, length, advice);
+    struct map_op m;
+    int result;
+    switch (advice) {
+    case MADV_DONTNEED:
+    case MADV_FREE:
+        map_begin(&m);
+        if (spans_touch(&map.moved, (uintptr_t)at, (uintptr_t)at + bytes)) {
+            errno = map_drop((uintptr_t)at, (uintptr_t)at + bytes, advice);
+            result = errno ? -1 : 0;
+        } else {
+            result = (int)sys(SYS_madvise, at, length, advice);
+        }
+        map_end(&m, result != 0);
+        return result;
+    case MADV_WIPEONFORK:
+    case MADV_MERGEABLE:
+    case 102: /* MADV_GUARD_INSTALL */
+        return (int)map_leave(SYS_madvise, at, length, advice, 0);
+    case MADV_WILLNEED:
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+    case MADV_POPULATE_READ:
+    case MADV_POPULATE_WRITE:
+        return (int)sys(SYS_madvise, at, length, advice);
+    default: /* what file mappings know in another way, or not at all */
+        if (map_advise(at, bytes, advice, &result))
+            return result;
+        map_begin(&m);
+        map_settle(&m, (uintptr_t)at, (uintptr_t)at + bytes);
+        result = (int)sys(SYS_madvise, at, length, advice);
+        map_end(&m, result != 0);
+        return result;
+    }
+}
+
+/* --- moving out ---------------------------------------------------------------------------------- */
+
+struct map_run {
+    uintptr_t from, to;
+    void *stage; /* the file mapping that will take its place */
+};
+
+static struct map_run map_runs[MAP_BATCH]; /* the monitor's */
+
+/* Requires map.lock. Is that mapping one whose memory may be moved? What can't be written is not charged to the
+ * process, as what is restored is. */
+static bool map_movable(const struct vma *v)
+{
+    if (v->shared || v->protection != (PROT_READ | PROT_WRITE))
+        return false;
+    return !v->inode || (spans_touch(&map.moved, v->from, v->to) && !spans_touch(&map.live, v->from, v->to) &&
+                         map_is_moved(v));
+}
+
+/* Is at least half of it in memory? Of a frozen mapping nobody knows what was changed. */
+static bool map_populated(const struct vma *v, uintptr_t from, size_t bytes)
+{
+    unsigned char vector[MAP_UNIT / 4096];
+    size_t pages = bytes / sys_page(), resident = 0;
+    if (v->inode)
+        return true;
+    if (sys(SYS_mincore, from, bytes, vector) != 0)
+        return false;
+    for (size_t i = 0; i < pages; i++)
+        resident += vector[i] & 1;
+    return resident * 2 >= pages;
+}
+
+/* Adds a unit to the batch, to the run before it if they are neighbours in the same 2 MiB. */
+static size_t map_pick_unit(size_t runs, uintptr_t from, uintptr_t to)
+{
+    struct map_run *last = runs ? &map_runs[runs - 1] : NULL;
+    if (last && last->to == from && from % huge_size) {
+        last->to = to;
+        return runs;
+    }
+    map_runs[runs] = (struct map_run){.from = from, .to = to};
+    return runs + 1;
+}
+
+/* Requires map.lock. Chooses the next units from the cursor on. Returns how many runs they are. */
+static size_t map_pick(size_t bytes, bool frozen)
+{
+    struct vma_scan scan = {0};
+    struct span p;
+    struct vma v;
+    size_t runs = 0, picked = 0;
+    for (uintptr_t at = map.cursor; spans_part(&map.ours, at, UINTPTR_MAX, &p); at = p.to)
+        for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);) {
+            if (!map_movable(&v) || (frozen && !v.inode))
+                continue;
+            for (uintptr_t x = v.from, end; x < v.to; x = end) {
+                end = min_size(round_down(x, map_unit) + map_unit, v.to);
+                map.cursor = end;
+                if (runs_on(x, end) || !map_populated(&v, x, end - x))
+                    continue;
+                runs = map_pick_unit(runs, x, end);
+                picked += end - x;
+                if (runs == MAP_BATCH || picked >= bytes)
+                    return runs;
+            }
+        }
+    map.cursor = 0;
+    return runs;
+}
+
+/* What a fault there brings in: `paging` is one of the fixed policies, with single pages for ADAPTIVE. */
+static void map_advise_paging(void *at, size_t bytes, enum paging paging)
+{
+    sys(SYS_madvise, at, bytes, paging == PAGING_SEQUENTIAL ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    sys(SYS_madvise, at, bytes, paging == PAGING_NORMAL ? MADV_NORMAL : MADV_RANDOM);
+}
+
+/* Requires map.lock. Makes the file mapping, with its blocks and all its pages in memory. */
+static bool map_stage(struct map_run *r)
+{
+    size_t bytes = r->to - r->from, offset = map_offset(r->from);
+    if (!offset || file_extend(&map.file, offset, bytes) != REASON_NONE)
+        return false;
+    void *p = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map.file.fd, (off_t)offset);
+    if (p == MAP_FAILED) {
+        file_punch(&map.file, offset, bytes);
+        return false;
+    }
+    folder_count(bytes, 0);
+    sys(SYS_madvise, p, bytes, MADV_DONTFORK); /* a raw clone must not share it */
+    map_advise_paging(p, bytes, map.paging);
+    if (sys(SYS_madvise, p, bytes, MADV_POPULATE_WRITE) != 0)
+        memset(p, 0, bytes); /* before 5.14 */
+    r->stage = p;
+    return true;
+}
+
+/* Requires map.lock, and that nobody else runs. Is the run what it was when it was chosen? */
+static bool map_unchanged(struct vma_scan *scan, const struct map_run *r)
+{
+    struct vma v;
+    return vma_find(scan, r->from, &v) && v.from <= r->from && v.to >= r->to && map_movable(&v) &&
+           spans_bytes(&map.ours, r->from, r->to) == r->to - r->from;
+}
+
+/* Requires map.lock. A mapping that is new there is to be left out of core dumps, as what was there before. */
+static void map_undump(uintptr_t from, uintptr_t to)
+{
+    struct span p;
+    for (; spans_part(&map.ours, from, to, &p); from = p.to)
+        if (p.marks & MARK_DONTDUMP)
+            sys(SYS_madvise, p.from, p.to - p.from, MADV_DONTDUMP);
+}
+
+/* Requires map.lock. Puts the file mapping in the place of the run. */
+static bool map_exchange(struct vma_scan *scan, struct map_run *r)
+{
+    size_t bytes = r->to - r->from;
+    if (!map_unchanged(scan, r))
+        return false;
+    memcpy(r->stage, (void *)r->from, bytes);
+    if (sys_mremap(r->stage, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)r->from) == MAP_FAILED)
+        return false;
+    map_undump(r->from, r->to);
+    spans_add(&map.moved, r->from, r->to, 0); /* MAP_MOVED_MAX: there is room */
+    spans_add(&map.live, r->from, r->to, 0);
+    atomic_fetch_add(&map.moved_bytes, bytes);
+    return true;
+}
+
+/* What was staged and not used; the rest is written soon. */
+static void map_unstage(struct map_run *r, bool exchanged)
+{
+    size_t bytes = r->to - r->from, offset = map_offset(r->from);
+    if (exchanged) {
+        sys(SYS_sync_file_range, map.file.fd, offset, bytes, SYNC_FILE_RANGE_WRITE);
+        return;
+    }
+    sys_munmap(r->stage, bytes);
+    file_punch(&map.file, offset, bytes);
+    folder_count(0, bytes);
+}
+
+/* Requires map.lock. Is there a file to move to? One that the program has closed stays until the next fork. */
+static bool map_ready_file(void)
+{
+    if (file_valid(&map.file))
+        return true;
+    if (map.live.count || cfg.off)
+        return false;
+    file_close(&map.file);
+    return file_create(&map.file, files_for_fries) == REASON_NONE && !folder.memory;
+}
+
+/* Requires map.lock. Chooses and stages the next batch. Returns how many runs it has. */
+static size_t map_prepare(size_t most, bool frozen)
+{
+    size_t staged = 0, runs = 0;
+    bool ready = map.moved.count < MAP_MOVED_MAX && /* a process has 65,530 mappings; each of ours splits one */
+                 map_ready_file();
+    uintptr_t begin = map.cursor;
+    if (ready)
+        runs = map_pick(most, frozen);
+    if (ready && !runs && begin) /* from the start */
+        runs = map_pick(most, frozen);
+    while (staged < runs && map_stage(&map_runs[staged]))
+        staged++;
+    return staged;
+}
+
+/* Requires every lock, and that nobody else runs. Returns the bytes of the batch that are in their place now. */
+static size_t map_exchange_all(size_t staged, bool *done)
+{
+    struct vma_scan scan = {0};
+    size_t bytes = 0;
+    for (size_t i = 0; i < staged; i++) {
+        done[i] = map_exchange(&scan, &map_runs[i]);
+        bytes += done[i] ? map_runs[i].to - map_runs[i].from : 0;
+    }
+    return bytes;
+}
+
+/* Moves up to that many bytes out, and returns how many it did. Where it is urgent, the program waits for the file's
+ * pages to be made, too: it would fill memory faster than that. */
+static size_t map_move(size_t most, bool urgent)
+{
+    bool done[MAP_BATCH] = {false}, monitor = mon_self;
+    size_t staged = 0, bytes = 0;
+    sigmask saved;
+    signals_hold(&saved);
+    urgent |= !file_valid(&map.file) || !file_valid(&map.maps) || atomic_load(&map.no_query); /* it takes low descriptors */
+    if (!urgent) {
+        gate_enter();
+        lock_take(&map.lock);
+        staged = map_prepare(most, false);
+        lock_drop(&map.lock);
+        gate_leave();
+    }
+    if (urgent || staged) {
+        home_lock();
+        lock_take(&map.lock);
+        if (stop_begin(urgent ? 10 * home_await_ms : home_await_ms)) {
+            mon_self = false;
+            bool safe = !home_is_unsafe();
+            if (urgent && safe)
+                staged = map_prepare(most, false);
+            if (safe)
+                bytes = map_exchange_all(staged, done);
+            mon_self = monitor;
+            stop_end();
+        }
+        count_one(&map.stops);
+        for (size_t i = 0; i < staged; i++)
+            map_unstage(&map_runs[i], done[i]);
+        lock_drop(&map.lock);
+        home_unlock();
+    }
+    sys_sigmask(SIG_SETMASK, &saved, NULL);
+    return bytes;
+}
+
+/* --- paging of what was moved ------------------------------------------------------------------------ */
+
+enum { PROBE_CHUNKS = 2048, PROBE_WORDS = 512 / 64, PROBE_DENSE = 48 };
+
+/* Advises all that is live. */
+static void map_advise_all(enum paging paging)
+{
+    struct vma_scan scan = {0};
+    struct span p;
+    struct vma v;
+    lock_take(&map.lock);
+    for (uintptr_t at = 0; spans_part_gib(&map.live, at, UINTPTR_MAX, &p); at = p.to)
+        for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);)
+            if (map_is_moved(&v))
+                map_advise_paging((void *)v.from, v.to - v.from, paging);
+    lock_drop(&map.lock);
+}
+
+/* Looks at the pages of live chunks of 2 MiB, the first time to note what is resident, the second time to count
+ * what has become so: all, and in chunks where they are dense. */
+static void map_look(bool second, size_t *fresh, size_t *dense)
+{
+    unsigned char vector[512];
+    struct span p;
+    size_t chunk = 0;
+    lock_take(&map.lock);
+    for (uintptr_t at = 0; chunk < PROBE_CHUNKS && spans_part(&map.live, at, UINTPTR_MAX, &p); chunk++) {
+        p.to = min_size(p.to, round_down(p.from, huge_size) + huge_size);
+        at = p.to;
+        size_t pages = (p.to - p.from) / sys_page(), came = 0;
+        uint64_t *bits = map.resident + chunk * PROBE_WORDS;
+        if (sys(SYS_mincore, p.from, p.to - p.from, vector) != 0)
+            continue;
+        for (size_t i = 0; i < pages; i++) {
+            uint64_t bit = (uint64_t)(vector[i] & 1) << i % 64;
+            came += second && bit && !(bits[i / 64] & bit);
+            bits[i / 64] = second ? bits[i / 64] : (i % 64 ? bits[i / 64] : 0) | bit;
+        }
+        *fresh += came;
+        *dense += came >= PROBE_DENSE ? came : 0;
+    }
+    lock_drop(&map.lock);
+}
+
+static size_t map_major_faults(void)
+{
+    struct rusage u;
+    sys_getrusage(RUSAGE_SELF, &u);
+    return (size_t)u.ru_majflt;
+}
+
+/* Where the process pages, every fault brings in a single page for a moment. If most of what came lies dense, the
+ * program goes through its memory, and 2 MiB at a time are better. */
+static void map_probe(void)
+{
+    const size_t bytes = PROBE_CHUNKS * PROBE_WORDS * sizeof(uint64_t);
+    size_t now = map_major_faults(), fresh = 0, dense = 0;
+    bool pages = now - map.faults >= (map.paging == PAGING_SEQUENTIAL ? 4 : 100);
+    map.faults = now;
+    if (cfg.paging != PAGING_ADAPTIVE || !pages || now_ms() < map.probe_ms || !map.live.count)
+        return;
+    if (!map.resident) {
+        void *p = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+        if (p == MAP_FAILED)
+            return;
+        map.resident = p;
+    }
+    if (map.paging != PAGING_RANDOM)
+        map_advise_all(PAGING_RANDOM);
+    sleep_ms(2);
+    map_look(false, &fresh, &dense);
+    for (int ms = 0; ms < 20 && map_major_faults() - now < 500; ms++)
+        sleep_ms(1);
+    fresh = dense = 0;
+    map_look(true, &fresh, &dense);
+    if (fresh >= PROBE_DENSE)
+        map.paging = dense * 4 >= fresh * 3 ? PAGING_SEQUENTIAL : PAGING_RANDOM;
+    if (map.paging != PAGING_RANDOM)
+        map_advise_all(map.paging);
+    map.probe_ms = now_ms() + 400;
+    map.faults = map_major_faults();
+}
+
+/* Is there so much of it that the monitor had better look? */
+static bool map_may_come(void)
+{
+    size_t bytes = atomic_load(&map.bytes);
+    return bytes >= 16 * mib && bytes >= room_bytes() / 4;
+}
+
+/* The monitor's look. Returns the milliseconds until the next one. */
+static uint64_t map_tick(void)
+{
+    if (!atomic_load(&map.bytes))
+        return map_idle_ms;
+    if (now_ms() < map.next_ms)
+        return map.next_ms - now_ms();
+    for (;;) {
+        size_t anonymous = anonymous_bytes();
+        atomic_store(&room.read_ms, 0);
+        size_t all = room_bytes() + anonymous;
+        if (map.live.count && !map.moving)
+            map_probe();
+        if (anonymous < all / 100 * map_high && !map.moving) /* nothing fills memory faster than 2 GB/s */
+            return map.live.count ? 20 : min_size(max_size((all / 100 * map_high - anonymous) / (2 * mib), 2), map_idle_ms);
+        map.moving = anonymous > all / 100 * map_low;
+        if (!map.moving)
+            return 2;
+        if (!map_move(map_batch_bytes, anonymous > all / 100 * map_urgent)) {
+            map.moving = false;
+            map.next_ms = now_ms() + map_pause_ms;
+            return map_pause_ms;
+        }
+    }
+}
+
+static void map_stats(struct bigmaac_stats *out)
+{
+    struct map_op m;
+    map_begin(&m);
+    out->maps = map.maps_count;
+    out->map_bytes = map.bytes;
+    out->map_peak = map.peak;
+    out->map_moved = spans_bytes(&map.moved, 0, UINTPTR_MAX);
+    map_end(&m, false);
+}
+
+/* --- forks: called with all locks held, the gate closed --------------------------------------------- */
+
+/* Requires every lock. Turns one live mapping private. */
+static bool map_freeze_vma(const struct vma *v)
+{
+    size_t bytes = v->to - v->from;
+    void *p = (void *)v->from;
+    off_t offset = (off_t)map_offset(v->from);
+    if (sys_mmap(p, bytes, v->protection, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, map.file.fd, offset) == MAP_FAILED) {
+        sys_mmap(p, bytes, v->protection, MAP_SHARED | MAP_FIXED, map.file.fd, offset); /* a kernel may have unmapped it */
+        sys_madvise(p, bytes, MADV_DONTFORK);
+        return false;
+    }
+    struct span marked;
+    for (uintptr_t at = v->from; spans_part(&map.ours, at, v->to, &marked); at = marked.to)
+        if (marked.marks & MARK_DONTFORK)
+            sys(SYS_madvise, marked.from, marked.to - marked.from, MADV_DONTFORK);
+    map_undump(v->from, v->to);
+    return true;
+}
+
+/* Requires every lock. Every live mapping becomes a private one of its file, which is closed: frozen. Returns the bytes that
+ * stay shared. */
+static size_t map_freeze(void)
+{
+    struct vma_scan scan = {0};
+    struct span p;
+    struct vma v;
+    size_t failed = 0;
+    if (!map.live.count)
+        return 0;
+    if (!file_valid(&map.file)) /* the program has closed it: nothing can be mapped from it any more */
+        map_restore(&map.live, 0, UINTPTR_MAX);
+    if (!file_valid(&map.file) || !vma_find(&scan, 0, &v))
+        return spans_bytes(&map.live, 0, UINTPTR_MAX);
+    folder_count(0, spans_bytes(&map.live, 0, UINTPTR_MAX));
+    scan.count = scan.at = 0;
+    for (uintptr_t at = 0; spans_part_gib(&map.live, at, UINTPTR_MAX, &p); at = p.to)
+        for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);) {
+            if (!map_is_moved(&v) || map_freeze_vma(&v))
+                continue;
+            failed += v.to - v.from;
+        }
+    if (failed)
+        return failed;
+    map.live.count = 0;
+    file_close(&map.file);
+    return 0;
+}
+
+/* In a child: what is frozen comes home, into a file of its own, but the stack that it runs on. */
+static void map_home_child(void)
+{
+    bool done[MAP_BATCH];
+    for (size_t bytes = 1; bytes;) {
+        size_t staged = map_prepare(SIZE_MAX, true);
+        bytes = map_exchange_all(staged, done);
+        for (size_t i = 0; i < staged; i++)
+            map_unstage(&map_runs[i], done[i]);
+    }
+}
+
+/* Requires every lock. In a child: what its parent kept from it is nobody's; and it sees its own mappings. */
+static void map_child(bool copies, bool shares)
+{
+    struct span p;
+    if (!shares && file_valid(&map.maps))
+        sys(SYS_close, map.maps.fd);
+    map.maps.fd = -1;
+    map.cursor = map.next_ms = map.probe_ms = 0;
+    map.moving = false;
+    for (uintptr_t at = 0; spans_part(&map.ours, at, UINTPTR_MAX, &p); at = p.to)
+        if (p.marks & MARK_DONTFORK) {
+            map_forget(p.from, p.to);
+            spans_remove(&map.moved, p.from, p.to);
+        }
+    if (shares || !map.ours.count)
+        return;
+    map_open_maps();
+    if (copies && map.moved.count)
+        map_home_child();
+}
+
+/* Once, by the initialisation. */
+COLD static void map_open(void)
+{
+    const size_t bytes = MAP_SPANS_MAX * sizeof(struct span);
+    char *at = sys_mmap(NULL, 3 * bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    if (at == MAP_FAILED)
+        return;
+    struct spans *sets[] = {&map.ours, &map.moved, &map.live};
+    for (size_t i = 0; i < 3; i++)
+        sets[i]->at = (struct span *)(void *)(at + i * bytes);
+    map_open_maps();
+    map.paging = cfg.paging == PAGING_ADAPTIVE ? PAGING_RANDOM : (enum paging)cfg.paging;
+    Dl_info own, first, after, others;
+    map.starts = dladdr((void *)map_open, &own) && dladdr((void *)malloc, &first) && first.dli_fbase == own.dli_fbase &&
+                 dladdr((void *)next.malloc, &after) && dladdr((void *)next.syscall, &others) && after.dli_fbase == others.dli_fbase;
+    atomic_store(&map.least, max_size(cfg.min_mmap, page_size));
+}
+
+/* ============================================================================================
  * === WARN  the one line before the kernel kills the process for memory that we don't reach
  *
  * Near the limit our memory gives way; what malloc passed on and what the program mapped can't. The monitor
@@ -6610,6 +7833,7 @@ static struct warn {
     atomic_bool told;
     atomic_bool *family;   /* the same for all who have forked from one another; NULL: nobody has forked */
     atomic_size_t asked;   /* bytes of large requests and mappings since the last look */
+    atomic_size_t mapped;  /* bytes of private mappings that the program has asked for since the start */
     atomic_size_t outside; /* bytes beyond our reach: the most that was seen */
     size_t left, faults;   /* at the look that others are compared with; busy */
     uint64_t ms;           /* when that was */
@@ -6626,12 +7850,20 @@ static void warn_share(void)
     warn.family = p == MAP_FAILED ? NULL : p;
 }
 
-/* What can't be paged out of this process: its anonymous and its shared memory. */
+/* What MAP may move yet. */
+GUESSES static size_t map_bytes_left(void)
+{
+    size_t bytes = atomic_load(&map.bytes), moved = atomic_load(&map.moved_bytes);
+    return bytes - min_size(bytes, moved);
+}
+
+/* What can't be paged out of this process: its anonymous and its shared memory, but for what MAP may move yet. */
 static size_t warn_outside(void)
 {
     char text[4096];
     size_t bytes = read_self("/proc/self/status", text, sizeof text, 0) ? text_value(text, "RssAnon:", 0) * kib : 0;
     bytes = bytes ? bytes + text_value(text, "RssShmem:", 0) * kib : anonymous_bytes();
+    bytes -= min_size(bytes, map_bytes_left());
     if (bytes > atomic_load(&warn.outside))
         atomic_store(&warn.outside, bytes);
     return bytes;
@@ -6654,15 +7886,18 @@ static bool warn_is_python(void)
 }
 
 /* The setting that would reach it. */
-static const char *warn_advice(void)
+static const char *warn_advice(size_t outside)
 {
+    bool maps = !cfg.min_mmap && atomic_load(&warn.mapped) >= outside / 2;
     if (!cfg.python_malloc && warn_is_python())
         return "PYTHONMALLOC=malloc BIGMAAC_MIN_FRY_SIZE=16 would reach Python's objects";
+    if (maps)
+        return "BIGMAAC_MIN_MMAP_SIZE=1M would reach what it maps itself";
     if (!cfg.min_fry || cfg.min_fry > 128)
         return "BIGMAAC_MIN_FRY_SIZE=128 (or 16) would reach what malloc gives out";
     if (cfg.min_fry > 16)
         return "BIGMAAC_MIN_FRY_SIZE=16 would reach the smallest blocks";
-    return "the program maps it itself, and no setting reaches that";
+    return "no setting reaches that";
 }
 
 COLD static void warn_tell(size_t left, size_t limit, size_t outside)
@@ -6673,7 +7908,7 @@ COLD static void warn_tell(size_t left, size_t limit, size_t outside)
         return;
     report("memory is running out: %s of %s are left. %s of this process can't be paged out, beside %s of bigmaacs and "
            "%s of fries, which can; %s", size_text(left, text[0]), size_text(limit, text[1]), size_text(outside, text[2]),
-           size_text(big.live_bytes, text[3]), size_text(fry.run_bytes + fry.slab_bytes, text[4]), warn_advice());
+           size_text(big.live_bytes, text[3]), size_text(fry.run_bytes + fry.slab_bytes, text[4]), warn_advice(outside));
 }
 
 /* Less and less is left. Is it about to be nothing, or what can be paged out on its way to and fro already? */
@@ -7140,16 +8375,22 @@ static void fork_lock(bool streams)
     lock_take(&fry.lock);
     lock_take(&big.lock);
     lock_take(&mon.lock);
+    lock_take(&map.lock);
     forking.failed_bytes = 0;
     forking.changed = forking.bare = forking.shares = false;
     if (atomic_load(&fry.open))
         freeze_all();
+    if (map.live.count) {
+        forking.failed_bytes += map_freeze();
+        sleepers_rouse();
+    }
 }
 
 static void fork_unlock(bool child)
 {
     struct op op = forking.op; /* whoever forks next may overwrite it as soon as the gate is open */
     bool streams = forking.streams, bare = forking.bare;
+    lock_drop(&map.lock);
     lock_drop(&mon.lock);
     lock_drop(&big.lock);
     lock_drop(&fry.lock);
@@ -7263,6 +8504,8 @@ static void fork_child(void)
         report("fork: no memory to isolate %zu bytes; the child ends, with status 127", forking.failed_bytes);
         sys(SYS_exit_group, 127);
     }
+    if (map_on())
+        map_child(cfg.fork_mode == FORK_COPY, forking.shares);
     if (atomic_load(&fry.open)) {
         heaps_inherit();
         warm_forget();
@@ -7307,7 +8550,9 @@ static void files_forget(void)
     kept_forget();
     if (file_valid(&stop.tasks))
         sys(SYS_close, stop.tasks.fd);
-    stop.tasks.fd = -1;
+    if (file_valid(&map.maps))
+        sys(SYS_close, map.maps.fd);
+    map.maps.fd = stop.tasks.fd = -1;
 }
 
 /* A fork by the bare system call, `number` with these arguments. */
@@ -9139,7 +10384,7 @@ GUESSES static bool mon_needed(void)
     if (big.warm_oldest || fry.dirty_pages > to_pages(4 * mib) || atomic_load(&fry.dead_bytes) > 4 * mib ||
         atomic_load(&warn.near))
         return true;
-    return paging_may_come() || (frozen >= 32 * mib && frozen > room_bytes() / 4);
+    return map_may_come() || paging_may_come() || (frozen >= 32 * mib && frozen > room_bytes() / 4);
 }
 
 /* --- the thread ---------------------------------------------------------------------------------- */
@@ -9240,7 +10485,7 @@ static void *mon_main(void *unused)
     for (;;) {
         bool frozen = atomic_load(&home.frozen_bytes) > room_bytes() / 4;
         uint64_t pause = frozen ? mon_frozen_ms : mon_idle_ms;
-        pause = min_size(pause, warn_look());
+        pause = min_size(min_size(pause, warn_look()), map_tick());
         mon_sleep(min_size(pause, paging_tick()));
         home_tick();
         if (program_has_ended()) {
@@ -9395,6 +10640,8 @@ COLD static void init_all(void)
     forking.handled = forking.handled || (next.register_atfork && next.register_atfork(fork_prepare, fork_parent, fork_child, NULL) == 0);
     if (!forking.handled)
         cfg.off = true; /* without the handlers a fork would share memory */
+    if (cfg.min_mmap && !cfg.off && !cfg.profile)
+        map_open();
     thread_note_start();
     if ((cfg.stats && !cfg.off) || cfg.profile)
         summary_open();
@@ -10238,7 +11485,7 @@ EXPORT int madvise(void *p, size_t length, int advice)
 {
     if (mem_owns(p))
         return madvise_own(p, length, advice);
-    return sys_madvise(p, length, advice);
+    return likely(!map_on()) ? sys_madvise(p, length, advice) : map_madvise(p, length, advice);
 }
 
 /* What changes mappings of ours must not come in between a fork's look at them and their freezing. */
@@ -10257,14 +11504,15 @@ EXPORT int mprotect(void *p, size_t length, int protection)
 {
     if (mem_owns(p))
         return (int)set_own(SYS_mprotect, p, length, protection, 0);
-    return sys_mprotect(p, length, protection);
+    return likely(!map_on()) ? sys_mprotect(p, length, protection) : map_mprotect(p, length, protection);
 }
 
 /* Allocators of the program's own get their memory here; they may hold locks of theirs, so the next malloc makes the
  * thread that watches what is left (WARN). */
-COLD static void mmap_seen(size_t length)
+COLD static void mmap_seen(size_t length, bool private)
 {
     warn_note(length);
+    atomic_fetch_add_explicit(&warn.mapped, private ? length : 0, memory_order_relaxed);
     if (!atomic_load(&warn.near) || atomic_load(&mon.running) || atomic_load(&mon.wanted))
         return;
     __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
@@ -10273,9 +11521,10 @@ COLD static void mmap_seen(size_t length)
 
 EXPORT void *mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
 {
-    void *p = sys_mmap(at, length, protection, flags, fd, offset);
+    void *p = likely(!map_on()) ? sys_mmap(at, length, protection, flags, fd, offset)
+                                : map_mmap(at, length, protection, flags, fd, offset);
     if (flags & MAP_ANONYMOUS && protection & PROT_WRITE && p != MAP_FAILED && atomic_load(&init.state) == INIT_DONE)
-        mmap_seen(length);
+        mmap_seen(length, flags & MAP_PRIVATE);
     return p;
 }
 
@@ -10285,15 +11534,43 @@ EXPORT int mlock(const void *p, size_t length)
 {
     if (mem_owns(p))
         return (int)set_own(SYS_mlock, (void *)(uintptr_t)p, length, 0, 0);
-    return sys_mlock(p, length);
+    return likely(!map_on()) ? sys_mlock(p, length) : (int)map_leave(SYS_mlock, p, length, 0, 0);
 }
 
 EXPORT int mlock2(const void *p, size_t length, unsigned flags)
 {
     if (mem_owns(p))
         return (int)set_own(SYS_mlock2, (void *)(uintptr_t)p, length, flags, 0);
-    return (int)sys(SYS_mlock2, p, length, flags);
+    return (int)(likely(!map_on()) ? sys(SYS_mlock2, p, length, flags) : map_leave(SYS_mlock2, p, length, flags, 0));
 }
+
+/* --- mappings ------------------------------------------------------------------------------------ */
+
+EXPORT int munmap(void *at, size_t bytes)
+{
+    return likely(!map_on()) ? sys_munmap(at, bytes) : map_munmap(at, bytes);
+}
+
+EXPORT void *mremap(void *from, size_t old, size_t bytes, int flags, ...)
+{
+    va_list args;
+    va_start(args, flags);
+    void *to = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) ? va_arg(args, void *) : NULL;
+    va_end(args);
+    return likely(!map_on()) ? sys_mremap(from, old, bytes, flags, to) : map_mremap(from, old, bytes, flags, to);
+}
+
+EXPORT int pkey_mprotect(void *at, size_t bytes, int protection, int key)
+{
+    if (key == -1) /* as libc's */
+        return mprotect(at, bytes, protection);
+    if (mem_owns(at))
+        return (int)set_own(SYS_pkey_mprotect, at, bytes, protection, key);
+    return (int)(likely(!map_on()) ? sys(SYS_pkey_mprotect, at, bytes, protection, key)
+                                   : map_leave(SYS_pkey_mprotect, at, bytes, protection, key));
+}
+
+EXPORT int mlockall(int flags) { return map_mlockall(flags); }
 
 /* With several threads glibc's fork waits for the locks of its malloc, for ever if it is called
  * from a signal handler that interrupted that malloc; with one it doesn't. So a program whose only
@@ -10457,7 +11734,7 @@ EXPORT int pthread_key_create(pthread_key_t *key, void (*end)(void *))
 EXPORT int bigmaac_kind(const void *p)
 {
     if (!mem_owns(p) || is_boot(p))
-        return BIGMAAC_KIND_NONE;
+        return map_on() && map_touches(p, 1) ? BIGMAAC_KIND_MMAP : BIGMAAC_KIND_NONE;
     size_t offset = mem_offset(p);
     struct space *s = offset < mem.fry_end ? &fry.space : &big.space;
     struct lock *lock = s == &fry.space ? &fry.lock : &big.lock;

@@ -26,7 +26,8 @@ extern "C" {
 enum bigmaac_kind_value {
     BIGMAAC_KIND_NONE = 0,    /* not ours: glibc's, the stack's, a mapping's ... */
     BIGMAAC_KIND_BIGMAAC = 1, /* inside a bigmaac: a large block with a file of its own */
-    BIGMAAC_KIND_FRY = 2      /* inside a fry: a small block in the shared fries file */
+    BIGMAAC_KIND_FRY = 2,     /* inside a fry: a small block in the shared fries file */
+    BIGMAAC_KIND_MMAP = 3     /* inside a mapping of the program's own that can be swapped */
 };
 
 /* How one bigmaac will be used. */
@@ -54,6 +55,10 @@ struct bigmaac_stats {
     uint64_t file_peak;      /* the highest that file_bytes has been */
     uint64_t warm_bytes;     /* bytes of freed bigmaacs kept warm for reuse now */
     uint64_t fell_through;   /* requests of ours that the next malloc had to serve */
+    uint64_t maps;           /* the program's own mappings that could be swapped, since the start (grows only) */
+    uint64_t map_bytes;      /* bytes of them now, touched or not */
+    uint64_t map_peak;       /* the highest that map_bytes has been */
+    uint64_t map_moved;      /* bytes of them that were moved to disk, now */
 };
 
 /* Which kind of memory p points into; any pointer, NULL included, may be asked about.

@@ -124,12 +124,16 @@ C
 compile_c "$TMP/takes" "$TMP/takes.c"
 for kind in map small shared; do
     job $((100 * M)) "$TMP/takes" $kind 200 && fail "$kind: fits: $(shown)"
-    only_line "$kind" 'BIGMAAC_MIN_FRY_SIZE=128 \(or 16\) would reach what malloc gives out'
+    advice='BIGMAAC_MIN_FRY_SIZE=128 \(or 16\) would reach what malloc gives out'
+    [ $kind != map ] || advice='BIGMAAC_MIN_MMAP_SIZE=1M would reach what it maps itself'
+    only_line "$kind" "$advice"
     job $((100 * M)) "$TMP/takes" $kind 50 || fail "$kind: $(shown)"
     nothing "$kind, half of the limit"
 done
-job $((100 * M)) BIGMAAC_MIN_FRY_SIZE=16 "$TMP/takes" map 200 && fail "map: fits: $(shown)"
-only_line "fries don't help" 'the program maps it itself, and no setting reaches that'
+job $((100 * M)) BIGMAAC_MIN_FRY_SIZE=16 "$TMP/takes" shared 200 && fail "shared: fits: $(shown)"
+only_line "fries don't help" 'no setting reaches that'
+job $((100 * M)) BIGMAAC_MIN_MMAP_SIZE=1M "$TMP/takes" map 200 || fail "the advice doesn't help: $(shown)"
+nothing "mapped memory"
 job $((100 * M)) BIGMAAC_MIN_FRY_SIZE=128 "$TMP/takes" small 200 || fail "the advice doesn't help: $(shown)"
 nothing "small blocks as fries"
 

@@ -1,0 +1,112 @@
+# What a program maps itself, twice the memory's size: threads that write, unmap, grow and drop it, and children
+# that see a snapshot. Nothing is moved, and nothing made, where memory suffices.
+. "$TOP/tests/lib.sh"
+M=1048576
+cat >"$TMP/job.c" <<'C'
+/* job ROUNDS CHILDREN: 2 threads with 4 regions of 40 MiB each. Every page holds its number and a count. */
+#include "check.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { THREADS = 2, REGIONS = 4, PAGES = 40 << 8, WORDS = 512 };
+static uint64_t *region[THREADS][REGIONS];
+static atomic_int wrong;
+static int rounds, children;
+
+static uint64_t *map_region(void)
+{
+    void *p = mmap(NULL, (size_t)PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* All pages are `count` or, where a thread is just writing, one more. */
+static int differs(const uint64_t *at, size_t page)
+{
+    return at[page * WORDS] && at[page * WORDS] >> 32 != page + 1;
+}
+
+static void *work(void *argument)
+{
+    uint64_t **mine = argument;
+    uint64_t seed = (uintptr_t)mine;
+    for (int round = 0; round < rounds; round++)
+        for (int r = 0; r < REGIONS; r++) {
+            for (size_t page = 0; page < PAGES; page++) {
+                uint64_t expected = round ? (page + 1) << 32 | (uint64_t)round : 0;
+                wrong += mine[r][page * WORDS] != expected && mine[r][page * WORDS] != 0;
+                mine[r][page * WORDS] = (page + 1) << 32 | (uint64_t)(round + 1);
+            }
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            size_t page = (seed >> 40) % (PAGES - 700), pages = 1 + (seed >> 20) % 600;
+            char *at = (char *)(mine[r] + page * WORDS);
+            madvise(at, pages * 4096, seed >> 63 ? MADV_DONTNEED : MADV_FREE);
+            if (seed >> 63)
+                wrong += !is_zero(at, pages * 4096);
+            if (seed >> 62 & 1) { /* a hole is mapped again: zeroes */
+                wrong += munmap(at, pages * 4096) != 0;
+                wrong += mmap(at, pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != at;
+                wrong += !is_zero(at, pages * 4096);
+            }
+            wrong += mprotect(at, pages * 4096, PROT_READ) != 0 || mprotect(at, pages * 4096, PROT_READ | PROT_WRITE) != 0;
+        }
+    return NULL;
+}
+
+static int child(void)
+{
+    for (int t = 0; t < THREADS; t++)
+        for (int r = 0; r < REGIONS; r++)
+            for (size_t page = 0; page < PAGES; page++)
+                if (differs(region[t][r], page))
+                    return 1;
+    uint64_t before = region[0][0][0];
+    for (size_t page = 0; page < PAGES; page++)
+        region[1][1][page * WORDS] = 5; /* the parent would see it */
+    return region[0][0][0] != before;
+}
+
+int main(int argc, char **argv)
+{
+    pthread_t thread[THREADS];
+    rounds = argc > 1 ? atoi(argv[1]) : 3;
+    children = argc > 2 ? atoi(argv[2]) : 0;
+    for (int t = 0; t < THREADS; t++)
+        for (int r = 0; r < REGIONS; r++)
+            CHECK((region[t][r] = map_region()) != NULL);
+    for (int t = 0; t < THREADS; t++)
+        CHECK(pthread_create(&thread[t], NULL, work, region[t]) == 0);
+    for (int i = 0; i < children; i++) {
+        int status = 0;
+        free(malloc(100));
+        usleep(300000);
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(child());
+        CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+        if (status != 0)
+            fprintf(stderr, "child %d ended with %x\n", i, status);
+        CHECK(status == 0);
+    }
+    for (int t = 0; t < THREADS; t++)
+        pthread_join(thread[t], NULL);
+    CHECK(wrong == 0);
+    return check_result();
+}
+C
+compile_c "$TMP/job" "$TMP/job.c"
+run() { # LIMIT CHILDREN: under the library; the summary is in $TMP/err
+    limited "$1" env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_MMAP_SIZE=256K BIGMAAC_STATS=1 "$TMP/job" 3 "$2" 2>"$TMP/err" ||
+        fail "$*: exit status $? with: $(head -n 5 "$TMP/err")"
+    [ "$(cat "$TMP/oom")" = 0 ] || fail "$*: the kernel killed something"
+}
+limited $((160 * M)) "$TMP/job" 3 0 >"$TMP/out" 2>&1 && fail "the job fits without the library"
+run $((160 * M)) 0
+[ "$(stat_of map_moved "$TMP/err")" -gt $((100 * M)) ] || fail "little was moved out: $(cat "$TMP/err")"
+run $((2000 * M)) 2
+[ "$(stat_of map_moved "$TMP/err")" = 0 ] || fail "moved out although memory suffices: $(cat "$TMP/err")"
+run $((280 * M)) 3
+[ "$(stat_of map_moved "$TMP/err")" -gt $((50 * M)) ] || fail "with forks little was moved out: $(cat "$TMP/err")"
