@@ -3220,7 +3220,7 @@ static struct big *warm_take(size_t bytes, size_t align)
         struct big *r = big_at(i);
         size_t distance = warm_distance(r, bytes);
         bool moves = r->mapped < bytes && align > page_size; /* perhaps, to where it is not aligned */
-        if (distance >= nearest || distance > min_size(bytes, r->filled) || r->mapped / 4 > bytes ||
+        if (distance >= nearest || distance > min_size(bytes, r->filled) || r->mapped / 2 > bytes ||
             (big_offset(r) & (align - 1)) || moves)
             continue;
         best = r;
