@@ -6653,6 +6653,7 @@ enum { MAP_SPANS_MAX = 1 << 17, /* a process has 65,530 mappings, unless the mac
 static const size_t map_unit = MAP_UNIT;         /* moved as a whole, where half of it is populated */
 static const size_t map_batch_bytes = 8 << 20;   /* in one stop, of about 3 ms */
 static const size_t map_high = 60, map_low = 50; /* percent of the memory to be had that may be anonymous */
+static const size_t map_fill_ms = 2 << 20;       /* bytes that a program fills in a millisecond at the most */
 static const size_t map_urgent = 70;             /* from here on the program is held up for it */
 static const uint64_t map_idle_ms = 1000, map_pause_ms = 500; /* at most; where nothing can be moved */
 
@@ -6671,8 +6672,10 @@ static struct map {
     bool starts;             /* a mapping may start the monitor */
     enum paging paging;      /* monitor: of all that was moved */
     size_t faults;           /* monitor: major ones, at the last look */
-    uint64_t probe_ms;       /* monitor: no probe before */
-    uint64_t *resident;      /* monitor: a bit for each page of the chunks that a probe looks at */
+    struct chunk *chunks;    /* monitor: what the last two looks saw, each ending with address 0; NULL: none was */
+    unsigned looks;          /* monitor: so far */
+    bool streams;            /* monitor: most of what came between these two lay dense */
+    uint64_t pause, look_ms; /* monitor: ms between two looks, and when the next one is due */
     bool moving;             /* monitor: until `map_low` is reached */
     atomic_size_t bytes, peak, maps_count; /* of `ours` */
     atomic_size_t moved_bytes, restored_bytes, stops; /* since the start */
@@ -7584,46 +7587,75 @@ static size_t map_move(size_t most, bool urgent)
 
 /* --- paging of what was moved ------------------------------------------------------------------------ */
 
-enum { PROBE_CHUNKS = 2048, PROBE_WORDS = 512 / 64, PROBE_DENSE = 48 };
+enum { LOOK_CHUNKS = 4096, LOOK_PAGES = 512, LOOK_DENSE = 48 }; /* of 2 MiB; pages of the kernel's there; of them that a
+                                                                  * stream brings in between two looks */
+static const unsigned ahead_most = 16;         /* chunks in front of a stream */
+static const size_t ahead_budget = 64 << 20;   /* bytes asked for at a look */
+static const uint64_t look_ms = 10, look_most_ms = 500; /* between looks: while there are streams; where none was seen */
 
-/* Advises all that is live. */
-static void map_advise_all(enum paging paging)
+/* What the last look saw of 2 MiB of moved memory. */
+struct chunk {
+    uintptr_t at;
+    uint64_t resident[LOOK_PAGES / 64]; /* a bit for each page */
+    uint8_t ahead;                      /* how many chunks were asked for with it; 0: the program's faults brought it in */
+    bool asked;                         /* at the last look: what has come since is no fault's */
+};
+
+/* The part of a chunk from `at` on: what is resident. Returns how many pages are missing; 0 if that is not known. */
+static size_t chunk_look(struct chunk *c, uintptr_t at, size_t bytes)
 {
-    struct vma_scan scan = {0};
-    struct span p;
-    struct vma v;
-    lock_take(&map.lock);
-    for (uintptr_t at = 0; spans_part_gib(&map.live, at, UINTPTR_MAX, &p); at = p.to)
-        for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);)
-            if (map_is_moved(&v))
-                map_advise_paging((void *)v.from, v.to - v.from, paging);
-    lock_drop(&map.lock);
+    unsigned char vector[LOOK_PAGES];
+    size_t pages = bytes / sys_page(), missing = 0;
+    *c = (struct chunk){.at = at};
+    if (sys_mincore((void *)at, bytes, vector) != 0)
+        return 0;
+    for (size_t i = 0; i < pages; i++) {
+        c->resident[i / 64] |= (uint64_t)(vector[i] & 1) << i % 64;
+        missing += !(vector[i] & 1);
+    }
+    return missing;
 }
 
-/* Looks at the pages of live chunks of 2 MiB, the first time to note what is resident, the second time to count
- * what has become so: all, and in chunks where they are dense. */
-static void map_look(bool second, size_t *fresh, size_t *dense)
+static size_t chunk_came(const struct chunk *now, const struct chunk *before)
 {
-    unsigned char vector[512];
+    size_t came = 0;
+    for (size_t i = 0; i < LOOK_PAGES / 64; i++)
+        came += (size_t)__builtin_popcountl(now->resident[i] & ~before->resident[i]);
+    return came;
+}
+
+/* Requires map.lock. A fault in moved memory brings in its page alone. Where many pages of a chunk have come since the last
+ * look, the program goes through it in order: the rest, and as many chunks again as were read ahead for it before, are
+ * asked for, in large reads of small pages (a write to a page of a large one costs as much as 500 writes on ext4). */
+static void map_look(struct chunk *now, const struct chunk *before)
+{
     struct span p;
-    size_t chunk = 0;
-    lock_take(&map.lock);
-    for (uintptr_t at = 0; chunk < PROBE_CHUNKS && spans_part(&map.live, at, UINTPTR_MAX, &p); chunk++) {
+    size_t n = 0, budget = ahead_budget, all = 0, dense = 0;
+    uintptr_t ahead_to = 0;
+    unsigned ahead = 0;
+    for (uintptr_t at = 0; n < LOOK_CHUNKS && spans_part(&map.live, at, UINTPTR_MAX, &p); at = p.to, n++) {
         p.to = min_size(p.to, round_down(p.from, huge_size) + huge_size);
-        at = p.to;
-        size_t pages = (p.to - p.from) / sys_page(), came = 0;
-        uint64_t *bits = map.resident + chunk * PROBE_WORDS;
-        if (sys(SYS_mincore, p.from, p.to - p.from, vector) != 0)
-            continue;
-        for (size_t i = 0; i < pages; i++) {
-            uint64_t bit = (uint64_t)(vector[i] & 1) << i % 64;
-            came += second && bit && !(bits[i / 64] & bit);
-            bits[i / 64] = second ? bits[i / 64] : (i % 64 ? bits[i / 64] : 0) | bit;
+        size_t missing = chunk_look(&now[n], p.from, p.to - p.from);
+        while (before->at && before->at < p.from)
+            before++;
+        bool known = before->at == p.from;
+        now[n].ahead = known ? before->ahead : 0;
+        size_t came = known && !before->asked ? chunk_came(&now[n], before) : 0;
+        all += came;
+        dense += came >= LOOK_DENSE ? came : 0;
+        if (map.streams && came >= LOOK_DENSE) {
+            unsigned last = n && now[n - 1].at + huge_size >= p.from ? now[n - 1].ahead : 0;
+            ahead = min_size(max_size(2 * last, 1), ahead_most);
+            ahead_to = p.to + ahead * huge_size;
         }
-        *fresh += came;
-        *dense += came >= PROBE_DENSE ? came : 0;
+        if (p.from >= ahead_to || !missing || missing * sys_page() > budget)
+            continue;
+        budget -= missing * sys_page();
+        now[n].asked = sys_madvise((void *)p.from, p.to - p.from, MADV_WILLNEED) == 0;
+        now[n].ahead = (uint8_t)ahead;
     }
-    lock_drop(&map.lock);
+    now[n].at = 0;
+    map.streams = dense >= LOOK_DENSE && dense * 2 >= all;
 }
 
 static size_t map_major_faults(void)
@@ -7633,36 +7665,31 @@ static size_t map_major_faults(void)
     return (size_t)u.ru_majflt;
 }
 
-/* Where the process pages, every fault brings in a single page for a moment. If most of what came lies dense, the
- * program goes through its memory, and 2 MiB at a time are better. */
-static void map_probe(void)
+/* Where the process pages, reads ahead. Returns the milliseconds until the next look. */
+static uint64_t map_read_ahead(void)
 {
-    const size_t bytes = PROBE_CHUNKS * PROBE_WORDS * sizeof(uint64_t);
-    size_t now = map_major_faults(), fresh = 0, dense = 0;
-    bool pages = now - map.faults >= (map.paging == PAGING_SEQUENTIAL ? 4 : 100);
-    map.faults = now;
-    if (cfg.paging != PAGING_ADAPTIVE || !pages || now_ms() < map.probe_ms || !map.live.count)
-        return;
-    if (!map.resident) {
-        void *p = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    size_t faults = map_major_faults(), each = LOOK_CHUNKS + 1;
+    bool pages = faults - map.faults >= 16;
+    map.faults = faults;
+    if (cfg.paging != PAGING_ADAPTIVE || !pages)
+        return 2 * look_ms;
+    if (!map.chunks) {
+        void *p = sys_mmap(NULL, 2 * each * sizeof(struct chunk), PROT_READ | PROT_WRITE, anon_flags, -1, 0);
         if (p == MAP_FAILED)
-            return;
-        map.resident = p;
+            return map_idle_ms;
+        map.chunks = p;
     }
-    if (map.paging != PAGING_RANDOM)
-        map_advise_all(PAGING_RANDOM);
-    sleep_ms(2);
-    map_look(false, &fresh, &dense);
-    for (int ms = 0; ms < 20 && map_major_faults() - now < 500; ms++)
-        sleep_ms(1);
-    fresh = dense = 0;
-    map_look(true, &fresh, &dense);
-    if (fresh >= PROBE_DENSE)
-        map.paging = dense * 4 >= fresh * 3 ? PAGING_SEQUENTIAL : PAGING_RANDOM;
-    if (map.paging != PAGING_RANDOM)
-        map_advise_all(map.paging);
-    map.probe_ms = now_ms() + 400;
-    map.faults = map_major_faults();
+    if (now_ms() < map.look_ms)
+        return map.look_ms - now_ms();
+    uint64_t began = now_ns();
+    map.looks++;
+    lock_take(&map.lock);
+    map_look(map.chunks + map.looks % 2 * each, map.chunks + (map.looks + 1) % 2 * each);
+    lock_drop(&map.lock);
+    map.pause = map.streams ? look_ms : min_size(2 * map.pause + look_ms, look_most_ms);
+    map.pause = max_size(map.pause, 3 * (now_ns() - began) / 1000000);
+    map.look_ms = now_ms() + map.pause;
+    return map.pause;
 }
 
 /* Is there so much of it that the monitor had better look? */
@@ -7677,25 +7704,25 @@ static uint64_t map_tick(void)
 {
     if (!atomic_load(&map.bytes))
         return map_idle_ms;
-    if (now_ms() < map.next_ms)
-        return map.next_ms - now_ms();
-    for (;;) {
+    uint64_t began = now_ms(), look = map.live.count ? map_read_ahead() : map_idle_ms;
+    if (began < map.next_ms)
+        return min_size(look, map.next_ms - began);
+    while (now_ms() - began <= 2 * look_ms && !mon_wanted()) {
         size_t anonymous = anonymous_bytes();
         atomic_store(&room.read_ms, 0);
-        size_t all = room_bytes() + anonymous;
-        if (map.live.count && !map.moving)
-            map_probe();
-        if (anonymous < all / 100 * map_high && !map.moving) /* nothing fills memory faster than 2 GB/s */
-            return map.live.count ? 20 : min_size(max_size((all / 100 * map_high - anonymous) / (2 * mib), 2), map_idle_ms);
+        size_t all = room_bytes() + anonymous, high = all / 100 * map_high;
+        if (anonymous < high && !map.moving)
+            return min_size(look, max_size((high - anonymous) / map_fill_ms, 2));
         map.moving = anonymous > all / 100 * map_low;
         if (!map.moving)
             return 2;
         if (!map_move(map_batch_bytes, anonymous > all / 100 * map_urgent)) {
             map.moving = false;
             map.next_ms = now_ms() + map_pause_ms;
-            return map_pause_ms;
+            return min_size(look, map_pause_ms);
         }
     }
+    return 0; /* the other duties first */
 }
 
 static void map_stats(struct bigmaac_stats *out)
@@ -7778,7 +7805,7 @@ static void map_child(bool copies, bool shares)
     if (!shares && file_valid(&map.maps))
         sys(SYS_close, map.maps.fd);
     map.maps.fd = -1;
-    map.cursor = map.next_ms = map.probe_ms = 0;
+    map.cursor = map.next_ms = map.look_ms = 0;
     map.moving = false;
     for (uintptr_t at = 0; spans_part(&map.ours, at, UINTPTR_MAX, &p); at = p.to)
         if (p.marks & MARK_DONTFORK) {
