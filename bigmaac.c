@@ -6182,6 +6182,7 @@ static struct home {
     struct piece pieces[HOME_PIECES];
     unsigned count;               /* of pieces */
     bool cut;                     /* the last walk ended before it had seen all pieces */
+    bool unstopped;               /* in the last round somebody could not be stopped */
     uint32_t record, extent;      /* where the next look for what has changed begins, */
     size_t granule;               /* and with which granule of that record */
     size_t floor;                 /* anonymous bytes after the last time */
@@ -6190,6 +6191,7 @@ static struct home {
 } home;
 
 static const uint64_t home_stop_ns = 10 * 1000000; /* threads are stopped for about as long at most */
+static const size_t home_least = 64 * mib; /* a stop, where memory runs short: on a busy machine it hardly runs in that time */
 static const uint64_t home_await_ms = 200;         /* for threads to stop: longer than a call lasts that does not sleep */
 static const uint64_t home_turn_ms = 200;          /* of this work, before the monitor sees to its other duties */
 static const size_t home_sparse = 16;              /* what has a 16th of it changed comes home whole */
@@ -6253,13 +6255,19 @@ static void home_note(const struct big *r, size_t from, size_t to, bool all)
             .from = from, .to = to, .record = r ? big_index(r) : 0, .generation = r ? r->generation : 0, .whole = changed == to - from};
 }
 
+/* A look that is over before it has found anything would seem to say that there is nothing. */
+static bool home_looks_on(uint64_t until_ns)
+{
+    return home.count < HOME_PIECES && (!home.count || now_ns() < until_ns);
+}
+
 /* Requires big.lock. Parts of a block that lie in several files all come home at the next opportunity: each of these
  * files stays on the disk while anything of it is mapped. */
 static void home_look_big(const struct big *r, bool all, uint64_t until_ns)
 {
     if (home.blind) /* what has come home can't be told from the rest; so it goes in order */
         home.granule = max_size(home.granule, r->home_bytes / huge_size);
-    for (; home.granule * huge_size < r->mapped && home.count < HOME_PIECES && now_ns() < until_ns; home.granule++) {
+    for (; home.granule * huge_size < r->mapped && home_looks_on(until_ns); home.granule++) {
         size_t from = big_offset(r) + home.granule * huge_size;
         home_note(r, from, min_size(from + huge_size, big_offset(r) + r->mapped), all || r->frozen_in[1]);
     }
@@ -6283,16 +6291,16 @@ static void home_look_fry(const struct extent *x, bool all)
 static void home_look(bool all, uint64_t until_ns)
 {
     home.count = 0;
-    for (uint32_t n = 0; n <= big.record_count && home.count < HOME_PIECES && now_ns() < until_ns; n++) {
+    for (uint32_t n = 0; n <= big.record_count && home_looks_on(until_ns); n++) {
         const struct big *r = big_at(home.record);
         if (home.record && r->in_use && r->frozen && big_extent(r)->state == EXTENT_LIVE)
             home_look_big(r, all, until_ns);
-        if (home.count == HOME_PIECES || now_ns() >= until_ns)
+        if (!home_looks_on(until_ns))
             break;
         home.granule = 0;
         home.record = home.record < big.record_count ? home.record + 1 : 0;
     }
-    for (uint32_t n = 0; n <= fry.space.extent_count && home.count < HOME_PIECES && now_ns() < until_ns; n++) {
+    for (uint32_t n = 0; n <= fry.space.extent_count && home_looks_on(until_ns); n++) {
         const struct extent *x = extent_at(&fry.space, home.extent);
         if (home.extent && x->state == EXTENT_LIVE && x->slot == 0)
             home_look_fry(x, all);
@@ -6304,7 +6312,8 @@ static void home_look(bool all, uint64_t until_ns)
 
 /* What a walk over the mappings is to bring home. */
 struct coming {
-    uint64_t until_ns;      /* then it ends; 0: never */
+    uint64_t until_ns;      /* then it ends; 0: never, */
+    size_t least, moved;    /* but not before so many bytes have come home; and those that have */
     uintptr_t stack, frame; /* of the caller, who runs on it: that stays. 0, 0: elsewhere */
 };
 
@@ -6337,7 +6346,7 @@ static size_t piece_come(const struct vma *v, size_t from, size_t to, const stru
 
 static bool coming_see(const struct vma *v, void *context)
 {
-    const struct coming *c = context;
+    struct coming *c = context;
     for (struct piece *p = home.pieces; p < home.pieces + home.count; p++) {
         size_t from = max_size(v->from - mem.base, p->from), to = min_size(v->to - mem.base, p->to);
         if (from >= to)
@@ -6345,8 +6354,10 @@ static bool coming_see(const struct vma *v, void *context)
         p->seen = true;
         if (v->shared || v->locked || !v->inode)
             continue;
-        p->moved += piece_come(v, from, to, c);
-        if (c->until_ns && now_ns() > c->until_ns)
+        size_t moved = piece_come(v, from, to, c);
+        p->moved += moved;
+        c->moved += moved;
+        if (c->until_ns && c->moved >= c->least && now_ns() > c->until_ns)
             return !(home.cut = true);
     }
     return true;
@@ -6415,7 +6426,7 @@ static void home_move_blind(const struct coming *c)
 }
 
 /* Requires all locks, and that nobody else runs. Returns the bytes that came home. */
-static size_t home_move(const struct coming *c)
+static size_t home_move(struct coming *c)
 {
     size_t moved = 0, from = SIZE_MAX, to = 0;
     unsigned valid = 0;
@@ -6432,7 +6443,7 @@ static size_t home_move(const struct coming *c)
     home.cut = false;
     if (from < mem.fry_end) /* not later: if it is a new one, what has moved must be in the same file */
         fry_ready_file();
-    if (!vmas_walk((uintptr_t)mem_at(from), (uintptr_t)mem_at(to), coming_see, (void *)(uintptr_t)c) && vma_reader.absent)
+    if (!vmas_walk((uintptr_t)mem_at(from), (uintptr_t)mem_at(to), coming_see, c) && vma_reader.absent)
         home_move_blind(c);
     for (unsigned i = 0; i < home.count; i++) {
         moved += home.pieces[i].moved;
@@ -6476,6 +6487,7 @@ static void home_unlock(void)
 /* Some thread can't be stopped: not soon, or by nobody. */
 static void home_fails(void)
 {
+    home.unstopped = true;
     if (stop.halves) /* soon, then */
         return;
     home.wait_ms = min_size(max_size(2 * home.wait_ms, 10), 60000);
@@ -6516,18 +6528,20 @@ static bool home_is_unsafe(void)
     return seen;
 }
 
-/* The monitor's: one stop of the other threads, for about that long. Returns the bytes that came home. */
-static size_t home_round(uint64_t stop_ns, uint64_t await_ms)
+/* The monitor's: one stop of the other threads, for about 10 ms, or until `least` bytes have come home. Returns how many
+ * have. */
+static size_t home_round(size_t least, uint64_t await_ms)
 {
-    struct coming c = {0};
+    struct coming c = {.least = least};
     size_t moved = 0;
+    home.unstopped = false;
     home_choose();
     if (!home.count)
         return 0;
     home_lock();
     bool stopped_all = stop_begin(await_ms), unsafe = stopped_all && home_is_unsafe();
     if (stopped_all && !unsafe) {
-        c.until_ns = now_ns() + stop_ns;
+        c.until_ns = now_ns() + home_stop_ns;
         moved = home_move(&c);
         home.wait_ms = 0;
     }
@@ -6563,7 +6577,7 @@ static void home_tick(void)
     uint64_t began = now_ms();
     if (!atomic_load(&home.frozen_bytes) || began < home.retry_ms)
         return;
-    size_t anonymous = anonymous_bytes(), moved = 0;
+    size_t anonymous = anonymous_bytes(), moved = 0, now = 1;
     if (!anonymous) {
         home_see_again();
         anonymous = anonymous_bytes();
@@ -6576,14 +6590,15 @@ static void home_tick(void)
         left = 0;
     if (anonymous - home.floor < (left + anonymous) / 8)
         return;
-    for (size_t now = 1; now && now_ms() - began < home_turn_ms && !mon_wanted(); moved += now) {
+    for (; now && now_ms() - began < home_turn_ms && !mon_wanted(); moved += now) {
         atomic_store(&room.read_ms, 0);
         bool short_of = room_bytes() < anonymous; /* then they would fill it faster than it is emptied */
-        now = short_of ? home_round(4 * home_stop_ns, 10 * home_await_ms) : home_round(home_stop_ns, home_await_ms);
+        now = short_of ? home_round(home_least, 10 * home_await_ms) : home_round(0, home_await_ms);
         if (!short_of)
             sleep_ns(home_stop_ns);
     }
-    home.floor = anonymous_bytes();
+    if (!now && !home.unstopped) /* what is left has to stay: only more of it is a reason to look again */
+        home.floor = anonymous_bytes();
     atomic_store(&room.read_ms, 0);
     count_one(&count.brought_home);
     if (cfg.verbose)

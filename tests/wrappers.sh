@@ -168,10 +168,36 @@ C
 job "a lock around pthread_create, behind us" "$PRELOAD:$TMP/held.so"
 job "a lock around pthread_create, before us" "$TMP/held.so:$PRELOAD"
 
-# ThreadSanitizer's pthread_create, which is behind us, has to be called.
-if "$CC" -std=gnu11 -O1 -g -w -fno-builtin -fsanitize=thread -pthread -I"$TOP/tests" -o "$TMP/tsan" "$TMP/job.c" && setarch -R true; then
-    out=$(TSAN_OPTIONS="die_after_fork=0" timeout 300 setarch -R env LD_PRELOAD="$LIB" "$TMP/tsan" 2>&1)
-    [ "$out" = ok ] || fail "under ThreadSanitizer: status $?: $out"
+# ThreadSanitizer's pthread_create, which is behind us, has to be called: it must know the thread that a free starts. (Not with
+# forks beside threads: these hang under ThreadSanitizer without us, too.)
+cat >"$TMP/tsan.c" <<'C'
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static void *work(void *arg)
+{
+    for (int i = 0; i < 200; i++) {
+        char *p = malloc(300000 + i);
+        memset(p, i, 300000);
+        free(p);
+    }
+    return arg;
+}
+int main(void)
+{
+    pthread_t thread;
+    work(NULL);
+    usleep(300000); /* the thread runs */
+    int bad = pthread_create(&thread, NULL, work, NULL) || pthread_join(thread, NULL);
+    puts(bad ? "bad" : "ok");
+    return bad;
+}
+C
+if "$CC" -std=gnu11 -O1 -g -w -fno-builtin -fsanitize=thread -pthread -o "$TMP/tsan" "$TMP/tsan.c" && setarch -R true; then
+    out=$(timeout 300 setarch -R env LD_PRELOAD="$LIB" "$TMP/tsan" 2>&1)
+    [ "$out" = ok ] || fail "under ThreadSanitizer: $out"
 fi
 
 libraries=/usr/lib/$(uname -m)-linux-gnu

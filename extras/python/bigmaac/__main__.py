@@ -6,7 +6,7 @@ import sys
 
 from . import launch
 
-WITH_VALUE = {"--min", "--fries", "--dir", "--fork", "--paging"}
+WITH_VALUE = {"--min", "--fries", "--mmap", "--dir", "--fork", "--paging"}
 ALONE = {"--check", "--top", "--jupyter", "--help", "--version", "-h"}  # these start no Python
 
 
