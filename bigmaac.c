@@ -6669,7 +6669,8 @@ static const size_t map_unit = MAP_UNIT;         /* moved as a whole, where half
 static const size_t map_batch_bytes = 8 << 20;   /* in one stop, of about 3 ms */
 static const size_t map_high = 60, map_low = 50; /* percent of the memory to be had that may be anonymous */
 static const size_t map_fill_ms = 2 << 20;       /* bytes that a program fills in a millisecond at the most */
-static const size_t map_urgent = 70;             /* from here on the program is held up for it */
+static const size_t map_urgent = 70;             /* from here on the program is held up for it, */
+static const size_t map_urgent_bytes = 128 << 20; /* for so much at once: 0.1 s, and on a busy machine it fills memory in between */
 static const uint64_t map_idle_ms = 1000, map_pause_ms = 500; /* at most; where nothing can be moved */
 
 static struct map {
@@ -7561,15 +7562,23 @@ static size_t map_exchange_all(size_t staged, bool *done)
     return bytes;
 }
 
-/* Moves up to that many bytes out, and returns how many it did. Where it is urgent, the program waits for the file's
- * pages to be made, too: it would fill memory faster than that. */
-static size_t map_move(size_t most, bool urgent)
+static void map_unstage_all(size_t *staged, const bool *done)
+{
+    for (size_t i = 0; i < *staged; i++)
+        map_unstage(&map_runs[i], done[i]);
+    *staged = 0;
+}
+
+/* Moves up to that many bytes out, and returns how many it did. Where some are urgent, the program waits for these, and
+ * for the file's pages to be made, too: it would fill memory faster than that. */
+static size_t map_move(size_t most, size_t urgent)
 {
     bool done[MAP_BATCH] = {false}, monitor = mon_self;
     size_t staged = 0, bytes = 0;
     sigmask saved;
     signals_hold(&saved);
-    urgent |= !file_valid(&map.file) || !file_valid(&map.maps) || atomic_load(&map.no_query); /* it takes low descriptors */
+    if (!file_valid(&map.file) || !file_valid(&map.maps) || atomic_load(&map.no_query)) /* it takes low descriptors */
+        urgent = max_size(urgent, 1);
     if (!urgent) {
         gate_enter();
         lock_take(&map.lock);
@@ -7583,16 +7592,18 @@ static size_t map_move(size_t most, bool urgent)
         if (stop_begin(urgent ? 10 * home_await_ms : home_await_ms)) {
             mon_self = false;
             bool safe = !home_is_unsafe();
-            if (urgent && safe)
-                staged = map_prepare(most, false);
-            if (safe)
+            if (safe && !urgent)
                 bytes = map_exchange_all(staged, done);
+            for (size_t part = 1; safe && part && bytes < urgent; bytes += part) {
+                staged = map_prepare(most, false);
+                part = map_exchange_all(staged, done);
+                map_unstage_all(&staged, done);
+            }
             mon_self = monitor;
             stop_end();
         }
         count_one(&map.stops);
-        for (size_t i = 0; i < staged; i++)
-            map_unstage(&map_runs[i], done[i]);
+        map_unstage_all(&staged, done);
         lock_drop(&map.lock);
         home_unlock();
     }
@@ -7731,7 +7742,8 @@ static uint64_t map_tick(void)
         map.moving = anonymous > all / 100 * map_low;
         if (!map.moving)
             return 2;
-        if (!map_move(map_batch_bytes, anonymous > all / 100 * map_urgent)) {
+        size_t low = all / 100 * map_low;
+        if (!map_move(map_batch_bytes, anonymous > all / 100 * map_urgent ? min_size(anonymous - low, map_urgent_bytes) : 0)) {
             map.moving = false;
             map.next_ms = now_ms() + map_pause_ms;
             return min_size(look, map_pause_ms);

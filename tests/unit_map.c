@@ -227,7 +227,7 @@ static bool a_child(void)
             if (!same)
                 _exit(1);
             write_both(any(PAGES), 64);
-            map_move((1 + any(64)) * MAP_UNIT, any(2));
+            map_move((1 + any(64)) * MAP_UNIT, any(2) * 3 * MAP_UNIT);
         }
         _exit(0);
     }
@@ -253,7 +253,7 @@ int main(int argc, char **argv)
         size_t at = any(PAGES);
         write_both(at, any_pages(at));
         if (any(3) == 0)
-            moved_out += map_move((1 + any(64)) * MAP_UNIT, any(2));
+            moved_out += map_move((1 + any(64)) * MAP_UNIT, any(2) * 3 * MAP_UNIT);
         if (any(60) == 0) {
             frozen += spans_bytes(&map.live, 0, UINTPTR_MAX);
             right = a_child();
