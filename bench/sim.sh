@@ -4,6 +4,6 @@
 #
 #     bash bench/sim.sh [DISK | PATTERN]...
 . "$(dirname "$0")/common.sh"
-compile sim -I"$TOP" -Wno-unused-function -Wno-unused-result -lm -ldl
+compile sim -I"$TOP" -Wno-unused-function -Wno-unused-result -Wl,--no-as-needed -lm -ldl
 export BIGMAAC_RESERVE=0 # its blocks are never touched
 exec "$BUILD/sim" "$@"
