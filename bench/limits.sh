@@ -19,7 +19,9 @@ skip() { echo "$*"; exit 77; } # as in tests/: 77 says that this machine can't r
 mkdir -p "$BUILD"
 WORK=$(mktemp -d "${BENCH_TMP:-/var/tmp}/bigmaac-bench.XXXXXX") || die "no folder for the data"
 GROUP=$CGROUPS/bigmaac-bench-$$
-SWAP="" QUEUE="" OLD_READAHEAD=""
+BLKIO=/sys/fs/cgroup/blkio
+SLOW=$BLKIO/bigmaac-bench-$$
+SWAP="" QUEUE="" OLD_READAHEAD="" THROTTLE=""
 export BIGMAAC_TEMPLATE=$WORK/bigmaac.XXXXXXXX
 
 restore() {
@@ -33,20 +35,43 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 group_remove() {
-    [ -d "$GROUP" ] || return 0
-    for _ in 1 2 3 4 5 6 7 8 9 10; do rmdir "$GROUP" 2>/dev/null && return; sleep 0.2; done
-    echo "could not remove $GROUP" >&2
+    local group
+    for group in "$GROUP" "$SLOW"; do
+        for _ in 1 2 3 4 5 6 7 8 9 10; do
+            [ -d "$group" ] || break
+            rmdir "$group" 2>/dev/null || sleep 0.2
+        done
+        [ ! -d "$group" ] || echo "could not remove $group" >&2
+    done
 }
 
-# limited MIB SWAPPINESS COMMAND...: in a fresh group, so that nothing cached is charged to it.
+# A group for which the disk does $THROTTLE: so many requests and MB a second, each way. What the kernel's flusher
+# writes for it is not counted (cgroup v1): reads are slow, as are the writes of reclaim.
+slow_make() {
+    local requests=${THROTTLE% *} mb=${THROTTLE#* } disk what
+    [ -w "$BLKIO/blkio.throttle.read_bps_device" ] || skip "needs the blkio controller of cgroup v1 for a slow disk"
+    disk=$(readlink -f "/sys/dev/block/$(findmnt -n -o MAJ:MIN -T "$WORK" | tr -d ' ')")
+    [ -e "$disk/dev" ] || skip "can't tell which disk $WORK is on"
+    [ ! -e "$disk/partition" ] || disk=$disk/..
+    mkdir "$SLOW" || die "can't make $SLOW"
+    for what in read write; do
+        echo "$(cat "$disk/dev") $requests" >"$SLOW/blkio.throttle.${what}_iops_device"
+        echo "$(cat "$disk/dev") $((mb * 1000000))" >"$SLOW/blkio.throttle.${what}_bps_device"
+    done
+}
+
+# limited MIB SWAPPINESS COMMAND...: in a fresh group, so that nothing cached is charged to it; on a slow disk where
+# THROTTLE says so.
 limited() {
     local mib=$1 swappiness=$2 status
     shift 2
     mkdir "$GROUP" || die "can't make $GROUP"
     echo $((mib << 20)) >"$GROUP/memory.limit_in_bytes"
     echo "$swappiness" >"$GROUP/memory.swappiness"
+    [ -z "$THROTTLE" ] || slow_make
     # shellcheck disable=SC2016
-    sh -c 'echo $$ >"$0/cgroup.procs"; exec "$@"' "$GROUP" "$@"
+    sh -c '[ ! -d "$1" ] || echo $$ >"$1/cgroup.procs"; echo $$ >"$0/cgroup.procs"; shift; exec "$@"' \
+        "$GROUP" "$SLOW" "$@"
     status=$?
     group_remove
     return $status

@@ -2,7 +2,10 @@
 # The paging benchmark: each access pattern on data larger than the memory limit, with kernel
 # swap and with each of BigMaac's paging policies, on the same disk.
 #
-#     bash bench/paging.sh          from the environment:
+#     bash bench/paging.sh [cloud | slow]
+#
+# With cloud the disk does 3,000 requests and 125 MB a second, as a common cloud volume; with slow 500 and 60 MB.
+# From the environment:
 #     LIMIT_MIB=512                 the limit; the data is 2.5 times that
 #     SECONDS_EACH=6                per run; `phases` runs three times as long
 #     PATTERNS="seqread seqrmw rand8r rand8w rand64k stride16k zipf two phases" (or rand256k)
@@ -12,15 +15,22 @@
 #     BLOCKS=0                      data in mallocs of so many bytes: fries
 #     BENCH_TMP=/var/tmp            where swap files go
 #
-# Rows go to build/bench/paging.tsv (BLOCKS: paging-BLOCKS.tsv); see bench/plot.py.
+# Rows go to build/bench/paging.tsv (paging-cloud.tsv; BLOCKS: paging-BLOCKS.tsv); see bench/plot.py.
 . "$(dirname "$0")/limits.sh"
 LIMIT_MIB=${LIMIT_MIB:-512} SECONDS_EACH=${SECONDS_EACH:-6} REPEATS=${REPEATS:-1}
 PATTERNS=${PATTERNS:-seqread seqrmw rand8r rand8w rand64k stride16k zipf two phases}
 POLICIES=${POLICIES:-swap sequential normal random adaptive}
 READAHEADS=${READAHEADS:-128 8192} BLOCKS=${BLOCKS:-0}
 DATA_MIB=$((LIMIT_MIB * 5 / 2))
-TSV=$BUILD/paging.tsv
-[ "$BLOCKS" = 0 ] || TSV=$BUILD/paging-$BLOCKS.tsv
+case ${1:-} in
+    "") ;;
+    cloud) THROTTLE="3000 125" ;;
+    slow) THROTTLE="500 60" ;;
+    *) die "which disk is \"$1\"?" ;;
+esac
+NAME=paging${1:+-$1}
+[ "$BLOCKS" = 0 ] || NAME=$NAME-$BLOCKS
+TSV=$BUILD/$NAME.tsv
 PROGRAM=$BUILD/paging
 failures=0
 
@@ -166,12 +176,13 @@ table() { # READAHEAD
 
 machine
 echo "limit $LIMIT_MIB MiB, data $DATA_MIB MiB, $SECONDS_EACH s each, $REPEATS times$(
-    [ "$BLOCKS" = 0 ] || echo ", in blocks of $BLOCKS bytes")"
+    [ "$BLOCKS" = 0 ] || echo ", in blocks of $BLOCKS bytes"
+    [ -z "$THROTTLE" ] || echo ", the disk throttled to ${THROTTLE% *} requests and ${THROTTLE#* } MB a second")"
 printf 'readahead\tpolicy\tpattern\trepeat\tunit\trate\tfinal\tsettle_ms\tfill_gb\tmajflt\tread_mib\n' >"$TSV"
 for kib in $READAHEADS; do
     readahead "$kib"
     for ((repeat = 1; repeat <= REPEATS; repeat++)); do
-        case " $PATTERNS " in *" seqread "*) disk "$kib" "$repeat" ;; esac
+        case "$THROTTLE- $PATTERNS " in "- seqread "* | "- "*" seqread "*) disk "$kib" "$repeat" ;; esac
         for pattern in $PATTERNS; do
             for policy in $POLICIES; do
                 run "$kib" "$policy" "$pattern" "$repeat"
@@ -181,5 +192,5 @@ for kib in $READAHEADS; do
 done
 for kib in $READAHEADS; do table "$kib"; done
 echo "rows: $TSV"
-[ "$BLOCKS" != 0 ] || "$PYTHON" "$TOP/bench/plot.py" "$TSV" "$BUILD/paging.svg" && echo "plot: $BUILD/paging.svg"
+[ "$BLOCKS" != 0 ] || "$PYTHON" "$TOP/bench/plot.py" "$TSV" "$BUILD/$NAME.svg" && echo "plot: $BUILD/$NAME.svg"
 [ $failures = 0 ]
