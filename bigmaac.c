@@ -3254,13 +3254,15 @@ static bool warm_expire(uint64_t before)
 
 static bool fry_give_back(void);
 
-/* Disk, address space or descriptors are short: what is dead gives its own back. False: nothing was. */
-static bool disk_give_back(void)
+/* What is dead gives back what is short: of blocks on disk fries have some, too. False: nothing was dead. */
+static bool dead_give_back(enum reason short_of)
 {
     bool warm = big.warm_bytes != 0;
     warm_expire(UINT64_MAX);
-    return fry_give_back() || warm;
+    return (short_of == REASON_DISK_FULL && fry_give_back()) || warm;
 }
+
+static bool disk_give_back(void) { return dead_give_back(REASON_DISK_FULL); }
 
 /* Is less than half of what was filled in memory? A few samples tell. */
 static bool big_is_sparse(const struct big *r)
@@ -3331,7 +3333,7 @@ static void *big_alloc(size_t size, size_t align, bool zero, enum reason *why)
     if (r)
         big_destroy(r);
     r = big_new(bytes, align, why);
-    if (!r && disk_give_back())
+    if (!r && dead_give_back(*why))
         r = big_new(bytes, align, why);
     if (!r)
         return NULL;
@@ -3552,7 +3554,7 @@ static enum reason big_grow(struct big *r, size_t bytes)
     why = file_extend(&r->file, r->mapped, more);
     if (why == REASON_DISK_FULL && disk_give_back())
         why = file_extend(&r->file, r->mapped, more);
-    if (!why && (why = big_map_tail(r, bytes)) && disk_give_back())
+    if (!why && (why = big_map_tail(r, bytes)) && dead_give_back(why))
         why = big_map_tail(r, bytes);
     if (why) {
         big_cut_file(r, r->mapped, bytes);
