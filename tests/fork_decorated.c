@@ -112,9 +112,14 @@ static void blocks_move(void)
     }
 }
 
-/* BIGMAAC_KEEP is a lock: the parent's. */
+/* BIGMAAC_KEEP is a lock: the parent's. Nothing to see for users who may lock little. */
 static void keep(size_t size)
 {
+    void *other = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool may = mlock(other, 2 * size) == 0;
+    munmap(other, 2 * size);
+    if (!may)
+        return;
     unsigned char *kept = pages_new(size, 1);
     REQUIRE(bigmaac_try_advise(kept, BIGMAAC_KEEP) == 0 && has_flag(kept, "lo"));
     pid_t child = require_fork();

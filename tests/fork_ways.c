@@ -149,6 +149,8 @@ static void way_try(size_t way)
     way_now = way;
     fflush(NULL);
     pid_t pid = ways[way].make();
+    if (pid < 0 && errno == ENOSYS && ways[way].make == way_clone3)
+        return; /* containers have it so */
     REQUIRE(pid >= 0);
     if (pid == 0)
         child_end();

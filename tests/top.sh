@@ -4,6 +4,7 @@
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 need tmux; need numfmt; need_python mmap
+export SHELL=/bin/sh # tmux starts it; a user's may be nologin
 cat >"$TMP/many.py" <<'END'
 import os, sys, time
 for i in range(40):
