@@ -1940,13 +1940,20 @@ static bool file_valid(const struct file *f)
            (!f->tag || sys_lseek(f->fd, 0, SEEK_CUR) == f->tag);
 }
 
+/* Closes it, if it is still ours. */
+static void file_drop(struct file *f)
+{
+    if (file_valid(f))
+        sys(SYS_close, f->fd);
+    f->fd = -1;
+}
+
+/* The same for a swap file. */
 static void file_close(struct file *f)
 {
     if (f->fd < 0)
         return;
-    if (file_valid(f))
-        sys(SYS_close, f->fd);
-    f->fd = -1;
+    file_drop(f);
     atomic_fetch_sub(&folder.files, 1);
 }
 
@@ -2715,7 +2722,6 @@ static size_t cgroup_room(const char *path)
     bool lowest = !room.v2 && text_same(path, room.cgroup);
     if (limit >= (size_t)1 << 60 && !lowest)
         return SIZE_MAX;
-    room.level = limit;
     char file[512];
     text_format(file, sizeof file, "%s/memory.stat", path);
     size_t n = read_kept(file, room.text, sizeof room.text, 0);
@@ -3930,7 +3936,7 @@ static uint32_t fry_chunk(uint32_t pages)
 
 /* A full disk is not asked again for every small block: that costs a millisecond on btrfs. */
 static const uint64_t full_retry_ms = 100;
-static void fry_purge(void);
+static void fry_purge_all(void);
 
 /* Requires fry.lock. The disk had no room for as much a moment ago, and we have freed nothing since. */
 static bool fry_is_full(uint32_t pages)
@@ -3956,8 +3962,7 @@ COLD static bool fry_merge(uint32_t pages)
     if (fry.dirty_pages < pages / 8 && now - fry.merged_ms < full_retry_ms)
         return false;
     fry.merged_ms = now;
-    fry_purge(); /* once for those that have aged, */
-    fry_purge(); /* once for those that did so now */
+    fry_purge_all();
     for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
         struct extent *x = extent_at(&fry.space, i);
         if (x->state != EXTENT_FREE || x->kind != KIND_CLEAN || x->slot != slot_current)
@@ -4108,13 +4113,19 @@ static void fry_purge(void)
         }
 }
 
+/* Requires fry.lock. */
+static void fry_purge_all(void)
+{
+    fry_purge(); /* once for those that have aged, */
+    fry_purge(); /* once for those that did so now */
+}
+
 /* Every free page gives its blocks back now. False: there were none. */
 static bool fry_give_back(void)
 {
     lock_take(&fry.lock);
     bool any = fry.dirty_pages != 0;
-    fry_purge(); /* once for those that have aged, */
-    fry_purge(); /* once for those that did so now */
+    fry_purge_all();
     lock_drop(&fry.lock);
     return any;
 }
@@ -7822,8 +7833,7 @@ static void map_home_child(void)
     for (size_t bytes = 1; bytes;) {
         size_t staged = map_prepare(SIZE_MAX, true);
         bytes = map_exchange_all(staged, done);
-        for (size_t i = 0; i < staged; i++)
-            map_unstage(&map_runs[i], done[i]);
+        map_unstage_all(&staged, done);
     }
 }
 
@@ -7831,8 +7841,8 @@ static void map_home_child(void)
 static void map_child(bool copies, bool shares)
 {
     struct span p;
-    if (!shares && file_valid(&map.maps))
-        sys(SYS_close, map.maps.fd);
+    if (!shares)
+        file_drop(&map.maps);
     map.maps.fd = -1;
     map.cursor = map.next_ms = map.look_ms = 0;
     map.moving = false;
@@ -8528,9 +8538,7 @@ static void child_forget_threads(void)
     atomic_store(&watch.order, WATCH_PARK);
     summary.pid = summary.pid ? sys_getpid() : 0;
     home.retry_ms = home.wait_ms = home.count = 0;
-    if (file_valid(&stop.tasks))
-        sys(SYS_close, stop.tasks.fd);
-    stop.tasks.fd = -1;
+    file_drop(&stop.tasks);
     vma_reader.lock = boot.lock = warn.busy = (struct lock){0};
     boot.live = boot_bytes; /* libc may use the memory of threads again that are not here: it stays */
     kept_forget();
@@ -8604,11 +8612,8 @@ static void files_forget(void)
     warm_expire(UINT64_MAX);
     op_end(&op);
     kept_forget();
-    if (file_valid(&stop.tasks))
-        sys(SYS_close, stop.tasks.fd);
-    if (file_valid(&map.maps))
-        sys(SYS_close, map.maps.fd);
-    map.maps.fd = stop.tasks.fd = -1;
+    file_drop(&stop.tasks);
+    file_drop(&map.maps);
 }
 
 /* A fork by the bare system call, `number` with these arguments. */
