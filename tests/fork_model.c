@@ -11,6 +11,8 @@
  */
 #include "fork_common.h"
 
+#include <pthread.h>
+#include <semaphore.h>
 #include <sys/prctl.h>
 
 enum {
@@ -238,6 +240,38 @@ static void one_step(void)
         slot_verify(s, s->size, "verify");
 }
 
+/* A thread that sleeps, over forks, on a process-shared semaphore in a block. It wakes when it is told to, not before. */
+static struct {
+    sem_t *told; /* NULL: no thread */
+    atomic_bool is_told;
+    pthread_t thread;
+} sleeper;
+
+static void *sleep_until_told(void *unused)
+{
+    (void)unused;
+    while (sem_wait(sleeper.told) != 0 && errno == EINTR)
+        ;
+    return atomic_load(&sleeper.is_told) ? NULL : &sleeper;
+}
+
+static void step_sleep(void)
+{
+    atomic_store(&sleeper.is_told, sleeper.told != NULL);
+    if (sleeper.told == NULL) {
+        sleeper.told = malloc(rng_below(&rng, 2) ? 1000 : 100000); /* a fry, a bigmaac */
+        REQUIRE(sleeper.told != NULL && sem_init(sleeper.told, 1, 0) == 0);
+        REQUIRE(pthread_create(&sleeper.thread, NULL, sleep_until_told, NULL) == 0);
+        return;
+    }
+    void *early;
+    REQUIRE(sem_post(sleeper.told) == 0 && pthread_join(sleeper.thread, &early) == 0);
+    if (early)
+        differ("the sleeper woke before it was told to");
+    free(sleeper.told);
+    sleeper.told = NULL;
+}
+
 /* A child's end: 0 is right; killed is right for those that said before that they would be. */
 static void reap(pid_t child)
 {
@@ -281,6 +315,8 @@ static void life(long forks_to_make);
 __attribute__((noreturn)) static void child_life(long number, uint64_t seed, long forks_to_make)
 {
     alarm(HANG_SECONDS);
+    free(sleeper.told); /* the thread is its parent's */
+    sleeper.told = NULL;
     rng = seed;
     step_count = 0;
     depth++;
@@ -304,6 +340,8 @@ static void life(long forks_to_make)
     for (long number = 0;; number++) {
         for (long n = 1 + (long)rng_below(&rng, 2 * STEPS_BETWEEN_FORKS); n > 0; n--)
             one_step();
+        if (rng_below(&rng, 4) == 0)
+            step_sleep();
         if (forks_to_make == 0)
             break;
         uint64_t seed = rng_next(&rng);
@@ -322,6 +360,8 @@ static void life(long forks_to_make)
             children[0] = children[--unreaped];
         }
     }
+    if (sleeper.told != NULL)
+        step_sleep();
     /* Some children outlive us: then the first process, the subreaper, waits for them. */
     while (unreaped > 0 && (depth == 0 || rng_below(&rng, 4) != 0))
         reap(children[--unreaped]);
