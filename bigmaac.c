@@ -7889,7 +7889,7 @@ static const size_t warn_near_part = 4;   /* of the limit: less left, and the mo
 static const size_t warn_tell_part = 16;  /* less left, and it tells of what will be full soon */
 static const size_t warn_tell_least = 8 * mib, warn_tell_most = gib; /* what a sixteenth is at least taken for, and at most */
 static const size_t warn_own_part = 8;    /* of the limit: a process with less of its own leaves the word to others */
-static const uint64_t warn_soon_ms = 2000, warn_base_ms = 500, warn_calm_ms = 5000, warn_idle_ms = 1000;
+static const uint64_t warn_soon_ms = 2000, warn_base_ms = 500, warn_calm_ms = 5000, warn_idle_ms = 1000, warn_first_ms = 10;
 static const size_t warn_faults = 500;    /* major faults a second: reading what was pushed out takes its time */
 static const size_t warn_step = mib;      /* of large requests and mappings, worth a look: filling it takes far longer */
 
@@ -7905,6 +7905,9 @@ static struct warn {
     uint64_t ms;           /* when that was */
     uint64_t fell_ms;      /* when less was left than before */
     size_t calm;           /* with so much left nothing fell for long */
+    size_t seen;           /* what was left at the last look of any kind */
+    uint64_t pause;        /* ms until the next one: longer and longer while that does not fall */
+    atomic_uint_fast64_t next_ms; /* when that is */
 } warn = {.calm = SIZE_MAX};
 
 /* Before a fork: from now on one of the family tells, and no other. */
@@ -8010,16 +8013,20 @@ static void warn_compare(size_t left, size_t limit, size_t outside, uint64_t now
     }
 }
 
-/* Half of the time in which so much is filled, at 1 GiB a second. */
-static uint64_t warn_pause(size_t left) { return max_size(min_size(left / (2 * mib), room_fresh_ms), 2); }
+/* A quarter of the time in which so much is filled, at 1 GiB a second. */
+static uint64_t warn_pause(size_t left) { return max_size(min_size(left / (4 * mib), room_fresh_ms), 2); }
 
 /* Looks how much is left; returns the milliseconds until it wants to look again. */
 COLD static uint64_t warn_look(void)
 {
-    if (atomic_load(&warn.told) || !lock_try(&warn.busy))
+    if (atomic_load(&warn.told))
         return warn_idle_ms;
+    if (!lock_try(&warn.busy))
+        return warn_first_ms;
     uint64_t now = now_ms();
-    if (atomic_load(&warn.near) || now - atomic_load(&room.read_ms) >= warn_pause(atomic_load(&room.bytes)))
+    bool anew = atomic_load(&warn.near) || now >= atomic_load(&warn.next_ms) ||
+                now - atomic_load(&room.read_ms) >= warn_pause(atomic_load(&room.bytes));
+    if (anew)
         atomic_store(&room.read_ms, 0);
     size_t left = room_bytes() + atomic_load(&room.swap), limit = atomic_load(&room.limit), outside;
     if (left >= limit / warn_near_part)
@@ -8032,8 +8039,22 @@ COLD static uint64_t warn_look(void)
     else
         warn.ms = 0;
     near = atomic_load(&warn.near);
+    if (anew) {
+        bool falls = near || left + limit / 64 < warn.seen;
+        warn.pause = falls ? warn_pause(left) : min_size(2 * warn.pause + warn_first_ms, warn_idle_ms);
+        warn.seen = left;
+        atomic_store(&warn.next_ms, now + warn.pause);
+    }
+    uint64_t due = atomic_load(&warn.next_ms);
     lock_drop(&warn.busy);
-    return near ? warn_pause(left) : warn_idle_ms;
+    return due - min_size(due, now);
+}
+
+/* The monitor's, while it waits in the middle of other work: a probe may last longer than what is left. */
+static void warn_between(void)
+{
+    if (now_ms() >= atomic_load(&warn.next_ms))
+        warn_look();
 }
 
 COLD static void warn_look_here(void)
@@ -9049,7 +9070,11 @@ struct usage {
 #include BIGMAAC_OPERATIONS
 #else
 static uint64_t op_now(void) { return now_ms(); }
-static void op_sleep(uint64_t ms) { sleep_ms(ms); }
+static void op_sleep(uint64_t ms)
+{
+    sleep_ms(ms);
+    warn_between();
+}
 
 /* A fork waits for the monitor, or something else that must not be held up. */
 static bool op_wanted(void) { return mon_wanted(); }
