@@ -9218,6 +9218,7 @@ static const size_t probe_misses = 96;   /* faults that make a probe end early *
 static const size_t probe_faults_few = 64; /* fewer make it last longer */
 static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
 static const size_t evidence_runs = 3;
+static const size_t lacking_part = 16;   /* a large page lacks something where more than that part is not in memory */
 
 /* What faults cost, in microseconds; only the ratios matter. */
 static const double cost_fault = 70, cost_page = 3, cost_page_stream = 2.9, cost_page_far = 1.25;
@@ -9699,6 +9700,14 @@ static void run_judge(const struct range *g, size_t part, struct run r)
     evidence_add_run(&pager.flow[g->subject][part], &r);
 }
 
+/* Counts each miss of a run for itself. */
+static void run_judge_each(const struct range *g, size_t part, struct run r)
+{
+    const struct run one = {.first = r.first, .end = r.first + 1, .misses = 1, .pieces = 1};
+    for (; r.misses; r.misses--)
+        run_judge(g, part, one);
+}
+
 /* Where streams turn out to be side by side, the short runs there are what their pieces are. */
 static void evidence_flow(void)
 {
@@ -9711,6 +9720,29 @@ static void evidence_flow(void)
     }
 }
 
+/* Is all that a window lacked asked for, again and again and in no order? Then what a longer read brings in pushes out
+ * pages that are asked for as soon: no miss spares another. A stream, and work that stays in one place for a while,
+ * leave most of what is lacking alone, or go on from where they were. */
+static bool window_uniform(const unsigned char *before, const unsigned char *halfway, const unsigned char *after, size_t pages)
+{
+    size_t lacking = 0, hit = 0, later = 0, among = 0, step = to_pages(huge_size);
+    for (size_t from = 0; from < pages; from += step) {
+        size_t to = min_size(from + step, pages), absent = 0, misses = 0, first = to, last = from;
+        for (size_t i = from; i < to; i++) {
+            absent += !(before[i] & 1);
+            misses += is_miss(before, after, i);
+            if (is_miss(before, halfway, i))
+                first = min_size(first, i), last = i;
+        }
+        lacking += absent > (to - from) / lacking_part;
+        hit += absent > (to - from) / lacking_part && misses;
+        for (size_t i = from; i < to; i++)
+            if (is_miss(before, after, i) && !(halfway[i] & 1))
+                later++, among += i > first && i < last;
+    }
+    return hit && hit >= lacking - lacking / 8 && later >= evidence_least && among >= later - later / 4;
+}
+
 /* Finds the runs of a window; small gaps don't end one. Returns how many pages they are. */
 static size_t window_evaluate(unsigned w, const unsigned char *after)
 {
@@ -9719,15 +9751,18 @@ static size_t window_evaluate(unsigned w, const unsigned char *after)
     size_t at = (pager.window[w].offset - g->offset) / page_size, all = 0;
     size_t part_pages = big_part_bytes(g->bytes) / page_size, pages = pager.window[w].bytes / page_size;
     struct run r = {.strided = window_strided(before, after, pages)};
-    bool grows = false;
+    bool grows = false, uniform = window_uniform(before, halfway, after, pages);
     for (size_t i = 0; i <= pages; i++) {
         bool miss = i < pages && is_miss(before, after, i);
         if (r.misses && (i == pages || (miss && at + i - r.end > run_gap))) {
             r.open = r.misses >= stream_misses && (grows || pager.stalled || r.end - at + run_gap > pages) &&
                      r.end - r.first > block_pages(g, r.first * page_size);
-            run_place(&r, before, at, pages);
-            run_judge(g, r.first / part_pages % BIG_PARTS, r);
             all += r.misses;
+            run_place(&r, before, at, pages);
+            if (uniform)
+                run_judge_each(g, r.first / part_pages % BIG_PARTS, r);
+            else
+                run_judge(g, r.first / part_pages % BIG_PARTS, r);
             r.misses = r.pieces = 0;
         }
         if (!miss)

@@ -47,7 +47,7 @@ many=$(pgrep -f "$TMP/many.py" | tr '\n' ' ')
 # shellcheck disable=SC2206
 jobs+=($many)
 [ "${#jobs[@]}" -ge 41 ] || fail "forty processes did not start: $many"
-(job "$TMP/reader.py" "$TMP/file") & reader=$!; jobs+=("$reader")
+(cd "$TMP" && job "$TMP/reader.py" file) & reader=$!; jobs+=("$reader")
 if [ "$(id -u)" = 0 ] && [ -d /sys/fs/cgroup/memory ]; then
     group=/sys/fs/cgroup/memory/$TEST_ID-top
     mkdir "$group" && echo $((500 << 20)) >"$group/memory.limit_in_bytes"
@@ -84,7 +84,7 @@ for size in "80 24" "200 50"; do
     [ "$group" = /dev/null ] || grep -Eq "^memory of $pager's group: [0-9.]+[KM] of 500M \(cgroup v1, /$TEST_ID-top\)" "$TMP/screen" || fail "no group"
     [ "$(row_of $pager)" = "$(($(grep -n '^    PID' "$TMP/screen" | cut -d: -f1) + 1))" ] || fail "what pages is not first: $(cat "$TMP/screen")"
     [ "${size% *}" = 80 ] && { grep -Eq 'and [0-9]+ more that page less' "$TMP/screen" || fail "no word of the others"; }
-    [ "${size% *}" = 80 ] || grep -q "python3 $TMP/reader.py $TMP/file" "$TMP/screen" || fail "no command lines: $(cat "$TMP/screen")"
+    [ "${size% *}" = 80 ] || grep -q "python3 $TMP/reader.py file" "$TMP/screen" || fail "no command lines: $(cat "$TMP/screen")"
     ! grep -qi 'cannot open\|no such\|syntax' "$TMP/screen" || fail "complaints: $(cat "$TMP/screen")"
     tmux -L "$TEST_ID" send-keys -t top '?'
     until_screen '^IN/s, OUT/s  *what paging reads and writes'

@@ -217,6 +217,38 @@ static void test_parts(void)
         CHECK(policy[i] == (i < 4 ? POLICY_HUGE : POLICY_RANDOM));
 }
 
+/* A window of which `lacking` large pages at the end were missing; 48 single pages of each of the first `hit` of these
+ * come, every third one before the half, in no order. */
+static void lacking(unsigned lacking, unsigned hit)
+{
+    size_t from = to_pages(window_bytes) - lacking * 512;
+    begin(1, gib, window_bytes);
+    there(0, 0, from);
+    for (unsigned i = 0; i < 48 * hit; i++)
+        run(0, from + i / 48 * 512 + i % 48 * 10 + i * i % 7, 1, i % 3 == 0);
+    CHECK(evaluate(48 * hit) == 48 * hit);
+}
+
+/* A table of which nearly all is in memory: what a large page brings in is not more wanted than what it pushes out. But
+ * work that stays in a few of them for a while wants these, and so does a stream. */
+static void test_uniform(void)
+{
+    for (folder.readahead = 32; folder.readahead <= 2048; folder.readahead *= 64) {
+        lacking(1, 1);
+        expect("picks from what lacks a large page", POLICY_RANDOM, -1);
+        lacking(3, 3);
+        expect("picks from what lacks three", POLICY_RANDOM, -1);
+        lacking(12, 2);
+        expect("picks from two of twelve", POLICY_HUGE, folder.readahead == 32 ? -1 : POLICY_NORMAL);
+        begin(1, gib, window_bytes);
+        there(0, 0, to_pages(window_bytes) - 512);
+        run(0, to_pages(window_bytes) - 500, 200, 100);
+        evaluate(200);
+        expect("a stream through what lacks one", POLICY_HUGE, folder.readahead == 32 ? -1 : POLICY_NORMAL);
+    }
+    folder.readahead = 32;
+}
+
 /* Where faults can be seen: blocks that readahead is too short or too long for. Pieces are as long as these. */
 static void test_watched(void)
 {
@@ -357,6 +389,7 @@ int main(void)
     test_gaps();
     test_edges();
     test_parts();
+    test_uniform();
     test_watched();
     test_strides();
     test_known();
