@@ -2858,6 +2858,7 @@ struct big {
     uint8_t policy[BIG_PARTS];  /* enum policy of each part (PAGING); big.lock */
     uint8_t piece;              /* log2 of the pages of a block, where WATCHED; big.lock */
     uint16_t policy_changes;    /* how often the monitor changed its mind */
+    bool by_page;               /* single pages of what it walks through in strides have been found to stay; the monitor's */
     uint32_t generation;        /* of the record: the monitor's copies may be stale */
 };
 
@@ -9199,6 +9200,7 @@ static const size_t run_gap = 64, stream_misses = 48; /* pages */
 static const unsigned block_log_most = 6;
 static const size_t stride_least = 16; /* pages */
 static const uint64_t probe_ms = 20, probe_held_ms = 60, probe_stalled_ms = 200; /* where more is seen, less, nearly nothing */
+static const uint64_t probe_stands_ms = 20, probe_still_ms = 4000; /* without a fault: it stands still, and that long it may */
 static const uint64_t paging_ms = 100, probe_gap_ms = 250, probe_gap_max_ms = 2000;
 static const uint64_t probe_gap_stream_ms = 8000; /* while streams account for all that is read */
 static const uint64_t probe_gap_random_ms = 350; /* where the program does not notice probes */
@@ -9218,6 +9220,10 @@ static const size_t probe_misses = 96;   /* faults that make a probe end early *
 static const size_t probe_faults_few = 64; /* fewer make it last longer */
 static const size_t evidence_least = 8, evidence_part = 24; /* misses for a decision */
 static const size_t evidence_runs = 3;
+static const size_t stride_doubt = 8;    /* pages that a large one brings in for each that is asked for */
+static const size_t trial_part = 4;      /* of the memory that there is: so much may be filled with single pages */
+static const uint64_t trial_least_ms = 2000, trial_most_ms = 20000, trial_rest = 16; /* times as long as it took */
+static const size_t trial_cpu_us = 16000; /* four ticks of a clock with 250 a second */
 static const size_t lacking_part = 16;   /* a large page lacks something where more than that part is not in memory */
 
 /* What faults cost, in microseconds; only the ratios matter. */
@@ -9229,7 +9235,7 @@ static const double cost_never = 1e12;                 /* what can't be had */
 enum { SPAN_LOGS = 14, PIECE_LOGS = 10 }; /* of the lengths of runs, and of the blocks that WATCH reads */
 
 struct evidence {
-    size_t misses, runs;
+    size_t misses, runs, span;  /* span: pages from the first to the last of each run */
     double cost[POLICY_COUNT];  /* WATCHED: of streams; what has an end is in `spans` */
     uint16_t spans[SPAN_LOGS];  /* runs that have an end, by the log2 of their pages, rounded up */
     uint16_t strided;           /* of these, in equal strides */
@@ -9500,6 +9506,7 @@ static void evidence_add(struct evidence *to, const struct evidence *from)
 {
     to->misses += from->misses;
     to->runs += from->runs;
+    to->span += from->span;
     for (unsigned p = 0; p < POLICY_COUNT; p++)
         to->cost[p] += from->cost[p];
     for (unsigned i = 0; i < SPAN_LOGS; i++)
@@ -9548,6 +9555,84 @@ static unsigned policy_decide(const struct evidence *part, uint8_t *policy, uint
     return changed;
 }
 
+/* --- strides ------------------------------------------------------------------------------------- */
+
+/* A walk in wide strides, as through a column of a matrix, wants one page of many. A large page brings it 512 at a time;
+ * but if it comes back to the same pages soon, and these fit, single ones cost it nothing any more. A probe is too short
+ * to tell. So it is tried: a mapping is at RANDOM until a part of the memory has been read so. If the program has got
+ * on with its own work twice as fast, it stays so as long as the strides do; else it is as it was, and left alone for long. */
+static struct trial {
+    uint32_t record, generation; /* 0: none goes on */
+    uint64_t next, rest;     /* ms: no other begins before that; and so long, after one without success */
+    struct usage begin;      /* when it began */
+    struct usage probed;     /* at the end of the last probe */
+    double before;           /* microseconds of the program's own work in a millisecond, from then on */
+    uint8_t policy[BIG_PARTS]; /* what it was */
+} trial;
+
+static bool evidence_strides(const struct evidence *part)
+{
+    struct evidence all = {0};
+    for (unsigned i = 0; i < BIG_PARTS; i++)
+        evidence_add(&all, &part[i]);
+    return all.strided >= evidence_part && all.span >= stride_doubt * all.misses;
+}
+
+/* Requires big.lock. False: not now. */
+static bool trial_begin(struct big *r)
+{
+    struct usage now;
+    op_usage(&now);
+    if (trial.record || now.ms < trial.next || !trial.probed.ms || now.ms < trial.probed.ms + probe_gap_ms)
+        return false;
+    trial.begin = now;
+    trial.before = (double)(trial.begin.cpu_us - trial.probed.cpu_us) / (double)(trial.begin.ms - trial.probed.ms);
+    trial.record = big_index(r);
+    trial.generation = r->generation;
+    memcpy(trial.policy, r->policy, sizeof trial.policy);
+    memset(r->policy, POLICY_RANDOM, sizeof r->policy);
+    return true;
+}
+
+/* Returns whether one goes on. */
+static bool trial_goes_on(void)
+{
+    struct usage now;
+    if (!trial.record)
+        return false;
+    op_usage(&now);
+    uint64_t ms = now.ms - trial.begin.ms;
+    if (ms < trial_least_ms || (ms < trial_most_ms && now.majflt - trial.begin.majflt < to_pages(paging_room()) / trial_part))
+        return true;
+    size_t cpu = now.cpu_us - min_size(now.cpu_us, trial.begin.cpu_us); /* a child begins at 0 */
+    bool good = cpu >= trial_cpu_us && (double)cpu >= 2 * trial.before * (double)ms;
+    struct big *r = big_at(trial.record);
+    lock_take(&big.lock);
+    if (r->generation == trial.generation && record_is_subject(r)) {
+        r->by_page = good;
+        if (!good)
+            memcpy(r->policy, trial.policy, sizeof r->policy);
+        big_apply_policy(r, true);
+    }
+    lock_drop(&big.lock);
+    trial.rest = good ? 0 : max_size(2 * trial.rest, trial_rest * ms);
+    trial.next = now.ms + trial.rest;
+    trial.record = 0;
+    trial.probed = now;
+    return false;
+}
+
+/* Requires big.lock. Decides for a large bigmaac; returns how many of its parts changed. */
+static unsigned large_decide(struct big *r, unsigned subject)
+{
+    bool strides = evidence_strides(pager.part[subject]);
+    if (r->by_page && strides)
+        return 0;
+    unsigned n = policy_decide(pager.part[subject], r->policy, &r->piece);
+    r->by_page &= n == 0;
+    return strides && r->policy[0] == POLICY_HUGE && trial_begin(r) ? BIG_PARTS : n;
+}
+
 /* Decides for every subject; then nothing stays at RANDOM for the probe's sake. */
 static unsigned policies_decide(void)
 {
@@ -9563,7 +9648,7 @@ static unsigned policies_decide(void)
         if (g->record && record_is_subject(r) && r->generation == g->generation) {
             unsigned n = 0;
             if (g->subject != SUBJECT_SMALL)
-                n = policy_decide(pager.part[g->subject], r->policy, &r->piece);
+                n = large_decide(r, g->subject);
             else if (r->policy[0] != pager.small_policy)
                 n = 1, memset(r->policy, pager.small_policy, sizeof r->policy);
             r->piece = g->subject == SUBJECT_SMALL ? pager.small_piece : r->piece;
@@ -9622,6 +9707,7 @@ static void evidence_add_run(struct evidence *e, const struct run *r)
     double around = cost_fault + cost_page * reach; /* a fault that no readahead expected */
     e->misses += r->misses;
     e->runs++;
+    e->span += r->end - r->first;
     e->cost[POLICY_RANDOM] += (cost_fault + cost_page) * misses;
     evidence_add_watched(e, r);
     if (!r->open || r->several) {
@@ -9743,13 +9829,27 @@ static bool window_uniform(const unsigned char *before, const unsigned char *hal
     return hit && hit >= lacking - lacking / 8 && later >= evidence_least && among >= later - later / 4;
 }
 
+/* Large pages that have come whole were asked for before the probe began. */
+static void window_forget_large(unsigned char *before, const unsigned char *after, size_t pages)
+{
+    size_t large = to_pages(huge_size), came;
+    for (size_t from = 0; from + large <= pages; from += large) {
+        for (came = 0; came < large && is_miss(before, after, from + came);)
+            came++;
+        if (came == large)
+            memset(before + from, 1, large);
+    }
+}
+
 /* Finds the runs of a window; small gaps don't end one. Returns how many pages they are. */
 static size_t window_evaluate(unsigned w, const unsigned char *after)
 {
     const struct range *g = &pager.range[pager.window[w].range];
-    const unsigned char *before = window_vector(w), *halfway = window_vector(WINDOW_MAX + w);
+    unsigned char *before = window_vector(w);
+    const unsigned char *halfway = window_vector(WINDOW_MAX + w);
     size_t at = (pager.window[w].offset - g->offset) / page_size, all = 0;
     size_t part_pages = big_part_bytes(g->bytes) / page_size, pages = pager.window[w].bytes / page_size;
+    window_forget_large(before, after, pages);
     struct run r = {.strided = window_strided(before, after, pages)};
     bool grows = false, uniform = window_uniform(before, halfway, after, pages);
     for (size_t i = 0; i <= pages; i++) {
@@ -9818,8 +9918,8 @@ static void windows_settle(void)
     }
 }
 
-/* Waits until the program has faulted often enough for the windows to show it; longer where reclaim
- * holds up its faults. */
+/* Waits until the program has faulted often enough for the windows to show it; longer where reclaim holds up its faults,
+ * and while it stands still, as all has to be written first. */
 static size_t probe_wait(void)
 {
     struct usage begin, now;
@@ -9827,15 +9927,18 @@ static size_t probe_wait(void)
     size_t enough = min_size(probe_misses * seldom, 500);
     bool held = pager.dirtying && !pager.watching && !pager.blind; /* up by what a fill has left to be written */
     size_t few = held ? min_size(evidence_least * seldom, probe_faults_few) : 0;
-    size_t faults = 0, at_half = 0;
-    uint64_t most = probe_stalled_ms;
+    size_t faults = 0, at_half = 0, last = 0;
+    uint64_t most = probe_stalled_ms, stands = 0;
     bool half = false; /* is past: long before the end */
     op_usage(&begin);
     now = begin;
-    for (uint64_t ms = 0; ms < most && faults < enough && !op_wanted(); ms++) {
+    for (uint64_t ms = 0, all = 0; ms < most && all < probe_still_ms && faults < enough && !op_wanted(); all++) {
         op_sleep(1);
         op_usage(&now);
         faults = now.majflt - begin.majflt;
+        stands = faults > last ? 0 : stands + 1;
+        last = faults;
+        ms += stands < probe_stands_ms;
         most = faults < few ? probe_stalled_ms : faults < probe_faults_few ? probe_held_ms : probe_ms;
         if (!half && (ms >= probe_ms / 2 || faults >= enough / 2)) {
             windows_snapshot(true);
@@ -10422,7 +10525,7 @@ static void paging_act(const struct usage *since)
         split_begin();
     atomic_store(&watch.budget, paging_room() / 16);
     watch_order(pager.watching ? WATCH_ON : WATCH_PARK);
-    if (pager.last.ms < pager.probe_at + gap || !pager_open())
+    if (trial_goes_on() || pager.last.ms < pager.probe_at + gap || !pager_open())
         return;
     if (!folder.readahead_known) {
         ranges_find();
@@ -10436,6 +10539,7 @@ static void paging_act(const struct usage *since)
     pager.probe_gap = changed ? probe_gap_ms : min_size(pager.probe_gap * 2, most);
     pager.blind = pager.misses < evidence_least && pager.blind < blind_most ? pager.blind + 1 : 0;
     op_usage(&pager.last);
+    trial.probed = pager.last;
     pager.probe_at = pager.last.ms;
     pager.streamed = 0;
     if (!pager.blind)
@@ -10446,6 +10550,7 @@ static void paging_act(const struct usage *since)
 static uint64_t paging_rests(bool streams)
 {
     pager.quiet += pager.quiet < quiet_most;
+    trial_goes_on();
     if (pager.quiet == quiet_most || (!pager.near && pager.quiet >= quiet_calm)) {
         watch_order(WATCH_PARK);
         pager.split = 0;

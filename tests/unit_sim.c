@@ -196,5 +196,6 @@ int main(void)
     test_pattern("rand8r", POLICY_RANDOM);
     test_pattern("seqread", POLICY_HUGE);
     test_pattern("rand64k", POLICY_BLOCKS);
+    test_pattern("columns", POLICY_RANDOM);
     return check_result();
 }
