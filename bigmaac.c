@@ -9829,10 +9829,11 @@ static bool window_uniform(const unsigned char *before, const unsigned char *hal
     return hit && hit >= lacking - lacking / 8 && later >= evidence_least && among >= later - later / 4;
 }
 
-/* Large pages that have come whole were asked for before the probe began. */
-static void window_forget_large(unsigned char *before, const unsigned char *after, size_t pages)
+/* Large pages that have come whole, in fewer faults than they have pages, were asked for before the probe began. */
+static void window_forget_large(unsigned w, const unsigned char *after, size_t faults)
 {
-    size_t large = to_pages(huge_size), came;
+    unsigned char *before = window_vector(w);
+    size_t large = to_pages(huge_size), pages = faults < large ? pager.window[w].bytes / page_size : 0, came;
     for (size_t from = 0; from + large <= pages; from += large) {
         for (came = 0; came < large && is_miss(before, after, from + came);)
             came++;
@@ -9845,11 +9846,9 @@ static void window_forget_large(unsigned char *before, const unsigned char *afte
 static size_t window_evaluate(unsigned w, const unsigned char *after)
 {
     const struct range *g = &pager.range[pager.window[w].range];
-    unsigned char *before = window_vector(w);
-    const unsigned char *halfway = window_vector(WINDOW_MAX + w);
+    const unsigned char *before = window_vector(w), *halfway = window_vector(WINDOW_MAX + w);
     size_t at = (pager.window[w].offset - g->offset) / page_size, all = 0;
     size_t part_pages = big_part_bytes(g->bytes) / page_size, pages = pager.window[w].bytes / page_size;
-    window_forget_large(before, after, pages);
     struct run r = {.strided = window_strided(before, after, pages)};
     bool grows = false, uniform = window_uniform(before, halfway, after, pages);
     for (size_t i = 0; i <= pages; i++) {
@@ -9974,8 +9973,10 @@ static unsigned probe(void)
     pager.misses = 0;
     unsigned char *after = window_vector(2 * WINDOW_MAX);
     for (unsigned w = 0; w < pager.windows; w++)
-        if (op_resident(pager.window[w].offset, pager.window[w].bytes, after))
+        if (op_resident(pager.window[w].offset, pager.window[w].bytes, after)) {
+            window_forget_large(w, after, faults);
             pager.misses += window_evaluate(w, after);
+        }
     evidence_flow();
     evidence_add_open(faults);
     /* Many more pages than faults: late readahead, or read(2) into the mapping. That tells nothing. */

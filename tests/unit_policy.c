@@ -51,6 +51,7 @@ static size_t evaluate(size_t faults)
     unsigned char *last = pager.vector + 2 * WINDOW_MAX * each;
     for (unsigned w = 0; w < pager.windows; w++) {
         memcpy(last, after + w * each, each);
+        window_forget_large(w, last, faults);
         misses += window_evaluate(w, last);
     }
     evidence_flow();
@@ -314,6 +315,36 @@ static void test_strides(void)
     expect("strides", POLICY_RANDOM, -1);
 }
 
+/* Wide strides: a large page brings much more than is asked for. What has come in order, or near by, are none. */
+static void test_doubt(void)
+{
+    for (size_t stride = 2; stride <= 32; stride *= 2) {
+        begin(1, gib, window_bytes);
+        for (unsigned i = 0; i < 100; i++)
+            run(0, i * stride, 1, 0);
+        evaluate(100);
+        CHECK(evidence_strides(pager.part[SUBJECT]) == (stride >= 16));
+    }
+    blocks(1, 500, 250, 500);
+    CHECK(!evidence_strides(pager.part[SUBJECT]));
+    blocks(30, 1, 0, 30);
+    CHECK(!evidence_strides(pager.part[SUBJECT]));
+}
+
+/* A large page that has come whole was asked for before; the single pages beside it count. */
+static void test_whole(void)
+{
+    begin(2, gib, window_bytes);
+    run(0, 512, 512, 0);
+    run(0, 4096, 511, 511);
+    for (unsigned i = 0; i < 30; i++)
+        run(1, i * 100, 1, 0);
+    CHECK(evaluate(511) == 541);
+    run(1, 3072 + 256, 512, 0); /* two halves of two */
+    CHECK(evaluate(511) == 1053);
+    CHECK(evaluate(512) == 1053); /* what was forgotten stays so */
+}
+
 /* A block that is as long as those before it is none, though it grew to the end. */
 static void test_known(void)
 {
@@ -392,6 +423,8 @@ int main(void)
     test_uniform();
     test_watched();
     test_strides();
+    test_doubt();
+    test_whole();
     test_known();
     test_side_by_side();
     return check_result();

@@ -200,6 +200,48 @@ static void test_split(void)
     warm_expire(UINT64_MAX);
 }
 
+/* Requires that no trial goes on. Single pages are tried for the block, and the time for it is over at once. */
+static void try_pages(struct big *r, double before)
+{
+    memset(r->policy, POLICY_HUGE, sizeof r->policy);
+    trial.next = 0;
+    op_usage(&trial.probed);
+    CHECK(!trial_begin(r)); /* nobody knows yet how fast the program is without */
+    trial.probed.ms -= probe_gap_ms;
+    lock_take(&big.lock);
+    CHECK(trial_begin(r) && r->policy[0] == POLICY_RANDOM && r->policy[BIG_PARTS - 1] == POLICY_RANDOM);
+    CHECK(trial_goes_on() && !trial_begin(r)); /* one at a time */
+    lock_drop(&big.lock);
+    trial.begin.ms -= trial_most_ms;
+    trial.begin.cpu_us = 0;
+    trial.before = before;
+}
+
+/* What is walked through in strides is tried page by page: it stays so if the program got on faster, else it is left
+ * alone for long; a block that is gone meanwhile is, and so is what a child has of a trial of its parent's. */
+static void test_trial(void)
+{
+    char *p = bigmaac_malloc(70 << 20);
+    struct big *r = record_of(p);
+    for (struct usage now = {0}; now.cpu_us < 2 * trial_cpu_us; op_usage(&now))
+        fill(p, 1 << 20, 1);
+    try_pages(r, 0);
+    CHECK(!trial_goes_on() && r->by_page && r->policy[0] == POLICY_RANDOM && has_flag(p, "rr"));
+    see_stream();
+    CHECK(large_decide(r, SUBJECT_LARGE) == BIG_PARTS && r->policy[0] == POLICY_HUGE && !r->by_page);
+    try_pages(r, 1e9);
+    CHECK(!trial_goes_on() && !r->by_page && r->policy[0] == POLICY_HUGE && has_flag(p, "hg"));
+    trial.probed.ms -= probe_gap_ms;
+    CHECK(trial.next > now_ms() + trial_most_ms && !trial_begin(r));
+    try_pages(r, 0);
+    trial.begin.cpu_us = trial.begin.majflt = SIZE_MAX / 2;
+    CHECK(!trial_goes_on() && !r->by_page && r->policy[0] == POLICY_HUGE);
+    try_pages(r, 0);
+    bigmaac_free(p);
+    warm_expire(UINT64_MAX);
+    CHECK(!trial_goes_on() && !trial.record);
+}
+
 int main(void)
 {
     setenv("BIGMAAC_MIN_FRY_SIZE", "128", 1);
@@ -213,6 +255,7 @@ int main(void)
     test_advice();
     test_freed();
     test_stalled();
+    test_trial();
     test_refill();
     test_split();
     char *large = bigmaac_malloc(96 << 20);
