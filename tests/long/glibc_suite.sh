@@ -7,8 +7,9 @@
 source=$(echo /usr/src/glibc/glibc-*.tar.xz)
 [ -e "$source" ] || skip "needs the package glibc-source"
 need xz
-seconds=5   # what is quick, without us
-minutes=10  # for all: what is left then is not run
+# All of them: GLIBC_SECONDS=100 GLIBC_MINUTES=45 make test-long ONLY=glibc_suite
+seconds=${GLIBC_SECONDS:-5}   # what is quick, without us
+minutes=${GLIBC_MINUTES:-10}  # for all: what is left then is not run
 
 # Can't be the same, each for a reason that is glibc's, not a program's.
 declare -A except=(
@@ -73,7 +74,7 @@ for name in default 4096 fries; do
     4096) set -- BIGMAAC_MIN_BIGMAAC_SIZE=4096 ;;
     fries) set -- BIGMAAC_MIN_FRY_SIZE=1 ;;
     esac
-    way "$name" 30 LD_PRELOAD="$LIB" "$@" <"$TMP/good"
+    way "$name" $((seconds + 25)) LD_PRELOAD="$LIB" "$@" <"$TMP/good"
     same=0
     while read -r test; do
         status=$(cat "$TMP/run/$name/$test" 2>/dev/null) || continue
@@ -85,6 +86,6 @@ for name in default 4096 fries; do
             tail -n 3 "$TMP/run/$name/$test.out"
         fi
     done <"$TMP/good"
-    echo "$name: $same the same"
+    echo "$name: $same the same, $(find "$TMP/run/$name" -type f ! -name "*.out" | wc -l) run"
 done
 [ -z "$wrong" ] || fail "different with the library:$wrong"
