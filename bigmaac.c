@@ -595,6 +595,19 @@ __attribute__((format(printf, 3, 4))) static size_t text_format(char *to, size_t
  * "bigmaac[PID]: TEXT". A message is for the user of a program that we don't know, so it names
  * what is concerned and what happens next. Events that may repeat pass through report_once.
  * ========================================================================================= */
+/* Nothing to do if nobody reads it, or RLIMIT_FSIZE forbids it; but of the signal for that the program is to see none. */
+static void write_or_not(int fd, const char *line, size_t bytes)
+{
+    const struct timespec at_once = {0};
+    sigmask raised = sigmask_of(SIGPIPE) | sigmask_of(SIGXFSZ), saved, pending = 0;
+    sys_sigmask(SIG_BLOCK, &raised, &saved);
+    sys(SYS_rt_sigpending, &pending, sizeof pending);
+    raised &= ~pending;
+    if (sys(SYS_write, fd, line, bytes) < 0)
+        sys(SYS_rt_sigtimedwait, &raised, NULL, &at_once, sizeof raised);
+    sys_sigmask(SIG_SETMASK, &saved, NULL);
+}
+
 static void report_to(int fd, const char *text, va_list args)
 {
     char line[640];
@@ -604,7 +617,7 @@ static void report_to(int fd, const char *text, va_list args)
     for (size_t i = 0; i < used; i++) /* values come from whoever set them */
         line[i] = (line[i] & ~31) == 0 || line[i] == 127 ? '?' : line[i];
     line[used++] = '\n';
-    sys(SYS_write, fd, line, used); /* nothing to do if nobody reads it */
+    write_or_not(fd, line, used);
     errno = err;
 }
 
