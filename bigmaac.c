@@ -2118,11 +2118,13 @@ static bool bus_mend(const void *p)
     unsigned char resident = 0;
     uintptr_t system_page = round_down((uintptr_t)p, sys_page());
     if (tries >= 3 || sys(SYS_mincore, system_page, (size_t)1, &resident) != 0 ||
-        !(resident & 1) || sys(SYS_msync, from, huge_size, MS_SYNC) != 0)
+        !(resident & 1) || (sys(SYS_msync, from, huge_size, MS_SYNC) != 0 && errno != ENOMEM)) /* a gap in it */
         return false;
-    const int advice[] = {MADV_RANDOM, MADV_NOHUGEPAGE, MADV_POPULATE_READ, MADV_PAGEOUT};
+    const int advice[] = {MADV_RANDOM, MADV_NOHUGEPAGE, MADV_POPULATE_READ};
     for (size_t i = 0; i < sizeof advice / sizeof advice[0]; i++)
         sys(SYS_madvise, from, huge_size, advice[i]);
+    sys(SYS_madvise, system_page, sys_page(), MADV_POPULATE_READ); /* the other one ends at a gap: PAGEOUT takes what is mapped */
+    sys(SYS_madvise, from, huge_size, MADV_PAGEOUT);
     return true;
 }
 
