@@ -6210,12 +6210,13 @@ static struct home {
     struct piece pieces[HOME_PIECES];
     unsigned count;               /* of pieces */
     bool cut;                     /* the last walk ended before it had seen all pieces */
-    bool unstopped;               /* in the last round somebody could not be stopped */
+    bool unstopped;               /* in the last round somebody could not be stopped, or all was refused */
+    bool refused;                 /* in the last round the disk did not take what was to come */
     uint32_t record, extent;      /* where the next look for what has changed begins, */
     size_t granule;               /* and with which granule of that record */
     size_t floor;                 /* anonymous bytes after the last time */
     bool blind;                   /* the kernel tells no mappings: nothing was set on any, as far as we saw */
-    uint64_t retry_ms, wait_ms;   /* some thread could not be stopped: when to try again, and how long after that */
+    uint64_t retry_ms, wait_ms;   /* unstopped: when to try again, and how long after that */
 } home;
 
 static const uint64_t home_stop_ns = 10 * 1000000; /* threads are stopped for about as long at most */
@@ -6352,12 +6353,14 @@ static size_t piece_come(const struct vma *v, size_t from, size_t to, const stru
     struct big *r = is_fry ? NULL : big_containing(from);
     if ((uintptr_t)mem_at(from) <= c->frame && c->stack < (uintptr_t)mem_at(to))
         return 0;
-    if (is_fry ? !was_frozen(fry.frozen_in, v) || fry.file.fd < 0
-               : !r || !r->frozen || !was_frozen(r->frozen_in, v) || big_ready_file(r))
+    if (is_fry ? !was_frozen(fry.frozen_in, v) : !r || !r->frozen || !was_frozen(r->frozen_in, v))
         return 0;
     size_t start = is_fry ? fry.space.start : big_offset(r), bytes = to - from;
-    if (!piece_move(is_fry ? &fry.file : &r->file, from, bytes, from - start, v))
+    if ((is_fry ? fry.file.fd < 0 : big_ready_file(r) != REASON_NONE) ||
+        !piece_move(is_fry ? &fry.file : &r->file, from, bytes, from - start, v)) {
+        home.refused = true;
         return 0;
+    }
     if (v->undumped)
         mem_advise(from, bytes, MADV_DONTDUMP);
     if (is_fry) {
@@ -6512,8 +6515,8 @@ static void home_unlock(void)
     gate_open();
 }
 
-/* Some thread can't be stopped: not soon, or by nobody. */
-static void home_fails(void)
+/* Nothing can come home now: some thread can't be stopped, not soon, or by nobody; or the disk is full. */
+static void home_fails(const char *why)
 {
     home.unstopped = true;
     if (stop.halves) /* soon, then */
@@ -6521,8 +6524,7 @@ static void home_fails(void)
     home.wait_ms = min_size(max_size(2 * home.wait_ms, 10), 60000);
     home.retry_ms = now_ms() + home.wait_ms;
     if (cfg.verbose)
-        report("after a fork: a thread can't be stopped, so what was changed stays in memory; next try in %zu ms",
-               (size_t)home.wait_ms);
+        report("after a fork: %s, so what was changed stays in memory; next try in %zu ms", why, (size_t)home.wait_ms);
 }
 
 /* Keeps the pieces that the last walk did not get to, if that was cut; else it looks for new ones. */
@@ -6543,6 +6545,8 @@ static void home_choose(void)
             sys_madvise(mem_at(p->from), p->to - p->from, MADV_POPULATE_READ);
 }
 
+static const char *const home_unstopped = "a thread can't be stopped";
+
 static bool ring_see(const struct vma *v, void *seen)
 {
     return !(*(bool *)seen = v->ring);
@@ -6562,7 +6566,7 @@ static size_t home_round(size_t least, uint64_t await_ms)
 {
     struct coming c = {.least = least};
     size_t moved = 0;
-    home.unstopped = false;
+    home.unstopped = home.refused = false;
     home_choose();
     if (!home.count)
         return 0;
@@ -6571,13 +6575,14 @@ static size_t home_round(size_t least, uint64_t await_ms)
     if (stopped_all && !unsafe) {
         c.until_ns = now_ns() + home_stop_ns;
         moved = home_move(&c);
-        home.wait_ms = 0;
+        home.wait_ms = home.refused && !moved ? home.wait_ms : 0;
     }
     if (stopped_all)
         stop_end();
-    if (!stopped_all || unsafe) {
-        home_fails();
-    }
+    if (!stopped_all || unsafe)
+        home_fails(home_unstopped);
+    else if (home.refused && !moved)
+        home_fails("the disk does not take it");
     home_unlock();
     return moved;
 }
@@ -6594,7 +6599,7 @@ static void home_see_again(void)
         mon_self = true;
         stop_end();
     } else {
-        home_fails();
+        home_fails(home_unstopped);
     }
     home_unlock();
 }
