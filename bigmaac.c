@@ -6494,12 +6494,15 @@ static void home_lock(void)
     lock_take(&big.lock);
 }
 
-/* Requires all locks. */
+/* Requires fry.lock and big.lock. What is BUSY is not looked at: it is counted the next time. */
 static void home_count(void)
 {
     size_t frozen = 0;
-    for (uint32_t i = 1; i <= big.record_count; i++)
-        frozen += big_at(i)->in_use && big_at(i)->frozen ? big_at(i)->mapped - big_at(i)->home_bytes : 0;
+    for (uint32_t i = 1; i <= big.record_count; i++) {
+        const struct big *r = big_at(i);
+        if (r->in_use && big_extent(r)->state == EXTENT_LIVE && r->frozen)
+            frozen += r->mapped - r->home_bytes;
+    }
     for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
         const struct extent *x = extent_at(&fry.space, i);
         frozen += x->state == EXTENT_LIVE && x->slot == 0 ? to_bytes(x->pages) : 0;
@@ -10537,6 +10540,11 @@ static void mon_tidy(void)
     lock_take(&fry.lock);
     heaps_sweep();
     fry_purge_if_due();
+    if (atomic_load(&home.frozen_bytes)) { /* some may have been freed */
+        lock_take(&big.lock);
+        home_count();
+        lock_drop(&big.lock);
+    }
     lock_drop(&fry.lock);
     gate_leave();
 }
