@@ -584,13 +584,15 @@ static void check_leaks(const char *swap, unsigned descriptors_first)
         malloc_trim(0);
         bigmaac_try_stats(&s);
         struct left left = look(swap);
-        snprintf(told, sizeof told, "live %llu+%llu warm %llu files %llu; descriptors %u first %u swap %u; mappings %u; disk %llu; "
-                 "threads %u; anonymous %llu KiB", (unsigned long long)s.bigmaac_bytes, (unsigned long long)s.fry_bytes,
-                 (unsigned long long)s.warm_bytes, (unsigned long long)s.files, left.descriptors, descriptors_first, left.swap,
-                 left.mappings, left.disk, left.threads, left.anonymous_kib);
-        if (!s.bigmaac_bytes && s.fry_bytes <= LIBC_OWN && !s.warm_bytes && left.swap <= 2 &&
-            left.mappings <= (s.fry_bytes ? FRY_MAPPINGS : 2) && left.descriptors <= descriptors_first + left.swap + KEPT_MAX && left.disk <= 4 << 20 && left.threads == 1 &&
-            left.anonymous_kib < ANONYMOUS_KIB) {
+        snprintf(told, sizeof told, "live %llu+%llu warm %llu moved %llu files %llu; descriptors %u first %u swap %u; mappings %u; "
+                 "disk %llu; threads %u; anonymous %llu KiB", (unsigned long long)s.bigmaac_bytes, (unsigned long long)s.fry_bytes,
+                 (unsigned long long)s.warm_bytes, (unsigned long long)s.map_moved, (unsigned long long)s.files, left.descriptors,
+                 descriptors_first, left.swap, left.mappings, left.disk, left.threads, left.anonymous_kib);
+        bool moved = s.map_moved != 0; /* of libc's arenas and stacks */
+        if (!s.bigmaac_bytes && s.fry_bytes <= LIBC_OWN && !s.warm_bytes && left.swap <= 2u + moved &&
+            left.mappings <= (s.fry_bytes || moved ? FRY_MAPPINGS : 2) && left.disk <= (4 << 20) + s.map_moved &&
+            left.descriptors <= descriptors_first + left.swap + KEPT_MAX && left.threads == 1 &&
+            left.anonymous_kib + (s.map_moved >> 10) < ANONYMOUS_KIB) {
             printf("    left at the end: %s\n", told);
             return;
         }
