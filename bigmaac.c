@@ -595,6 +595,19 @@ __attribute__((format(printf, 3, 4))) static size_t text_format(char *to, size_t
  * "bigmaac[PID]: TEXT". A message is for the user of a program that we don't know, so it names
  * what is concerned and what happens next. Events that may repeat pass through report_once.
  * ========================================================================================= */
+/* Nothing to do if nobody reads it, or RLIMIT_FSIZE forbids it; but of the signal for that the program is to see none. */
+static void write_or_not(int fd, const char *line, size_t bytes)
+{
+    const struct timespec at_once = {0};
+    sigmask raised = sigmask_of(SIGPIPE) | sigmask_of(SIGXFSZ), saved, pending = 0;
+    sys_sigmask(SIG_BLOCK, &raised, &saved);
+    sys(SYS_rt_sigpending, &pending, sizeof pending);
+    raised &= ~pending;
+    if (sys(SYS_write, fd, line, bytes) < 0)
+        sys(SYS_rt_sigtimedwait, &raised, NULL, &at_once, sizeof raised);
+    sys_sigmask(SIG_SETMASK, &saved, NULL);
+}
+
 static void report_to(int fd, const char *text, va_list args)
 {
     char line[640];
@@ -604,7 +617,7 @@ static void report_to(int fd, const char *text, va_list args)
     for (size_t i = 0; i < used; i++) /* values come from whoever set them */
         line[i] = (line[i] & ~31) == 0 || line[i] == 127 ? '?' : line[i];
     line[used++] = '\n';
-    sys(SYS_write, fd, line, used); /* nothing to do if nobody reads it */
+    write_or_not(fd, line, used);
     errno = err;
 }
 
@@ -2105,11 +2118,13 @@ static bool bus_mend(const void *p)
     unsigned char resident = 0;
     uintptr_t system_page = round_down((uintptr_t)p, sys_page());
     if (tries >= 3 || sys(SYS_mincore, system_page, (size_t)1, &resident) != 0 ||
-        !(resident & 1) || sys(SYS_msync, from, huge_size, MS_SYNC) != 0)
+        !(resident & 1) || (sys(SYS_msync, from, huge_size, MS_SYNC) != 0 && errno != ENOMEM)) /* a gap in it */
         return false;
-    const int advice[] = {MADV_RANDOM, MADV_NOHUGEPAGE, MADV_POPULATE_READ, MADV_PAGEOUT};
+    const int advice[] = {MADV_RANDOM, MADV_NOHUGEPAGE, MADV_POPULATE_READ};
     for (size_t i = 0; i < sizeof advice / sizeof advice[0]; i++)
         sys(SYS_madvise, from, huge_size, advice[i]);
+    sys(SYS_madvise, system_page, sys_page(), MADV_POPULATE_READ); /* the other one ends at a gap: PAGEOUT takes what is mapped */
+    sys(SYS_madvise, from, huge_size, MADV_PAGEOUT);
     return true;
 }
 
@@ -6196,12 +6211,13 @@ static struct home {
     struct piece pieces[HOME_PIECES];
     unsigned count;               /* of pieces */
     bool cut;                     /* the last walk ended before it had seen all pieces */
-    bool unstopped;               /* in the last round somebody could not be stopped */
+    bool unstopped;               /* in the last round somebody could not be stopped, or all was refused */
+    bool refused;                 /* in the last round the disk did not take what was to come */
     uint32_t record, extent;      /* where the next look for what has changed begins, */
     size_t granule;               /* and with which granule of that record */
     size_t floor;                 /* anonymous bytes after the last time */
     bool blind;                   /* the kernel tells no mappings: nothing was set on any, as far as we saw */
-    uint64_t retry_ms, wait_ms;   /* some thread could not be stopped: when to try again, and how long after that */
+    uint64_t retry_ms, wait_ms;   /* unstopped: when to try again, and how long after that */
 } home;
 
 static const uint64_t home_stop_ns = 10 * 1000000; /* threads are stopped for about as long at most */
@@ -6338,12 +6354,14 @@ static size_t piece_come(const struct vma *v, size_t from, size_t to, const stru
     struct big *r = is_fry ? NULL : big_containing(from);
     if ((uintptr_t)mem_at(from) <= c->frame && c->stack < (uintptr_t)mem_at(to))
         return 0;
-    if (is_fry ? !was_frozen(fry.frozen_in, v) || fry.file.fd < 0
-               : !r || !r->frozen || !was_frozen(r->frozen_in, v) || big_ready_file(r))
+    if (is_fry ? !was_frozen(fry.frozen_in, v) : !r || !r->frozen || !was_frozen(r->frozen_in, v))
         return 0;
     size_t start = is_fry ? fry.space.start : big_offset(r), bytes = to - from;
-    if (!piece_move(is_fry ? &fry.file : &r->file, from, bytes, from - start, v))
+    if ((is_fry ? fry.file.fd < 0 : big_ready_file(r) != REASON_NONE) ||
+        !piece_move(is_fry ? &fry.file : &r->file, from, bytes, from - start, v)) {
+        home.refused = true;
         return 0;
+    }
     if (v->undumped)
         mem_advise(from, bytes, MADV_DONTDUMP);
     if (is_fry) {
@@ -6477,12 +6495,15 @@ static void home_lock(void)
     lock_take(&big.lock);
 }
 
-/* Requires all locks. */
+/* Requires fry.lock and big.lock. What is BUSY is not looked at: it is counted the next time. */
 static void home_count(void)
 {
     size_t frozen = 0;
-    for (uint32_t i = 1; i <= big.record_count; i++)
-        frozen += big_at(i)->in_use && big_at(i)->frozen ? big_at(i)->mapped - big_at(i)->home_bytes : 0;
+    for (uint32_t i = 1; i <= big.record_count; i++) {
+        const struct big *r = big_at(i);
+        if (r->in_use && big_extent(r)->state == EXTENT_LIVE && r->frozen)
+            frozen += r->mapped - r->home_bytes;
+    }
     for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
         const struct extent *x = extent_at(&fry.space, i);
         frozen += x->state == EXTENT_LIVE && x->slot == 0 ? to_bytes(x->pages) : 0;
@@ -6498,8 +6519,8 @@ static void home_unlock(void)
     gate_open();
 }
 
-/* Some thread can't be stopped: not soon, or by nobody. */
-static void home_fails(void)
+/* Nothing can come home now: some thread can't be stopped, not soon, or by nobody; or the disk is full. */
+static void home_fails(const char *why)
 {
     home.unstopped = true;
     if (stop.halves) /* soon, then */
@@ -6507,8 +6528,7 @@ static void home_fails(void)
     home.wait_ms = min_size(max_size(2 * home.wait_ms, 10), 60000);
     home.retry_ms = now_ms() + home.wait_ms;
     if (cfg.verbose)
-        report("after a fork: a thread can't be stopped, so what was changed stays in memory; next try in %zu ms",
-               (size_t)home.wait_ms);
+        report("after a fork: %s, so what was changed stays in memory; next try in %zu ms", why, (size_t)home.wait_ms);
 }
 
 /* Keeps the pieces that the last walk did not get to, if that was cut; else it looks for new ones. */
@@ -6529,6 +6549,8 @@ static void home_choose(void)
             sys_madvise(mem_at(p->from), p->to - p->from, MADV_POPULATE_READ);
 }
 
+static const char *const home_unstopped = "a thread can't be stopped";
+
 static bool ring_see(const struct vma *v, void *seen)
 {
     return !(*(bool *)seen = v->ring);
@@ -6548,7 +6570,7 @@ static size_t home_round(size_t least, uint64_t await_ms)
 {
     struct coming c = {.least = least};
     size_t moved = 0;
-    home.unstopped = false;
+    home.unstopped = home.refused = false;
     home_choose();
     if (!home.count)
         return 0;
@@ -6557,13 +6579,14 @@ static size_t home_round(size_t least, uint64_t await_ms)
     if (stopped_all && !unsafe) {
         c.until_ns = now_ns() + home_stop_ns;
         moved = home_move(&c);
-        home.wait_ms = 0;
+        home.wait_ms = home.refused && !moved ? home.wait_ms : 0;
     }
     if (stopped_all)
         stop_end();
-    if (!stopped_all || unsafe) {
-        home_fails();
-    }
+    if (!stopped_all || unsafe)
+        home_fails(home_unstopped);
+    else if (home.refused && !moved)
+        home_fails("the disk does not take it");
     home_unlock();
     return moved;
 }
@@ -6580,7 +6603,7 @@ static void home_see_again(void)
         mon_self = true;
         stop_end();
     } else {
-        home_fails();
+        home_fails(home_unstopped);
     }
     home_unlock();
 }
@@ -10623,6 +10646,11 @@ static void mon_tidy(void)
     lock_take(&fry.lock);
     heaps_sweep();
     fry_purge_if_due();
+    if (atomic_load(&home.frozen_bytes)) { /* some may have been freed */
+        lock_take(&big.lock);
+        home_count();
+        lock_drop(&big.lock);
+    }
     lock_drop(&fry.lock);
     gate_leave();
 }

@@ -77,3 +77,55 @@ int main(void)
 C
 compile_c "$TMP/daemon" "$TMP/daemon.c"
 limited $((256 << 20)) env LD_PRELOAD="$LIB" "$TMP/daemon" || fail "closed descriptors: exit status $?"
+
+# A disk that is full for a moment only: what it did not take comes home when it has room again, though no more is changed.
+loop_mount ext4 700
+cat >"$TMP/full.c" <<'C'
+#define _GNU_SOURCE
+#include "check.h"
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static const size_t mib = 1 << 20;
+static size_t anonymous_mib(void)
+{
+    size_t kib = 0;
+    char line[256];
+    FILE *f = fopen("/proc/self/status", "r");
+    while (fgets(line, sizeof line, f))
+        sscanf(line, "RssAnon: %zu", &kib);
+    fclose(f);
+    return kib >> 10;
+}
+int main(int argc, char **argv)
+{
+    char *data = opaque(malloc(300 * mib));
+    int status = -1, filler = open(argc == 2 ? argv[1] : "", O_RDWR | O_CREAT, 0600);
+    off_t at = 0;
+    memset(data, 1, 300 * mib);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0 && filler >= 0);
+    for (off_t piece = 64 * mib; piece >= 4096; piece /= 2)
+        while (fallocate(filler, 0, at, piece) == 0)
+            at += piece;
+    for (size_t i = 0; i < 120 * mib; i += 4096) {
+        data[i] = 2;
+        if (i % (4 * mib) == 0)
+            free(opaque(malloc(20 * mib))), usleep(20000);
+    }
+    sleep(1);
+    CHECK(anonymous_mib() > 100); /* or the disk was not full */
+    CHECK(ftruncate(filler, 0) == 0);
+    for (int i = 0; i < 900 && anonymous_mib() > 60; i++)
+        usleep(100000);
+    CHECK(anonymous_mib() <= 60);
+    for (size_t i = 0; i < 300 * mib; i += 4096)
+        CHECK(data[i] == (i < 120 * mib ? 2 : 1) && data[i + 1] == 1);
+    return check_result();
+}
+C
+compile_c "$TMP/full" "$TMP/full.c"
+limited $((256 << 20)) env LD_PRELOAD="$LIB" BIGMAAC_TEMPLATE="$MOUNT/bigmaac.XXXXXXXX" "$TMP/full" "$MOUNT/filler" ||
+    fail "a disk that was full: exit status $?"

@@ -43,3 +43,28 @@ compile_c "$TMP/holes" "$TMP/holes.c" -fno-builtin
 echo "unset LD_PRELOAD; dd if=/dev/zero of=$MOUNT/full bs=4K 2>/dev/null; sync -f $MOUNT" >"$TMP/fill"
 (ulimit -c 0; with BIGMAAC_MIN_FRY_SIZE=128 "$TMP/holes" "sh $TMP/fill" "$MOUNT" 2>"$TMP/err") ||
     fail "status $?: $(cat "$TMP/err")"
+
+# The hole may lie where nothing is mapped: what a fork has frozen is unmapped when it is freed.
+cat >"$TMP/gaps.c" <<'C'
+#include "../bigmaac.c"
+#include "check.h"
+int main(int argc, char **argv)
+{
+    const size_t bytes = 64 * mib, gap = 41 * page_size;
+    char *p = bigmaac_malloc(bytes), *end = p;
+    CHECK(argc == 2 && p && bigmaac_kind(p) == BIGMAAC_KIND_BIGMAAC);
+    struct big *r = big_containing(mem_offset(p));
+    for (size_t at = 100 * page_size; at < bytes; at += huge_size + 7 * page_size)
+        CHECK(file_punch(&r->file, at, gap) && mem_unmap(big_offset(r) + at, gap));
+    CHECK(system(argv[1]) == 0);
+    for (size_t at = 100 * page_size; at < bytes; at += huge_size + 7 * page_size) {
+        for (; end < p + at; end += page_size)
+            *end = 1; /* in order: the kernel reads ahead in ever larger folios */
+        end += gap;
+    }
+    return check_result();
+}
+C
+compile_c "$TMP/gaps" "$TMP/gaps.c" -DBIGMAAC_PREFIX -fno-builtin -I"$TOP/tests" -ldl
+rm -f "$MOUNT/full"
+(ulimit -c 0; BIGMAAC_PAGING=normal "$TMP/gaps" "sh $TMP/fill" 2>"$TMP/err") || fail "gaps: status $?: $(cat "$TMP/err")"
