@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Random programs in a memory limit, by random settings, for SOAK_SECONDS in all (100): see soak/soak.c. SOAK_SECONDS=3600
-# for an hour; SOAK_SEED=1.. begins elsewhere, and SOAK_SETTINGS="NAME=VALUE ..." repeat one run.
+# Random programs in a memory limit, by random settings, for SOAK_SECONDS in all (100): see soak/soak.c. SOAK_SEED (1) is
+# the first one's; with SOAK_SETTINGS="NAME=VALUE ..." beside it one run is repeated. For an hour:
 #     SOAK_SECONDS=3600 make test-long ONLY=soak
 # timeout: 3900
 # shellcheck source=tests/lib.sh
