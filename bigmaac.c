@@ -3229,8 +3229,8 @@ static size_t warm_distance(const struct big *r, size_t bytes)
     return r->filled - bytes <= bytes / 6 ? 0 : r->filled - bytes;
 }
 
-/* A warm bigmaac for the request, BUSY: the newest that fits, else that of the nearest size between half and twice
- * of it, which warm_fit makes fit. NULL: there is none. */
+/* A warm bigmaac for the request, BUSY: the newest that fits, else that of the nearest size, which warm_fit makes fit:
+ * at least half of it was filled, and no more than four times of it are on the disk. NULL: there is none. */
 static struct big *warm_take(size_t bytes, size_t align)
 {
     enum { LOOKS = 256 }; /* more would take longer than a new file does */
@@ -3242,7 +3242,7 @@ static struct big *warm_take(size_t bytes, size_t align)
         struct big *r = big_at(i);
         size_t distance = warm_distance(r, bytes);
         bool moves = r->mapped < bytes && align > page_size; /* perhaps, to where it is not aligned */
-        if (distance >= nearest || distance > min_size(bytes, r->filled) || r->mapped / 2 > bytes ||
+        if (distance >= nearest || distance > min_size(bytes, r->filled) || r->mapped / 4 > bytes ||
             (big_offset(r) & (align - 1)) || moves)
             continue;
         best = r;
