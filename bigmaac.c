@@ -11483,12 +11483,15 @@ void cxx_delete_array_aligned_nothrow(void *p, size_t align, const void *tag) { 
 
 /* --- sizes --------------------------------------------------------------------------------------- */
 
+/* What the program may use of it: no more than it has asked for, though a recycled block has more. */
+static size_t big_bytes(const struct big *r) { return round_up(r->size, page_size); }
+
 /* Bytes of the live bigmaac that starts there; 0: none does. Takes no lock, as run_bytes. */
 GUESSES static size_t big_usable(size_t offset)
 {
     uint32_t i = extent_lookup(&big.space, offset);
     const struct extent *e = extent_at(&big.space, i);
-    return i && (e->state == EXTENT_LIVE || e->state == EXTENT_BUSY) ? big_at(e->aux)->mapped : 0;
+    return i && (e->state == EXTENT_LIVE || e->state == EXTENT_BUSY) ? big_bytes(big_at(e->aux)) : 0;
 }
 
 /* Usable bytes of a block of ours; ends the program if p starts none. */
@@ -11539,7 +11542,7 @@ static void *realloc_big(void *p, size_t size)
     if (!op_try(&op))
         return realloc_copy(p, usable_own(p, "realloc"), size);
     struct big *r = big_claim(p);
-    size_t old = r ? r->mapped : 0; /* malloc_usable_size: all of it is the program's */
+    size_t old = r ? big_bytes(r) : 0; /* malloc_usable_size: all of it is the program's */
     stays = stays && !(r && r->ordinary); /* what has opted out can't grow: it is copied */
     if (r && stays) {
         why = big_resize(r, size);

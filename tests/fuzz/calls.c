@@ -136,14 +136,14 @@ static int kind_for(size_t size)
            : cfg.min_fry && size > cfg.min_fry ? BIGMAAC_KIND_FRY : BIGMAAC_KIND_NONE;
 }
 
-/* Room beyond the request: a size class, the rest of a page, as much again of a block used again. */
+/* Room beyond the request: a size class, or the rest of a page. */
 static void check_usable(const struct slot *s, int kind)
 {
     size_t usable = bigmaac_malloc_usable_size(s->p), most = SIZE_MAX;
     if (kind == BIGMAAC_KIND_FRY)
         most = s->size <= 64 << 10 ? s->size + s->size / 8 + 16 : s->size + 4095;
     else if (kind == BIGMAAC_KIND_BIGMAAC)
-        most = (s->size + 4095) / 4096 * 4096 * 2 + 4096;
+        most = (s->size + 4095) / 4096 * 4096;
     MUST(usable >= s->size && (s->p == NULL || usable <= most));
 }
 
