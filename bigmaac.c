@@ -1650,10 +1650,27 @@ static struct folder {
 
 static const long magic_zfs = 0x2fc12fc1, magic_btrfs = 0x9123683e;
 
+/* Opens a file of the kernel's that is closed again at once. A program that may have no more descriptors, but could allow
+ * itself more, has them for that moment: what we must know for a fork would fail it. */
+static int kernel_open(const char *path)
+{
+    struct rlimit now, more;
+    int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 || errno != EMFILE || sys_getrlimit(RLIMIT_NOFILE, &now) != 0 || now.rlim_cur == now.rlim_max)
+        return fd;
+    more = (struct rlimit){.rlim_cur = now.rlim_max, .rlim_max = now.rlim_max};
+    sys(SYS_prlimit64, 0, RLIMIT_NOFILE, &more, NULL);
+    fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    int err = errno;
+    sys(SYS_prlimit64, 0, RLIMIT_NOFILE, &now, NULL);
+    errno = err;
+    return fd;
+}
+
 /* Reads a small file of the kernel's whole. Returns its length; 0: not there. */
 static size_t read_text(const char *path, char *text, size_t space)
 {
-    int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    int fd = kernel_open(path);
     size_t used = 0;
     for (long n = 1; fd >= 0 && n > 0 && used < space - 1; used += n > 0 ? (size_t)n : 0)
         n = sys(SYS_read, fd, text + used, space - 1 - used);
@@ -2473,7 +2490,7 @@ static bool vmas_walk(uintptr_t from, uintptr_t to, vma_see *see, void *context)
                    (read_text("/proc/self/status", vma_reader.text, sizeof vma_reader.text) &&
                     text_value(vma_reader.text, "VmLck:", 0) != 0);
     const char *path = details ? "/proc/thread-self/smaps" : "/proc/thread-self/maps";
-    vma_reader.fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    vma_reader.fd = kernel_open(path);
     vma_reader.used = vma_reader.at = 0;
     vma_reader.failed = vma_reader.fd < 0;
     vma_reader.absent = vma_reader.failed && errno == ENOENT;
