@@ -118,10 +118,12 @@ static char *paged_out(size_t size)
 static _Atomic(char *) slow_block; /* NULL: the thread ends */
 enum { SLOW_BYTES = 70 << 20 };
 
-static void *touch_slowly(void *unused)
+static void *touch_slowly(void *still_us)
 {
-    (void)unused;
     uint64_t place = 1;
+    while (!atomic_load(&forking.probing))
+        usleep(100);
+    usleep(*(useconds_t *)still_us);
     for (char *p; (p = atomic_load(&slow_block));) {
         place = place * 6364136223846793005 + 1442695040888963407;
         CHECK(*(volatile char *)(p + place % SLOW_BYTES) == 1);
@@ -130,8 +132,9 @@ static void *touch_slowly(void *unused)
     return NULL;
 }
 
-/* A page in 9 ms, as it is while reclaim writes out what a fill has left: too few in probe_held_ms. */
-static void test_stalled(void)
+/* A page in 9 ms, as it is while reclaim writes out what a fill has left: too few in probe_held_ms. Or none at all for
+ * longer than any probe lasts. */
+static void test_stalled(useconds_t still_us)
 {
     pthread_t thread;
     unsigned decided = 0;
@@ -142,7 +145,7 @@ static void test_stalled(void)
         atomic_store(&slow_block, p);
         pager.dirtying = true;
         pager.blind = 0;
-        CHECK(pager_open() && pthread_create(&thread, NULL, touch_slowly, NULL) == 0);
+        CHECK(pager_open() && pthread_create(&thread, NULL, touch_slowly, &still_us) == 0);
         probe();
         decided = pager.misses >= evidence_least && record_of(p)->policy[0] == POLICY_RANDOM;
         atomic_store(&slow_block, NULL);
@@ -254,7 +257,8 @@ int main(void)
     fill(fry, 1000, 2);
     test_advice();
     test_freed();
-    test_stalled();
+    test_stalled(0);
+    test_stalled(700000);
     test_trial();
     test_refill();
     test_split();
