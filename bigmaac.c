@@ -9237,7 +9237,6 @@ enum { SUBJECT_FRIES, SUBJECT_SMALL, SUBJECT_LARGE }; /* the first large one has
 static const size_t large_bytes = (size_t)64 << 20;   /* a subject of its own from here on */
 static const size_t window_bytes = (size_t)32 << 20;
 static const size_t run_gap = 64, stream_misses = 48; /* pages */
-static const unsigned block_log_most = 6;
 static const size_t stride_least = 16; /* pages */
 static const uint64_t probe_ms = 20, probe_held_ms = 60, probe_stalled_ms = 200; /* where more is seen, less, nearly nothing */
 static const uint64_t probe_stands_ms = 20, probe_still_ms = 4000; /* without a fault: it stands still, and that long it may */
@@ -9311,7 +9310,6 @@ static struct {
     unsigned scattered;      /* more of these than streams account for: now, or up to so many ticks ago */
     size_t moved;            /* blocks read and changed, when streams were last looked at */
     size_t streamed;         /* bytes that streams went on since the last tick, read as they should be */
-    bool stalled;            /* the last probe saw few faults after its half */
     bool changing;           /* something was written to while the last probe waited */
     bool dirtying;           /* more than fits becomes dirty, if only by being filled for the first time */
     bool all_random;         /* every subject is at RANDOM */
@@ -9775,15 +9773,6 @@ static unsigned char *window_vector(unsigned i)
     return pager.vector + i * to_pages(window_bytes);
 }
 
-/* How long the blocks there are known to be, in pages; 0: not known, or so long that a probe may not tell them
- * from a stream. */
-static size_t block_pages(const struct range *g, size_t at)
-{
-    enum policy policy = range_policy(g, at);
-    unsigned piece = g->record ? big_at(g->record)->piece : fry.piece;
-    return piece <= block_log_most && (policy == POLICY_BLOCKS || policy == POLICY_WATCHED) ? (size_t)1 << piece : 0;
-}
-
 static bool is_miss(const unsigned char *before, const unsigned char *after, size_t i)
 {
     return !(before[i] & 1) && after[i] & 1;
@@ -9894,8 +9883,7 @@ static size_t window_evaluate(unsigned w, const unsigned char *after)
     for (size_t i = 0; i <= pages; i++) {
         bool miss = i < pages && is_miss(before, after, i);
         if (r.misses && (i == pages || (miss && at + i - r.end > run_gap))) {
-            r.open = r.misses >= stream_misses && (grows || pager.stalled || r.end - at + run_gap > pages) &&
-                     r.end - r.first > block_pages(g, r.first * page_size);
+            r.open = r.misses >= stream_misses && (grows || r.end - at + run_gap > pages);
             all += r.misses;
             run_place(&r, before, at, pages);
             if (uniform)
@@ -9966,7 +9954,7 @@ static size_t probe_wait(void)
     size_t enough = min_size(probe_misses * seldom, 500);
     bool held = pager.dirtying && !pager.watching && !pager.blind; /* up by what a fill has left to be written */
     size_t few = held ? min_size(evidence_least * seldom, probe_faults_few) : 0;
-    size_t faults = 0, at_half = 0, last = 0;
+    size_t faults = 0, last = 0;
     uint64_t most = probe_stalled_ms, stands = 0;
     bool half = false; /* is past: long before the end */
     op_usage(&begin);
@@ -9982,10 +9970,8 @@ static size_t probe_wait(void)
         if (!half && (ms >= probe_ms / 2 || faults >= enough / 2)) {
             windows_snapshot(true);
             half = true;
-            at_half = faults;
         }
     }
-    pager.stalled = faults <= at_half + stream_misses;
     pager.changing = now.written > begin.written;
     return faults;
 }

@@ -19,7 +19,6 @@ static void begin(unsigned windows, size_t bytes, size_t apart)
     memset(pager.flow, 0, sizeof pager.flow);
     pager.range[0] = (struct range){.offset = gib, .bytes = bytes, .subject = SUBJECT};
     pager.ranges = 1;
-    pager.stalled = false;
     pager.windows = windows;
     for (unsigned w = 0; w < windows; w++) {
         pager.window[w].offset = gib + w * apart;
@@ -125,11 +124,6 @@ static void test_streams(void)
     expect("four runs that grow", POLICY_HUGE, -1);
     blocks(1, 60, 30, 240); /* a quarter is enough */
     CHECK(pager.part[SUBJECT][0].misses == 60);
-    begin(1, gib, window_bytes);
-    pager.stalled = true; /* the disk was slow after the half: nobody knows whether it ended */
-    run(0, 100, 500, 500);
-    CHECK(evaluate(500) == 500 && pager.open[SUBJECT][0].misses == 500);
-    expect("a run when the probe stalled", POLICY_HUGE, -1);
 }
 
 /* Which run grew: one that goes down, and only that, though another follows in its window. */
@@ -345,21 +339,6 @@ static void test_whole(void)
     CHECK(evaluate(512) == 1053); /* what was forgotten stays so */
 }
 
-/* A block that is as long as those before it is none, though it grew to the end. */
-static void test_known(void)
-{
-    uint32_t pages = (uint32_t)to_pages(window_bytes);
-    for (unsigned log = 5; log <= 7; log++) {
-        begin(1, gib, window_bytes);
-        memset(fry.policy, POLICY_WATCHED, sizeof fry.policy);
-        fry.piece = (uint8_t)log;
-        run(0, pages / 2, 64, 32);
-        evaluate(64);
-        CHECK(pager.open[SUBJECT][0].runs == (log != 6));
-    }
-    memset(fry.policy, POLICY_NORMAL, sizeof fry.policy);
-}
-
 /* `count` runs of 16 pages, of which so many go on where memory ended, and so many end where it begins. */
 static void side_by_side(unsigned count, unsigned onward, unsigned backward)
 {
@@ -425,7 +404,6 @@ int main(void)
     test_strides();
     test_doubt();
     test_whole();
-    test_known();
     test_side_by_side();
     return check_result();
 }
