@@ -1002,6 +1002,8 @@ static ALWAYS_INLINE size_t mem_offset(const void *p)
     return (uintptr_t)p - load_published(&mem.base);
 }
 
+static size_t limit_of(int resource);
+
 static ALWAYS_INLINE bool mem_owns(const void *p)
 {
     return mem_offset(p) < load_published(&mem.size);
@@ -1010,6 +1012,55 @@ static ALWAYS_INLINE bool mem_owns(const void *p)
 static inline char *mem_at(size_t offset)
 {
     return (char *)mem.base + offset;
+}
+
+/* A place for what our threads map for a while. Where the kernel chooses one, it may be where the program has just unmapped
+ * something and is about to map it again by MAP_FIXED: then what is ours would be the program's, and be unmapped under it. */
+static struct {
+    char *start;
+    pid_t pid;  /* whose place it is: a child by a bare call may have mapped something else there. 0: nobody's */
+} own_area;
+
+enum { OWN_STAGE, OWN_WINDOW, OWN_RINGS, OWN_PARTS }; /* map_stage, window_open, watch_add: each one's alone */
+static const size_t own_bytes[OWN_PARTS] = {(size_t)192 << 20, (size_t)64 << 20, (size_t)4 << 20};
+
+static size_t own_start(int part)
+{
+    size_t at = 0;
+    for (int i = 0; i < part; i++)
+        at += own_bytes[i];
+    return at;
+}
+
+/* Reserves the place, or makes it empty in a child. For a thread of the program's, or a child that runs nothing else yet. */
+static void own_open(void)
+{
+    size_t bytes = own_start(OWN_PARTS);
+    if (own_area.pid == sys_getpid() || limit_of(RLIMIT_AS) != SIZE_MAX)
+        return;
+    void *p = sys_mmap(own_area.start, bytes, PROT_NONE, anon_flags | (own_area.start ? MAP_FIXED : 0), -1, 0);
+    own_area.start = p == MAP_FAILED ? NULL : p;
+    own_area.pid = p == MAP_FAILED ? 0 : sys_getpid();
+}
+
+/* Maps something at that distance from the start of a part, or anywhere, where it is too large for it. */
+static void *own_map(int part, size_t at, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+    bool fits = own_area.pid == sys_getpid() && at <= own_bytes[part] && bytes <= own_bytes[part] - at;
+    char *place = fits ? own_area.start + own_start(part) + at : NULL;
+    void *p = sys_mmap(place, bytes, protection, flags | (fits ? MAP_FIXED : 0), fd, offset);
+    if (p == MAP_FAILED && fits)
+        sys_mmap(place, bytes, PROT_NONE, anon_flags | MAP_FIXED, -1, 0); /* the kernel may have unmapped it */
+    return p;
+}
+
+/* Ends what own_map began, or keeps the place of what has moved away. */
+static void own_unmap(void *p, size_t bytes)
+{
+    if (own_area.pid == sys_getpid() && (size_t)((char *)p - own_area.start) < own_start(OWN_PARTS))
+        sys_mmap(p, bytes, PROT_NONE, anon_flags | MAP_FIXED, -1, 0);
+    else
+        sys_munmap(p, bytes);
 }
 
 /* A growing array in reserved address space. */
@@ -6737,6 +6788,7 @@ static struct map {
     uint16_t window[MAP_WINDOWS]; /* by address: the GiB of the file, from 1 on; 0: has none */
     unsigned windows;        /* used of the file */
     uintptr_t cursor;        /* monitor: where the next batch begins */
+    size_t stage_bytes;      /* of own_map's place that the batch has; map.lock */
     uint64_t next_ms;        /* monitor: nothing is tried before */
     atomic_bool no_query;    /* the kernel has no PROCMAP_QUERY */
     bool starts;             /* a mapping may start the monitor */
@@ -7517,11 +7569,13 @@ static bool map_stage(struct map_run *r)
     size_t bytes = r->to - r->from, offset = map_offset(r->from);
     if (!offset || file_extend(&map.file, offset, bytes) != REASON_NONE)
         return false;
-    void *p = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map.file.fd, (off_t)offset);
+    size_t at = round_up(map.stage_bytes, huge_size) + r->from % huge_size; /* page tables move as they are */
+    void *p = own_map(OWN_STAGE, at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map.file.fd, (off_t)offset);
     if (p == MAP_FAILED) {
         file_punch(&map.file, offset, bytes);
         return false;
     }
+    map.stage_bytes = at + bytes;
     folder_count(bytes, 0);
     sys(SYS_madvise, p, bytes, MADV_DONTFORK); /* a raw clone must not share it */
     map_advise_paging(p, bytes, map.paging);
@@ -7557,6 +7611,7 @@ static bool map_exchange(struct vma_scan *scan, struct map_run *r)
     memcpy(r->stage, (void *)r->from, bytes);
     if (sys_mremap(r->stage, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)r->from) == MAP_FAILED)
         return false;
+    own_unmap(r->stage, bytes);
     map_undump(r->from, r->to);
     spans_add(&map.moved, r->from, r->to, 0); /* MAP_MOVED_MAX: there is room */
     spans_add(&map.live, r->from, r->to, 0);
@@ -7572,7 +7627,7 @@ static void map_unstage(struct map_run *r, bool exchanged)
         sys(SYS_sync_file_range, map.file.fd, offset, bytes, SYNC_FILE_RANGE_WRITE);
         return;
     }
-    sys_munmap(r->stage, bytes);
+    own_unmap(r->stage, bytes);
     file_punch(&map.file, offset, bytes);
     folder_count(0, bytes);
 }
@@ -7592,6 +7647,7 @@ static bool map_ready_file(void)
 static size_t map_prepare(size_t most, bool frozen)
 {
     size_t staged = 0, runs = 0;
+    map.stage_bytes = 0;
     bool ready = map.moved.count < MAP_MOVED_MAX && /* a process has 65,530 mappings; each of ours splits one */
                  map_ready_file();
     uintptr_t begin = map.cursor;
@@ -8604,6 +8660,8 @@ static void child_forget_threads(void)
     vma_reader.lock = boot.lock = warn.busy = (struct lock){0};
     boot.live = boot_bytes; /* libc may use the memory of threads again that are not here: it stays */
     kept_forget();
+    if (own_area.start)
+        own_open();
 }
 
 static bool hole_see(const struct vma *v, void *end)
@@ -8810,7 +8868,7 @@ static void watch_drop(unsigned i)
 {
     if (!watched_threads[i].tid)
         return;
-    sys_munmap(watched_threads[i].ring, watch_ring_bytes());
+    own_unmap(watched_threads[i].ring, watch_ring_bytes());
     sys(SYS_close, watcher.wait[i].fd);
     watcher.wait[i].fd = -1;
     watched_threads[i].tid = 0;
@@ -8842,7 +8900,7 @@ static bool watch_add(unsigned i, pid_t tid)
     int fd = sys_unfiltered() ? (int)sys(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC) : -1;
     if (fd < 0) /* ESRCH: it has ended since */
         return errno == ESRCH || watch_fails(errno != EMFILE && errno != ENFILE && errno != ENOMEM);
-    void *ring = sys_mmap(NULL, watch_ring_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *ring = own_map(OWN_RINGS, i * watch_ring_bytes(), watch_ring_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (ring == MAP_FAILED) {
         sys(SYS_close, fd);
         return watch_fails(false);
@@ -9173,7 +9231,7 @@ GUESSES static char *window_open(const struct range *g, size_t from, size_t byte
     if (!file_valid(&f))
         return NULL;
     gate_enter(); /* no fork in between: nobody would unmap it in a child */
-    char *window = sys_mmap(NULL, bytes, PROT_READ, MAP_SHARED, f.fd, (off_t)from);
+    char *window = own_map(OWN_WINDOW, 0, bytes, PROT_READ, MAP_SHARED, f.fd, (off_t)from);
     if (window != MAP_FAILED)
         sys(SYS_madvise, window, bytes, MADV_DONTFORK);
     gate_leave();
@@ -9191,7 +9249,7 @@ static bool op_read(const struct range *g, size_t from, size_t bytes)
     bool read = true;
     for (size_t at = 0; at < bytes && read; at += huge_size)
         read = sys(SYS_madvise, window + at, page_size, MADV_POPULATE_READ) == 0;
-    sys_munmap(window, bytes);
+    own_unmap(window, bytes);
     return read;
 }
 
@@ -9206,7 +9264,7 @@ static size_t op_read_one(const struct range *g, size_t at, size_t pages)
     sys_getrusage(RUSAGE_THREAD, &before);
     sys(SYS_madvise, window, page_size, MADV_POPULATE_READ);
     sys_getrusage(RUSAGE_THREAD, &after); /* a read is counted when it is asked for */
-    sys_munmap(window, pages * page_size);
+    own_unmap(window, pages * page_size);
     return (size_t)(after.ru_inblock - before.ru_inblock) * 512 / page_size;
 }
 #endif
@@ -10763,6 +10821,7 @@ static void *mon_main(void *unused)
 static void mon_open(void)
 {
     char text[64];
+    own_open();
     threads_keep();
     for (int i = 0; i < 4; i++)
         read_self((const char *const[]){"/proc/self/syscall", "/proc/self/stat", "/proc/self/status", "/proc/self/maps"}[i],

@@ -15,6 +15,7 @@ cat >"$TMP/job.c" <<'C'
 enum { THREADS = 2, REGIONS = 4, PAGES = 40 << 8, WORDS = 512 };
 static uint64_t *region[THREADS][REGIONS];
 static atomic_int wrong;
+static pthread_mutex_t hole = PTHREAD_MUTEX_INITIALIZER; /* or PROT_READ: a child must not begin with it */
 static int rounds, children;
 
 static uint64_t *map_region(void)
@@ -47,11 +48,15 @@ static void *work(void *argument)
             if (seed >> 63)
                 wrong += !is_zero(at, pages * 4096);
             if (seed >> 62 & 1) { /* a hole is mapped again: zeroes */
+                pthread_mutex_lock(&hole);
                 wrong += munmap(at, pages * 4096) != 0;
                 wrong += mmap(at, pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != at;
+                pthread_mutex_unlock(&hole);
                 wrong += !is_zero(at, pages * 4096);
             }
+            pthread_mutex_lock(&hole);
             wrong += mprotect(at, pages * 4096, PROT_READ) != 0 || mprotect(at, pages * 4096, PROT_READ | PROT_WRITE) != 0;
+            pthread_mutex_unlock(&hole);
         }
     return NULL;
 }
@@ -83,9 +88,11 @@ int main(int argc, char **argv)
         int status = 0;
         free(malloc(100));
         usleep(300000);
+        pthread_mutex_lock(&hole);
         pid_t pid = fork();
         if (pid == 0)
             _exit(child());
+        pthread_mutex_unlock(&hole);
         CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
         if (status != 0)
             fprintf(stderr, "child %d ended with %x\n", i, status);
@@ -109,5 +116,5 @@ run $((160 * M)) 0
 [ "$(moved)" -gt $((100 * M)) ] || fail "little was moved out: $(cat "$TMP/err")"
 run $((2000 * M)) 2
 [ "$(moved)" = 0 ] || fail "moved out although memory suffices: $(cat "$TMP/err")"
-run $((280 * M)) 3
+run $((320 * M)) 3
 [ "$(moved)" -gt $((50 * M)) ] || fail "with forks little was moved out: $(cat "$TMP/err")"

@@ -58,8 +58,55 @@ static bool child_has_window(void)
     return status != 0;
 }
 
+static bool place_see(const struct vma *v, void *end)
+{
+    if (v->from <= *(uintptr_t *)end && v->protection == PROT_NONE && !v->inode)
+        *(uintptr_t *)end = v->to;
+    return true;
+}
+
+/* Is all of the place taken, by nothing that could be read? */
+static bool place_is_empty(void)
+{
+    uintptr_t from = (uintptr_t)own_area.start, to = from + own_start(OWN_PARTS), end = from;
+    return own_area.pid == getpid() && vmas_walk(from, to, place_see, &end) && end == to;
+}
+
+/* What our threads map for a while is in a place of its own, and never where the program has unmapped something a moment
+ * ago and maps it again: neither while it is there, nor after, nor in a child. */
+static void test_place(void)
+{
+    enum { BYTES = 16 << 20 };
+    char *p = bigmaac_malloc(BYTES);
+    int status = -1;
+    mon_open();
+    CHECK(p && place_is_empty());
+    memset(p, 1, BYTES);
+    ranges_find();
+    char *window = window_open(&pager.range[0], 0, BYTES);
+    CHECK(window == own_area.start + own_start(OWN_WINDOW) && window[BYTES - 1] == 1 && !place_is_empty());
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(!place_is_empty());
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    own_unmap(window, BYTES);
+    CHECK(place_is_empty());
+    char *ring = own_map(OWN_RINGS, 16 << 10, 8 << 10, PROT_READ, anon_flags, -1, 0);
+    CHECK(ring == own_area.start + own_start(OWN_RINGS) + (16 << 10));
+    CHECK(own_map(OWN_RINGS, 16 << 10, 8 << 10, PROT_READ, MAP_SHARED, -1, 0) == MAP_FAILED && place_is_empty());
+    char *large = own_map(OWN_RINGS, 0, own_bytes[OWN_RINGS] + 4096, PROT_READ, anon_flags, -1, 0);
+    CHECK(large != MAP_FAILED && (size_t)(large - own_area.start) >= own_start(OWN_PARTS));
+    own_unmap(large, own_bytes[OWN_RINGS] + 4096);
+    own_area.pid++; /* a child by a bare call: it is not its own */
+    CHECK(own_map(OWN_RINGS, 0, 4096, PROT_READ, MAP_SHARED, -1, 0) == MAP_FAILED);
+    own_area.pid--;
+    CHECK(place_is_empty());
+    bigmaac_free(p);
+}
+
 int main(void)
 {
+    test_place();
     int inherited = 0;
     for (int i = 0; i < 100; i++)
         inherited += child_has_window();
