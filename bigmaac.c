@@ -1014,15 +1014,16 @@ static inline char *mem_at(size_t offset)
     return (char *)mem.base + offset;
 }
 
-/* A place for what our threads map for a while. Where the kernel chooses one, it may be where the program has just unmapped
+/* A place for what our threads map. Where the kernel chooses one, it may be where the program has just unmapped
  * something and is about to map it again by MAP_FIXED: then what is ours would be the program's, and be unmapped under it. */
 static struct {
     char *start;
-    pid_t pid;  /* whose place it is: a child by a bare call may have mapped something else there. 0: nobody's */
+    pid_t pid;     /* whose place it is: a child by a bare call may have mapped something else there. 0: nobody's */
+    size_t tables; /* bytes of the last part that are taken; the monitor's */
 } own_area;
 
-enum { OWN_STAGE, OWN_WINDOW, OWN_RINGS, OWN_PARTS }; /* map_stage, window_open, watch_add: each one's alone */
-static const size_t own_bytes[OWN_PARTS] = {(size_t)192 << 20, (size_t)64 << 20, (size_t)4 << 20};
+enum { OWN_STAGE, OWN_WINDOW, OWN_RINGS, OWN_TABLES, OWN_PARTS }; /* map_stage, window_open, watch_add, own_table */
+static const size_t own_bytes[OWN_PARTS] = {(size_t)192 << 20, (size_t)64 << 20, (size_t)4 << 20, (size_t)32 << 20};
 
 static size_t own_start(int part)
 {
@@ -1032,15 +1033,22 @@ static size_t own_start(int part)
     return at;
 }
 
-/* Reserves the place, or makes it empty in a child. For a thread of the program's, or a child that runs nothing else yet. */
+/* Reserves the place. For a thread of the program's. */
 static void own_open(void)
 {
-    size_t bytes = own_start(OWN_PARTS);
     if (own_area.pid == sys_getpid() || limit_of(RLIMIT_AS) != SIZE_MAX)
         return;
-    void *p = sys_mmap(own_area.start, bytes, PROT_NONE, anon_flags | (own_area.start ? MAP_FIXED : 0), -1, 0);
+    void *p = sys_mmap(NULL, own_start(OWN_PARTS), PROT_NONE, anon_flags, -1, 0);
     own_area.start = p == MAP_FAILED ? NULL : p;
     own_area.pid = p == MAP_FAILED ? 0 : sys_getpid();
+    own_area.tables = 0;
+}
+
+/* In a child that runs nothing else yet: what the parent's threads had there is not here, but for the tables. */
+static void own_renew(void)
+{
+    if (own_area.pid)
+        own_area.pid = sys_mmap(own_area.start, own_start(OWN_TABLES), PROT_NONE, anon_flags | MAP_FIXED, -1, 0) == MAP_FAILED ? 0 : sys_getpid();
 }
 
 /* Maps something at that distance from the start of a part, or anywhere, where it is too large for it. */
@@ -1061,6 +1069,14 @@ static void own_unmap(void *p, size_t bytes)
         sys_mmap(p, bytes, PROT_NONE, anon_flags | MAP_FIXED, -1, 0);
     else
         sys_munmap(p, bytes);
+}
+
+/* Zeroed memory for good; NULL: there is none. The monitor's. */
+static void *own_table(size_t bytes)
+{
+    void *p = own_map(OWN_TABLES, own_area.tables, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    own_area.tables += round_up(bytes, sys_page());
+    return p == MAP_FAILED ? NULL : p;
 }
 
 /* A growing array in reserved address space. */
@@ -7810,10 +7826,9 @@ static uint64_t map_read_ahead(void)
     if (cfg.paging != PAGING_ADAPTIVE || !pages)
         return 2 * look_ms;
     if (!map.chunks) {
-        void *p = sys_mmap(NULL, 2 * each * sizeof(struct chunk), PROT_READ | PROT_WRITE, anon_flags, -1, 0);
-        if (p == MAP_FAILED)
+        map.chunks = own_table(2 * each * sizeof(struct chunk));
+        if (!map.chunks)
             return map_idle_ms;
-        map.chunks = p;
     }
     if (now_ms() < map.look_ms)
         return map.look_ms - now_ms();
@@ -8660,8 +8675,7 @@ static void child_forget_threads(void)
     vma_reader.lock = boot.lock = warn.busy = (struct lock){0};
     boot.live = boot_bytes; /* libc may use the memory of threads again that are not here: it stays */
     kept_forget();
-    if (own_area.start)
-        own_open();
+    own_renew();
 }
 
 static bool hole_see(const struct vma *v, void *end)
@@ -9140,9 +9154,8 @@ static bool watch_open(void)
 {
     if (atomic_load(&mem_pieces))
         return true;
-    size_t bytes = round_up(mem.size / huge_size + 1, page_size);
-    void *p = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
-    if (p == MAP_FAILED)
+    void *p = own_table(mem.size / huge_size + 1);
+    if (!p)
         return watch_fails(false);
     atomic_store(&mem_pieces, p);
     return true;
@@ -9400,8 +9413,8 @@ static bool pager_open(void)
         return true;
     size_t bits = round_up(mem.size / huge_size / 8 + 8, page_size);
     size_t bytes = bits + (2 * WINDOW_MAX + 1) * to_pages(window_bytes);
-    void *p = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
-    if (p == MAP_FAILED)
+    void *p = own_table(bytes);
+    if (!p)
         return false;
     pager.vector = (unsigned char *)p + bits;
     pager.chunks = p; /* last: a child that is forked in between has neither, or both */

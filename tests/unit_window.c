@@ -68,7 +68,7 @@ static bool place_see(const struct vma *v, void *end)
 /* Is all of the place taken, by nothing that could be read? */
 static bool place_is_empty(void)
 {
-    uintptr_t from = (uintptr_t)own_area.start, to = from + own_start(OWN_PARTS), end = from;
+    uintptr_t from = (uintptr_t)own_area.start, to = from + own_start(OWN_TABLES), end = from;
     return own_area.pid == getpid() && vmas_walk(from, to, place_see, &end) && end == to;
 }
 
@@ -101,6 +101,13 @@ static void test_place(void)
     CHECK(own_map(OWN_RINGS, 0, 4096, PROT_READ, MAP_SHARED, -1, 0) == MAP_FAILED);
     own_area.pid--;
     CHECK(place_is_empty());
+    char *table = own_table(5000);
+    CHECK(table == own_area.start + own_start(OWN_TABLES) && own_table(1) == table + 8192 && !table[4999]);
+    table[0] = 7;
+    pid = fork();
+    if (pid == 0)
+        _exit(table[0] != 7 || !place_is_empty());
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
     bigmaac_free(p);
 }
 
