@@ -1022,7 +1022,8 @@ static struct {
     size_t tables; /* bytes of the last part that are taken; the monitor's */
 } own_area;
 
-enum { OWN_STAGE, OWN_WINDOW, OWN_RINGS, OWN_TABLES, OWN_PARTS }; /* map_stage, window_open, watch_add, own_table */
+enum { OWN_STAGE, OWN_WINDOW, OWN_RINGS, OWN_TABLES, OWN_PARTS }; /* map_stage, window_open, watch_add, own_table; as much
+                                                                     * as they take, or more. What is larger goes anywhere */
 static const size_t own_bytes[OWN_PARTS] = {(size_t)192 << 20, (size_t)64 << 20, (size_t)4 << 20, (size_t)32 << 20};
 
 static size_t own_start(int part)
@@ -1047,8 +1048,9 @@ static void own_open(void)
 /* In a child that runs nothing else yet: what the parent's threads had there is not here, but for the tables. */
 static void own_renew(void)
 {
-    if (own_area.pid)
-        own_area.pid = sys_mmap(own_area.start, own_start(OWN_TABLES), PROT_NONE, anon_flags | MAP_FIXED, -1, 0) == MAP_FAILED ? 0 : sys_getpid();
+    bool parents = own_area.pid && own_area.pid == (pid_t)sys(SYS_getppid);
+    void *p = parents ? sys_mmap(own_area.start, own_start(OWN_TABLES), PROT_NONE, anon_flags | MAP_FIXED, -1, 0) : MAP_FAILED;
+    own_area.pid = p == MAP_FAILED ? 0 : sys_getpid();
 }
 
 /* Maps something at that distance from the start of a part, or anywhere, where it is too large for it. */
