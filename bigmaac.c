@@ -1045,10 +1045,10 @@ static void own_open(void)
     own_area.tables = 0;
 }
 
-/* In a child that runs nothing else yet: what the parent's threads had there is not here, but for the tables. */
-static void own_renew(void)
+/* In a child that runs nothing else yet: what the parent's threads had there is not here, but for the tables. `parents`:
+ * it was the parent's own. */
+static void own_renew(bool parents)
 {
-    bool parents = own_area.pid && own_area.pid == (pid_t)sys(SYS_getppid);
     void *p = parents ? sys_mmap(own_area.start, own_start(OWN_TABLES), PROT_NONE, anon_flags | MAP_FIXED, -1, 0) : MAP_FAILED;
     own_area.pid = p == MAP_FAILED ? 0 : sys_getpid();
 }
@@ -8216,6 +8216,7 @@ static struct {
     struct op op;        /* of the forking thread; guarded by the gate, closed */
     size_t failed_bytes; /* that could not be isolated: there may be no child */
     bool changed;        /* some mapping has turned private */
+    bool place;          /* own_area is the own one of whoever forks */
     bool bare;           /* a system call makes the child: libc does not know it */
     bool shares;         /* and the child has its parent's table of descriptors */
     bool streams;        /* libc's list of streams is locked by us */
@@ -8579,6 +8580,7 @@ static void fork_lock(bool streams)
     lock_take(&map.lock);
     forking.failed_bytes = 0;
     forking.changed = forking.bare = forking.shares = false;
+    forking.place = own_area.pid == sys_getpid();
     if (atomic_load(&fry.open))
         freeze_all();
     if (map.live.count) {
@@ -8677,7 +8679,7 @@ static void child_forget_threads(void)
     vma_reader.lock = boot.lock = warn.busy = (struct lock){0};
     boot.live = boot_bytes; /* libc may use the memory of threads again that are not here: it stays */
     kept_forget();
-    own_renew();
+    own_renew(forking.place);
 }
 
 static bool hole_see(const struct vma *v, void *end)
