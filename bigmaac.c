@@ -1045,12 +1045,21 @@ static void own_open(void)
     own_area.tables = 0;
 }
 
-/* In a child that runs nothing else yet: what the parent's threads had there is not here, but for the tables. `parents`:
- * it was the parent's own. */
+/* Before a fork: the child is to have nothing there but the tables. True: the place is the own one of whoever forks. */
+static bool own_keep_back(void)
+{
+    return own_area.pid == sys_getpid() && sys_madvise(own_area.start, own_start(OWN_TABLES), MADV_DONTFORK) == 0;
+}
+
+/* In a child whose parent kept the place back: takes it again, if nothing has come to lie there since. Other libraries'
+ * handlers run before ours, and may map something, or start threads, which have stacks. */
 static void own_renew(bool parents)
 {
-    void *p = parents ? sys_mmap(own_area.start, own_start(OWN_TABLES), PROT_NONE, anon_flags | MAP_FIXED, -1, 0) : MAP_FAILED;
-    own_area.pid = p == MAP_FAILED ? 0 : sys_getpid();
+    size_t bytes = own_start(OWN_TABLES);
+    void *p = parents ? sys_mmap(own_area.start, bytes, PROT_NONE, anon_flags | MAP_FIXED_NOREPLACE, -1, 0) : MAP_FAILED;
+    if (p != MAP_FAILED && p != own_area.start) /* before 4.17 the flag is unknown */
+        sys_munmap(p, bytes);
+    own_area.pid = p == own_area.start ? sys_getpid() : 0;
 }
 
 /* Maps something at that distance from the start of a part, or anywhere, where it is too large for it. */
@@ -8580,7 +8589,7 @@ static void fork_lock(bool streams)
     lock_take(&map.lock);
     forking.failed_bytes = 0;
     forking.changed = forking.bare = forking.shares = false;
-    forking.place = own_area.pid == sys_getpid();
+    forking.place = own_keep_back();
     if (atomic_load(&fry.open))
         freeze_all();
     if (map.live.count) {
