@@ -595,7 +595,7 @@ __attribute__((format(printf, 3, 4))) static size_t text_format(char *to, size_t
  * "bigmaac[PID]: TEXT". A message is for the user of a program that we don't know, so it names
  * what is concerned and what happens next. Events that may repeat pass through report_once.
  * ========================================================================================= */
-/* Nothing to do if nobody reads it, or RLIMIT_FSIZE forbids it; but of the signal for that the program is to see none. */
+/* There is nothing to do if nobody reads it, or RLIMIT_FSIZE forbids it; but the program must not get the signal for that. */
 static void write_or_not(int fd, const char *line, size_t bytes)
 {
     const struct timespec at_once = {0};
@@ -1002,8 +1002,6 @@ static ALWAYS_INLINE size_t mem_offset(const void *p)
     return (uintptr_t)p - load_published(&mem.base);
 }
 
-static size_t limit_of(int resource);
-
 static ALWAYS_INLINE bool mem_owns(const void *p)
 {
     return mem_offset(p) < load_published(&mem.size);
@@ -1013,6 +1011,8 @@ static inline char *mem_at(size_t offset)
 {
     return (char *)mem.base + offset;
 }
+
+static size_t limit_of(int resource);
 
 /* A place for what our threads map. Where the kernel chooses one, it may be where the program has just unmapped
  * something and is about to map it again by MAP_FIXED: then what is ours would be the program's, and be unmapped under it. */
@@ -1042,7 +1042,6 @@ static void own_open(void)
     void *p = sys_mmap(NULL, own_start(OWN_PARTS), PROT_NONE, anon_flags, -1, 0);
     own_area.start = p == MAP_FAILED ? NULL : p;
     own_area.pid = p == MAP_FAILED ? 0 : sys_getpid();
-    own_area.tables = 0;
 }
 
 /* Before a fork: the child is to have nothing there but the tables. True: the place is the own one of whoever forks. */
@@ -1851,7 +1850,6 @@ static enum reason file_failed(const char *call, int err)
 }
 
 static int file_raise(int fd, size_t limit);
-static size_t limit_of(int resource);
 
 /* The folder's descriptor, which several threads may ask for first; -1: there is none, and the path has to do. */
 static int folder_dir(void)
@@ -2711,7 +2709,7 @@ static bool file_exists(const char *folder_path, const char *name)
 /* Calls `see` with each line of a file of the kernel's until it returns true. False: it can't be read. */
 COLD static bool room_lines(const char *path, bool (*see)(char *line))
 {
-    int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    int fd = kernel_open(path);
     size_t used = 0, space = sizeof room.text - 1;
     bool seen = false;
     long n = fd < 0 ? -1 : 1;
@@ -2998,6 +2996,8 @@ static inline struct big *big_at(uint32_t i)
 static inline uint32_t big_index(const struct big *r) { return (uint32_t)(r - big_at(0)); }
 static inline struct extent *big_extent(const struct big *r) { return extent_at(&big.space, r->extent); }
 static inline size_t big_offset(const struct big *r) { return extent_offset(&big.space, big_extent(r)); }
+/* What the program may use of it: no more than it has asked for, though a recycled block has more. */
+static inline size_t big_bytes(const struct big *r) { return round_up(r->size, page_size); }
 static inline size_t big_capacity(const struct big *r) { return to_bytes(big_extent(r)->pages); }
 
 /* Address space for that many bytes of file. */
@@ -3011,7 +3011,7 @@ COLD static size_t mappings_count(void)
 {
     char text[1024];
     size_t lines = 0;
-    int fd = (int)sys(SYS_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC);
+    int fd = kernel_open("/proc/thread-self/maps");
     for (long n; fd >= 0 && (n = sys(SYS_read, fd, text, sizeof text)) > 0;)
         for (long i = 0; i < n; i++)
             lines += text[i] == '\n';
@@ -3299,7 +3299,7 @@ static bool warm_put(struct big *r)
         !mem_reset(big_offset(r), r->mapped))
         return false;
     r->freed_ms = now_ms();
-    r->filled = min_size(max_size(r->filled, round_up(r->size, page_size)), r->mapped);
+    r->filled = min_size(max_size(r->filled, big_bytes(r)), r->mapped);
     lock_take(&big.lock);
     r->warm_newer = 0;
     r->warm_older = big.warm_newest;
@@ -9638,6 +9638,15 @@ static void evidence_add(struct evidence *to, const struct evidence *from)
     to->backward = (uint16_t)(to->backward + from->backward);
 }
 
+/* What all of them show, taken together. */
+static struct evidence evidence_sum(const struct evidence *e, size_t parts)
+{
+    struct evidence all = {0};
+    for (size_t i = 0; i < parts; i++)
+        evidence_add(&all, &e[i]);
+    return all;
+}
+
 /* Many streams side by side leave short runs in a probe, each of which goes on where its stream has been. Of blocks
  * picked at random, however many are in memory, no more than a quarter lie so. */
 static bool evidence_flows(const struct evidence *e)
@@ -9656,11 +9665,9 @@ static bool evidence_thin(const struct evidence *e)
  * these agree. *piece: of the parts that are WATCHED. Returns how many parts changed. */
 static unsigned policy_decide(const struct evidence *part, uint8_t *policy, uint8_t *piece)
 {
-    struct evidence all = {0};
+    struct evidence all = evidence_sum(part, BIG_PARTS);
     unsigned changed = 0;
     bool agree = true;
-    for (unsigned i = 0; i < BIG_PARTS; i++)
-        evidence_add(&all, &part[i]);
     if (evidence_thin(&all))
         return 0;
     if (all.misses >= evidence_part || policy[0] != POLICY_WATCHED)
@@ -9694,9 +9701,7 @@ static struct trial {
 
 static bool evidence_strides(const struct evidence *part)
 {
-    struct evidence all = {0};
-    for (unsigned i = 0; i < BIG_PARTS; i++)
-        evidence_add(&all, &part[i]);
+    struct evidence all = evidence_sum(part, BIG_PARTS);
     return all.strided >= evidence_part && all.span >= stride_doubt * all.misses;
 }
 
@@ -9911,9 +9916,7 @@ static void run_judge_each(const struct range *g, size_t part, struct run r)
 static void evidence_flow(void)
 {
     for (unsigned subject = 0; subject < SUBJECT_MAX; subject++) {
-        struct evidence all = {0}, *part = pager.part[subject];
-        for (unsigned i = 0; i < BIG_PARTS; i++)
-            evidence_add(&all, &part[i]);
+        struct evidence *part = pager.part[subject], all = evidence_sum(part, BIG_PARTS);
         if (evidence_flows(&all) && all.runs >= evidence_runs)
             memcpy(part, pager.flow[subject], sizeof pager.flow[subject]);
     }
@@ -9933,8 +9936,9 @@ static bool window_uniform(const unsigned char *before, const unsigned char *hal
             if (is_miss(before, halfway, i))
                 first = min_size(first, i), last = i;
         }
-        lacking += absent > (to - from) / lacking_part;
-        hit += absent > (to - from) / lacking_part && misses;
+        bool lacks = absent > (to - from) / lacking_part;
+        lacking += lacks;
+        hit += lacks && misses;
         for (size_t i = from; i < to; i++)
             if (is_miss(before, after, i) && !(halfway[i] & 1))
                 later++, among += i > first && i < last;
@@ -9992,12 +9996,11 @@ static size_t window_evaluate(unsigned w, const unsigned char *after)
  * have become. */
 static void evidence_add_open(size_t faults)
 {
-    struct evidence *open = pager.open[0], *part = pager.part[0], all = {0};
-    for (size_t i = 0; i < (size_t)SUBJECT_MAX * BIG_PARTS; i++)
-        evidence_add(&all, &open[i]);
+    size_t parts = (size_t)SUBJECT_MAX * BIG_PARTS;
+    struct evidence *open = pager.open[0], *part = pager.part[0], all = evidence_sum(open, parts);
     if (all.misses < faults / 4 && all.runs < ACTIVE_MAX)
         return;
-    for (size_t i = 0; i < (size_t)SUBJECT_MAX * BIG_PARTS; i++)
+    for (size_t i = 0; i < parts; i++)
         evidence_add(&part[i], &open[i]);
 }
 
@@ -11570,9 +11573,6 @@ void cxx_delete_array_aligned_nothrow(void *p, size_t align, const void *tag) { 
 #endif
 
 /* --- sizes --------------------------------------------------------------------------------------- */
-
-/* What the program may use of it: no more than it has asked for, though a recycled block has more. */
-static size_t big_bytes(const struct big *r) { return round_up(r->size, page_size); }
 
 /* Bytes of the live bigmaac that starts there; 0: none does. Takes no lock, as run_bytes. */
 GUESSES static size_t big_usable(size_t offset)
