@@ -101,7 +101,7 @@ echo "== descriptors"
 (ulimit -Sn 1024; ulimit -Hn 1024; check); says 'half of 1024 descriptors.*the hard limit is as low: limits.conf'
 (ulimit -Sn 1024; ulimit -Hn 2048; check); says 'half of 1024 descriptors.*ulimit -n 2048 helps'
 
-[ "$(id -u)" = 0 ] || skip "passed what needs no root"
+[ "$(id -u)" = 0 ] || skip "what is left needs root"
 echo "== a user without a name"
 mkdir -m 700 "$TMP/private"
 setpriv --reuid 4242 --clear-groups sh "$launcher" --dir "$TMP/private" true 2>"$TMP/err"

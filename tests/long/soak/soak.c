@@ -40,6 +40,7 @@ enum {
     HANG_SECONDS = 90,
     LIBC_OWN = 4096,                               /* bytes that libc keeps for stacks of ended threads */
     FRY_MAPPINGS = 256,                            /* of slabs that stay for these, and of free fries, which have no blocks */
+    SPARE_BYTES = 16 << 20,                        /* of the empty slabs that a thread keeps, one of each size class */
     ANONYMOUS_KIB = 40 << 10,                      /* of libc's arenas and the library's tables */
     FDS_MAX = 20000,                               /* descriptors that are looked at */
     KEPT_MAX = 24,                                 /* files of the kernel's that the library keeps open */
@@ -590,7 +591,7 @@ static void check_leaks(const char *swap, unsigned descriptors_first)
                  descriptors_first, left.swap, left.mappings, left.disk, left.threads, left.anonymous_kib);
         bool moved = s.map_moved != 0; /* of libc's arenas and stacks */
         if (!s.bigmaac_bytes && s.fry_bytes <= LIBC_OWN && !s.warm_bytes && left.swap <= 2u + moved &&
-            left.mappings <= (s.files || moved ? FRY_MAPPINGS : 2) && left.disk <= (4 << 20) + s.map_moved &&
+            left.mappings <= (s.files || moved || s.fry_bytes ? FRY_MAPPINGS : 2) && left.disk <= SPARE_BYTES + s.map_moved &&
             left.descriptors <= descriptors_first + left.swap + KEPT_MAX && left.threads == 1 &&
             left.anonymous_kib + (s.map_moved >> 10) < ANONYMOUS_KIB) {
             printf("    left at the end: %s\n", told);
