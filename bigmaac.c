@@ -988,8 +988,12 @@ static const size_t boot_bytes = 256 * 1024;
 static struct mem {
     /* Published last by mem_reserve; 2^63 belongs to no user pointer until then. */
     size_t base;           /* aligned to align_max */
-    size_t size;           /* bytes of boot + fries + bigmaacs */
+    size_t size;           /* bytes of boot + fries + bigmaacs; shrinks under both spaces' locks */
     size_t fry_end;        /* offset where the fries end and the bigmaacs begin */
+    size_t boot_to, fry_from, fry_to; /* offsets: from boot_to to fry_from, and from fry_to to fry_end, is what was
+                                       * given back, and may be anybody's; written as size is */
+    size_t reserved;       /* bytes, with all that lies behind; both spaces' locks */
+    pid_t pid;             /* whose it is: a vfork child runs in its parent's memory */
     bool boot_ready;       /* the boot pages are readable; boot.lock */
     bool failed;           /* no address space to be had: pass everything through */
 } mem = {.base = (uintptr_t)1 << 63};
@@ -1002,91 +1006,22 @@ static ALWAYS_INLINE size_t mem_offset(const void *p)
     return (uintptr_t)p - load_published(&mem.base);
 }
 
-static ALWAYS_INLINE bool mem_owns(const void *p)
+/* All that is ours lies there; something else may, too, once mem_shrink has given a part back. */
+static ALWAYS_INLINE bool mem_covers(const void *p)
 {
     return mem_offset(p) < load_published(&mem.size);
+}
+
+static bool mem_owns(const void *p)
+{
+    size_t offset = mem_offset(p);
+    return mem_covers(p) && (offset >= mem.fry_end || offset < load_published(&mem.boot_to) ||
+                             (offset >= mem.fry_from && offset < load_published(&mem.fry_to)));
 }
 
 static inline char *mem_at(size_t offset)
 {
     return (char *)mem.base + offset;
-}
-
-static size_t limit_of(int resource);
-
-/* A place for what our threads map. Where the kernel chooses one, it may be where the program has just unmapped
- * something and is about to map it again by MAP_FIXED: then what is ours would be the program's, and be unmapped under it. */
-static struct {
-    char *start;
-    pid_t pid;     /* whose place it is: a child by a bare call may have mapped something else there. 0: nobody's */
-    size_t tables; /* bytes of the last part that are taken; the monitor's */
-} own_area;
-
-enum { OWN_STAGE, OWN_WINDOW, OWN_RINGS, OWN_TABLES, OWN_PARTS }; /* map_stage, window_open, watch_add, own_table; as much
-                                                                     * as they take, or more. What is larger goes anywhere */
-static const size_t own_bytes[OWN_PARTS] = {(size_t)192 << 20, (size_t)64 << 20, (size_t)4 << 20, (size_t)32 << 20};
-
-static size_t own_start(int part)
-{
-    size_t at = 0;
-    for (int i = 0; i < part; i++)
-        at += own_bytes[i];
-    return at;
-}
-
-/* Reserves the place. For a thread of the program's. */
-static void own_open(void)
-{
-    if (own_area.pid == sys_getpid() || limit_of(RLIMIT_AS) != SIZE_MAX)
-        return;
-    void *p = sys_mmap(NULL, own_start(OWN_PARTS), PROT_NONE, anon_flags, -1, 0);
-    own_area.start = p == MAP_FAILED ? NULL : p;
-    own_area.pid = p == MAP_FAILED ? 0 : sys_getpid();
-}
-
-/* Before a fork: the child is to have nothing there but the tables. True: the place is the own one of whoever forks. */
-static bool own_keep_back(void)
-{
-    return own_area.pid == sys_getpid() && sys_madvise(own_area.start, own_start(OWN_TABLES), MADV_DONTFORK) == 0;
-}
-
-/* In a child whose parent kept the place back: takes it again, if nothing has come to lie there since. Other libraries'
- * handlers run before ours, and may map something, or start threads, which have stacks. */
-static void own_renew(bool parents)
-{
-    size_t bytes = own_start(OWN_TABLES);
-    void *p = parents ? sys_mmap(own_area.start, bytes, PROT_NONE, anon_flags | MAP_FIXED_NOREPLACE, -1, 0) : MAP_FAILED;
-    if (p != MAP_FAILED && p != own_area.start) /* before 4.17 the flag is unknown */
-        sys_munmap(p, bytes);
-    own_area.pid = p == own_area.start ? sys_getpid() : 0;
-}
-
-/* Maps something at that distance from the start of a part, or anywhere, where it is too large for it. */
-static void *own_map(int part, size_t at, size_t bytes, int protection, int flags, int fd, off_t offset)
-{
-    bool fits = own_area.pid == sys_getpid() && at <= own_bytes[part] && bytes <= own_bytes[part] - at;
-    char *place = fits ? own_area.start + own_start(part) + at : NULL;
-    void *p = sys_mmap(place, bytes, protection, flags | (fits ? MAP_FIXED : 0), fd, offset);
-    if (p == MAP_FAILED && fits)
-        sys_mmap(place, bytes, PROT_NONE, anon_flags | MAP_FIXED, -1, 0); /* the kernel may have unmapped it */
-    return p;
-}
-
-/* Ends what own_map began, or keeps the place of what has moved away. */
-static void own_unmap(void *p, size_t bytes)
-{
-    if (own_area.pid == sys_getpid() && (size_t)((char *)p - own_area.start) < own_start(OWN_PARTS))
-        sys_mmap(p, bytes, PROT_NONE, anon_flags | MAP_FIXED, -1, 0);
-    else
-        sys_munmap(p, bytes);
-}
-
-/* Zeroed memory for good; NULL: there is none. The monitor's. */
-static void *own_table(size_t bytes)
-{
-    void *p = own_map(OWN_TABLES, own_area.tables, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
-    own_area.tables += round_up(bytes, sys_page());
-    return p == MAP_FAILED ? NULL : p;
 }
 
 /* A growing array in reserved address space. */
@@ -1112,6 +1047,16 @@ static bool pool_commit(struct pool *p, size_t bytes)
     }
     p->committed = to;
     return true;
+}
+
+/* Gives back what is reserved beyond the limit and not used. Returns how many bytes. */
+static size_t pool_cut(struct pool *p, size_t limit)
+{
+    size_t keep = max_size(round_up(limit, page_size), p->committed), more = p->limit > keep ? p->limit - keep : 0;
+    p->limit -= more;
+    if (more)
+        sys_munmap(p->start + p->limit, more);
+    return more;
 }
 
 /* Advice to the kernel about memory of ours; our own madvise is for the program. */
@@ -1609,6 +1554,27 @@ static bool space_open(struct space *s, size_t start, size_t bytes)
     return true;
 }
 
+/* Makes the space smaller, as far as nothing is in use beyond, but for a page. */
+static void space_cut(struct space *s, size_t pages)
+{
+    uint32_t last = 0;
+    for (uint32_t i = 1; i <= s->extent_count && !last; i++) {
+        const struct extent *e = extent_at(s, i);
+        if (e->state == EXTENT_FREE && e->kind == KIND_CLEAN && e->page + e->pages == s->pages)
+            last = i;
+    }
+    struct extent *e = extent_at(s, last);
+    uint32_t keep = last && pages > e->page ? (uint32_t)pages - e->page : 1;
+    if (!s->extent_count) /* not open yet */
+        s->pages = (uint32_t)min_size(s->pages, pages);
+    if (!last || keep >= e->pages)
+        return;
+    bins_remove(s, &s->free[KIND_CLEAN], last);
+    e->pages = keep;
+    s->pages = e->page + keep;
+    bins_insert(s, &s->free[KIND_CLEAN], last);
+}
+
 #ifdef BIGMAAC_PREFIX
 /* The extent at page 0. */
 static uint32_t extent_first(const struct space *s)
@@ -1850,6 +1816,7 @@ static enum reason file_failed(const char *call, int err)
 }
 
 static int file_raise(int fd, size_t limit);
+static size_t limit_of(int resource);
 
 /* The folder's descriptor, which several threads may ask for first; -1: there is none, and the path has to do. */
 static int folder_dir(void)
@@ -2620,6 +2587,106 @@ static bool piece_move(const struct file *f, size_t from, size_t bytes, size_t t
     if (hidden)
         sys_mprotect(mem_at(from), bytes, protection);
     return false;
+}
+
+/* A place for what our threads map. Where the kernel chooses one, it may be where the program has just unmapped
+ * something and is about to map it again by MAP_FIXED: then what is ours would be the program's, and be unmapped under it. */
+static struct {
+    struct lock lock; /* the last that is taken */
+    char *start;
+    pid_t pid;     /* whose place it is: a child by a bare call may have mapped something else there. 0: nobody's */
+    size_t tables; /* bytes of the last part that are taken; the monitor's */
+} own_area;
+
+enum { OWN_STAGE, OWN_WINDOW, OWN_RINGS, OWN_TABLES, OWN_PARTS }; /* map_stage, window_open, watch_add, own_table; as much
+                                                                     * as they take, or more. What is larger goes anywhere */
+static const size_t own_bytes[OWN_PARTS] = {(size_t)192 << 20, (size_t)64 << 20, (size_t)4 << 20, (size_t)32 << 20};
+
+static size_t own_start(int part)
+{
+    size_t at = 0;
+    for (int i = 0; i < part; i++)
+        at += own_bytes[i];
+    return at;
+}
+
+/* Reserves the place. For a thread of the program's. */
+static void own_open(void)
+{
+    if (own_area.pid == sys_getpid() || limit_of(RLIMIT_AS) != SIZE_MAX)
+        return;
+    void *p = sys_mmap(NULL, own_start(OWN_PARTS), PROT_NONE, anon_flags, -1, 0);
+    own_area.start = p == MAP_FAILED ? NULL : p;
+    own_area.pid = p == MAP_FAILED ? 0 : sys_getpid();
+}
+
+/* Before a fork: the child is to have nothing there but the tables. True: the place is the own one of whoever forks. */
+static bool own_keep_back(void)
+{
+    return own_area.pid == sys_getpid() && sys_madvise(own_area.start, own_start(OWN_TABLES), MADV_DONTFORK) == 0;
+}
+
+/* In a child whose parent kept the place back: takes it again, if nothing has come to lie there since. Other libraries'
+ * handlers run before ours, and may map something, or start threads, which have stacks. */
+static void own_renew(bool parents)
+{
+    size_t bytes = own_start(OWN_TABLES);
+    void *p = parents ? sys_mmap(own_area.start, bytes, PROT_NONE, anon_flags | MAP_FIXED_NOREPLACE, -1, 0) : MAP_FAILED;
+    if (p != MAP_FAILED && p != own_area.start) /* before 4.17 the flag is unknown */
+        sys_munmap(p, bytes);
+    own_area.pid = p == own_area.start ? sys_getpid() : 0;
+    own_area.lock = (struct lock){0};
+}
+
+/* Maps something at that distance from the start of a part, or anywhere, where it is too large for it. */
+static void *own_map(int part, size_t at, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+    lock_take(&own_area.lock);
+    bool fits = own_area.pid == sys_getpid() && at <= own_bytes[part] && bytes <= own_bytes[part] - at;
+    char *place = fits ? own_area.start + own_start(part) + at : NULL;
+    void *p = sys_mmap(place, bytes, protection, flags | (fits ? MAP_FIXED : 0), fd, offset);
+    if (p == MAP_FAILED && fits)
+        sys_mmap(place, bytes, PROT_NONE, anon_flags | MAP_FIXED, -1, 0); /* the kernel may have unmapped it */
+    lock_drop(&own_area.lock);
+    return p;
+}
+
+/* Ends what own_map began, or keeps the place of what has moved away. */
+static void own_unmap(void *p, size_t bytes)
+{
+    lock_take(&own_area.lock);
+    if (own_area.pid == sys_getpid() && (size_t)((char *)p - own_area.start) < own_start(OWN_PARTS))
+        sys_mmap(p, bytes, PROT_NONE, anon_flags | MAP_FIXED, -1, 0);
+    else
+        sys_munmap(p, bytes);
+    lock_drop(&own_area.lock);
+}
+
+/* Zeroed memory for good; NULL: there is none. The monitor's. */
+static void *own_table(size_t bytes)
+{
+    void *p = own_map(OWN_TABLES, own_area.tables, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    own_area.tables += round_up(bytes, sys_page());
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static bool own_empty_see(const struct vma *v, void *unused)
+{
+    (void)unused;
+    if (v->protection == PROT_NONE && !v->inode)
+        sys_munmap((void *)v->from, v->to - v->from);
+    return true;
+}
+
+/* Gives the place up, but for what is mapped there now: the program has limited its address space. */
+static void own_close(void)
+{
+    lock_take(&own_area.lock);
+    uintptr_t start = (uintptr_t)own_area.start;
+    if (own_area.pid == sys_getpid())
+        vmas_walk(start, start + own_start(OWN_PARTS), own_empty_see, NULL);
+    own_area.pid = 0;
+    lock_drop(&own_area.lock);
 }
 
 /* ============================================================================================
@@ -5194,7 +5261,7 @@ static size_t reserve_budget(void)
     char text[64];
     if (limit == SIZE_MAX || !read_text("/proc/thread-self/statm", text, sizeof text))
         return SIZE_MAX;
-    size_t used = text_number(text, NULL) * sys_page();
+    size_t used = text_number(text, NULL) * sys_page() - mem.reserved;
     return limit > used ? (limit - used) / 2 : 0;
 }
 
@@ -5229,6 +5296,16 @@ static void pool_place(struct pool *p, char **at, size_t bytes)
     *at += bytes;
 }
 
+/* False: they can't be smaller. */
+static bool regions_halve(size_t *fries, size_t *bigs)
+{
+    if (*fries <= region_min && *bigs <= region_min)
+        return false;
+    *fries = max_size(*fries / 2, min_size(*fries, region_min));
+    *bigs = max_size(*bigs / 2, min_size(*bigs, region_min));
+    return true;
+}
+
 /* Reserves address space, halved until it fits, and tells everybody where it is. */
 COLD static bool mem_reserve(void)
 {
@@ -5241,10 +5318,8 @@ COLD static bool mem_reserve(void)
             p = sys_mmap(NULL, l.total, PROT_NONE, anon_flags, -1, 0);
         if (p != MAP_FAILED)
             break;
-        if (fries <= region_min && bigs <= region_min)
+        if (!regions_halve(&fries, &bigs))
             return false;
-        fries = max_size(fries / 2, min_size(fries, region_min));
-        bigs = max_size(bigs / 2, min_size(bigs, region_min));
     }
     if (cfg.verbose && bigs < cfg.size_bigmaac)
         report("address space is short: regions of %zu (fries) and %zu bytes", fries, bigs);
@@ -5264,8 +5339,62 @@ COLD static bool mem_reserve(void)
     mem.fry_end = big.space.start;
     route.align_max = l.align;
     mem.size = l.owned;
+    mem.boot_to = mem.fry_from = fry.space.start;
+    mem.fry_to = mem.fry_end;
+    mem.reserved = (size_t)(at - (char *)base);
+    mem.pid = sys_getpid();
+    sys_munmap(p, base - (uintptr_t)p);
+    sys_munmap(at, (size_t)(p + l.total - at));
     __atomic_store_n(&mem.base, base, __ATOMIC_RELEASE);
     return true;
+}
+
+/* Gives back what is between two ends: the kernel may place there what it likes. `end`, of what stays, moves down first. */
+static void mem_give(size_t *end, size_t from, size_t to)
+{
+    if (from >= to)
+        return;
+    __atomic_store_n(end, from, __ATOMIC_RELEASE);
+    if (sys_munmap(mem_at(from), to - from) == 0)
+        mem.reserved -= to - from;
+}
+
+/* Requires fry.lock and big.lock. What lies behind the spaces is given back, but for a page: no mapping of ours may be able
+ * to grow. */
+static void mem_cut(void)
+{
+    mem_give(&mem.boot_to, boot_bytes, mem.boot_to);
+    mem_give(&mem.fry_to, fry.space.start + to_bytes(fry.space.pages) + page_size, mem.fry_to);
+    mem_give(&mem.size, big.space.start + to_bytes(big.space.pages) + page_size, mem.size);
+}
+
+/* The program has limited its address space, where all that is reserved counts: regions that are larger than they would
+ * be had we found that limit become smaller, as far as they are not used. */
+COLD static void mem_shrink(void)
+{
+    struct op op;
+    pid_t pid = sys_getpid();
+    if (mem.pid != pid && own_area.pid != pid)
+        return;
+    op_begin(&op);
+    own_close();
+    lock_take(&fry.lock);
+    lock_take(&big.lock);
+    size_t fries = to_bytes(fry.space.pages), bigs = to_bytes(big.space.pages), budget = reserve_budget();
+    struct layout l = layout_for(fries, bigs);
+    if (mem.pid == pid && mem.reserved > budget) {
+        while (l.total > budget && regions_halve(&fries, &bigs))
+            l = layout_for(fries, bigs);
+        space_cut(&fry.space, to_pages(max_size(fries, fry.file_bytes)));
+        space_cut(&big.space, to_pages(bigs));
+        mem_cut();
+        mem.reserved -= pool_cut(&fry.space.map, l.map_fries) + pool_cut(&big.space.map, l.map_bigs) +
+                        pool_cut(&fry.space.extents, l.extents_fries) + pool_cut(&big.space.extents, l.extents_bigs) +
+                        pool_cut(&fry.meta, l.meta) + pool_cut(&big.records, l.records);
+    }
+    lock_drop(&big.lock);
+    lock_drop(&fry.lock);
+    op_end(&op);
 }
 
 /* Requires fry.lock. */
@@ -8587,6 +8716,7 @@ static void fork_lock(bool streams)
     lock_take(&big.lock);
     lock_take(&mon.lock);
     lock_take(&map.lock);
+    lock_take(&own_area.lock);
     forking.failed_bytes = 0;
     forking.changed = forking.bare = forking.shares = false;
     forking.place = own_keep_back();
@@ -8602,6 +8732,7 @@ static void fork_unlock(bool child)
 {
     struct op op = forking.op; /* whoever forks next may overwrite it as soon as the gate is open */
     bool streams = forking.streams, bare = forking.bare;
+    lock_drop(&own_area.lock);
     lock_drop(&map.lock);
     lock_drop(&mon.lock);
     lock_drop(&big.lock);
@@ -8688,13 +8819,14 @@ static void child_forget_threads(void)
     vma_reader.lock = boot.lock = warn.busy = (struct lock){0};
     boot.live = boot_bytes; /* libc may use the memory of threads again that are not here: it stays */
     kept_forget();
+    mem.pid = sys_getpid();
     own_renew(forking.place);
 }
 
 static bool hole_see(const struct vma *v, void *end)
 {
     uintptr_t *from = end;
-    if (v->from > *from)
+    if (v->from > *from && mem_owns((void *)*from))
         sys_mmap((void *)*from, v->from - *from, PROT_NONE, anon_flags | MAP_FIXED_NOREPLACE, -1, 0);
     *from = v->to;
     return true;
@@ -11259,6 +11391,8 @@ static NOINLINE void free_rest(void *p, size_t offset, const char *function)
     if (offset < mem.fry_end) {
         if (is_boot(p))
             boot_free(p);
+        else if (!mem_owns(p))
+            next.free(p);
         else if (offset < fry.space.start || !fry_free(p, offset))
             corrupt(function, p);
         mon_consider();
@@ -11320,7 +11454,7 @@ COLD static size_t early_usable(void *p)
 
 static ALWAYS_INLINE void free_inline(void *p)
 {
-    if (unlikely(mem_owns(p)))
+    if (unlikely(mem_covers(p)))
         free_fast(p);
     else
         next.free(p);
@@ -11687,7 +11821,7 @@ static NOINLINE void *realloc_slow(void *p, size_t size)
 
 EXPORT void *API(realloc)(void *p, size_t size)
 {
-    if (likely(size < load_published(&route.limit) && !mem_owns(p)))
+    if (likely(size < load_published(&route.limit) && !mem_covers(p)))
         return next.realloc(p, size);
     return realloc_slow(p, size);
 }
@@ -12022,6 +12156,28 @@ static bool makes_child(long number, const long argument[6])
            sys_mincore((void *)round_down((size_t)args, sys_page()), 1, &resident) == 0 && !(args[0] & CLONE_VM) && !args[5];
 }
 
+/* As prlimit64: where the program limits its own address space, what we have reserved gives way. */
+static int limit_set(pid_t pid, int resource, const struct rlimit *to, struct rlimit *old)
+{
+    int result = (int)sys(SYS_prlimit64, pid, resource, to, old);
+    if (result == 0 && resource == RLIMIT_AS && to && to->rlim_cur != RLIM_INFINITY && (pid == 0 || pid == sys_getpid()))
+        mem_shrink();
+    return result;
+}
+
+EXPORT int prlimit(pid_t pid, enum __rlimit_resource resource, const struct rlimit *to, struct rlimit *old)
+{
+    return limit_set(pid, (int)resource, to, old);
+}
+
+EXPORT int setrlimit(__rlimit_resource_t resource, const struct rlimit *to)
+{
+    return limit_set(0, (int)resource, to, NULL);
+}
+
+EXPORT int prlimit64(pid_t, enum __rlimit_resource, const struct rlimit64 *, struct rlimit64 *) __attribute__((alias("prlimit")));
+EXPORT int setrlimit64(__rlimit_resource_t, const struct rlimit64 *) __attribute__((alias("setrlimit")));
+
 EXPORT long syscall(long number, ...)
 {
     long argument[6];
@@ -12034,6 +12190,12 @@ EXPORT long syscall(long number, ...)
         return madvise_own((void *)argument[0], (size_t)argument[1], (int)argument[2]);
     if (unlikely(makes_child(number, argument)) && init_done())
         return fork_bare(number, argument);
+    if (unlikely(number == SYS_prlimit64))
+        return limit_set((pid_t)argument[0], (int)argument[1], (const void *)argument[2], (void *)argument[3]);
+#ifdef SYS_setrlimit
+    if (unlikely(number == SYS_setrlimit))
+        return limit_set(0, (int)argument[0], (const void *)argument[1], NULL);
+#endif
     if (next.syscall)
         return next.syscall(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
     return sys(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
