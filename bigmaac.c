@@ -3009,6 +3009,18 @@ static size_t room_bytes(void)
 enum { FROZEN_FILES = 4 };
 enum { BIG_PARTS = 8 }; /* of a large bigmaac, each with a paging policy of its own */
 
+/* What a bigmaac is mapped from.
+ *
+ *     SHARED -- fork, or an opting out that fails --> FROZEN -- realloc --> PATCHED
+ *     SHARED <------- all has come home ------------- FROZEN, PATCHED
+ *     any    -- opts out --> NONE, until it is freed */
+enum backing {
+    BACKED_SHARED,  /* `file`, MAP_SHARED */
+    BACKED_FROZEN,  /* earlier files, MAP_PRIVATE; but its start, that has come home in order, from `file` */
+    BACKED_PATCHED, /* the same, but what has come home may lie anywhere */
+    BACKED_NONE,    /* private anonymous memory, at the same address */
+};
+
 struct big {
     size_t size;         /* bytes the program asked for */
     size_t mapped;       /* bytes of the file, all mapped; a multiple of the page size */
@@ -3023,11 +3035,9 @@ struct big {
     uint32_t warm_newer;
     uint64_t freed_ms;   /* when it became WARM */
     bool in_use;         /* BUSY, LIVE or WARM: for those who walk the records */
-    bool ordinary;       /* opted out: private anonymous memory at the same address */
-    bool patched;        /* a frozen one that was grown or cut: what has come home is not all at its start */
+    uint8_t backing;     /* enum backing; of a BUSY one by whoever made it so, else under big.lock */
     bool lost;           /* some of it is shared from a file whose descriptor the program has closed */
     bool mixed;          /* parts of it have become anonymous memory, with what the program set on them */
-    bool frozen;         /* a fork has shared what it had: mapped MAP_PRIVATE, but for what has come home since */
     bool stray;          /* `file` is still mapped where the block was before it moved */
     uint8_t advice;      /* enum bigmaac_advice of the program */
     uint8_t policy[BIG_PARTS];  /* enum policy of each part (PAGING); big.lock */
@@ -3054,6 +3064,8 @@ static struct {
     uint32_t map_checked;     /* records in use when that was found */
     uint64_t map_checked_ms;  /* and when */
 } big = {.space.quick_from = QUICK_FROM, };
+
+static inline bool big_is_frozen(const struct big *r) { return r->backing == BACKED_FROZEN || r->backing == BACKED_PATCHED; }
 
 static inline struct big *big_at(uint32_t i)
 {
@@ -3192,7 +3204,7 @@ static void big_close_files(struct big *r)
     folder_count(0, r->disk);
     r->disk = 0;
     file_close(&r->file);
-    r->frozen = false;
+    r->backing = BACKED_SHARED;
 }
 
 /* The kernel is out of mappings: the range stays mapped until it is used again. Memory and disk
@@ -3362,7 +3374,7 @@ static bool mem_reset(size_t offset, size_t bytes)
 /* Keeps a freed BUSY bigmaac warm. False: the caller destroys it. */
 static bool warm_put(struct big *r)
 {
-    if (cfg.recycle == 0 || r->ordinary || r->frozen || r->advice || !warm_allowed(r->mapped) ||
+    if (cfg.recycle == 0 || r->backing != BACKED_SHARED || r->advice || !warm_allowed(r->mapped) ||
         !mem_reset(big_offset(r), r->mapped))
         return false;
     r->freed_ms = now_ms();
@@ -3606,11 +3618,11 @@ static enum reason big_refile(struct big *r)
     note_frozen(r->frozen_in, r->file.ino);
     file_close(&r->file);
     r->file = m.to;
-    r->frozen = m.moved < r->mapped;
+    r->backing = m.moved == r->mapped ? BACKED_SHARED : m.moved ? BACKED_PATCHED : BACKED_FROZEN;
     r->lost = m.left != 0;
     r->home_bytes = m.moved;
-    folder_count(r->mapped, r->frozen ? 0 : r->disk);
-    r->disk = r->mapped + (r->frozen ? r->disk : 0);
+    folder_count(r->mapped, big_is_frozen(r) ? 0 : r->disk);
+    r->disk = r->mapped + (big_is_frozen(r) ? r->disk : 0);
     big_apply_policy(r, false);
     return m.left ? REASON_DISK_FULL : REASON_NONE;
 }
@@ -3620,7 +3632,7 @@ static enum reason big_ready_file(struct big *r)
 {
     if (r->file.fd >= 0 && file_valid(&r->file))
         return REASON_NONE;
-    if (!r->frozen)
+    if (!big_is_frozen(r))
         return big_refile(r);
     if (r->file.fd >= 0) {
         note_frozen(r->frozen_in, r->file.ino);
@@ -3689,7 +3701,7 @@ static enum reason big_move(struct big *r, size_t bytes)
     size_t to = extent_offset(&big.space, extent_at(&big.space, roomy));
     enum reason why = file_map(&r->file, to + r->mapped, bytes - r->mapped, r->mapped);
     mem_set_policy(from, r->mapped, POLICY_NORMAL, 0); /* makes it one mapping: older kernels move no two at once */
-    if (!why && !mappings_move(from, r->mapped, to, !r->frozen && !r->mixed && !atomic_load(&vma_set)) &&
+    if (!why && !mappings_move(from, r->mapped, to, !big_is_frozen(r) && !r->mixed && !atomic_load(&vma_set)) &&
         !mappings_move(from, r->mapped, to, false)) /* something was set on it behind our back */
         why = REASON_MAPPINGS;
     if (why)
@@ -3723,7 +3735,7 @@ static enum reason big_map_tail(struct big *r, size_t bytes)
 /* Gives back what the file has from there on. That of a frozen block may end before it: it must not grow by this. */
 static void big_cut_file(const struct big *r, size_t from, size_t to)
 {
-    if (r->frozen ? !file_punch(&r->file, from, to - from) : sys_ftruncate(r->file.fd, (off_t)from) != 0)
+    if (big_is_frozen(r) ? !file_punch(&r->file, from, to - from) : sys_ftruncate(r->file.fd, (off_t)from) != 0)
         file_failed("giving disk space back", errno);
 }
 
@@ -3747,8 +3759,10 @@ static enum reason big_grow(struct big *r, size_t bytes)
     folder_count(more, 0);
     r->disk += more;
     lock_take(&big.lock);
-    r->home_bytes += r->frozen ? more : 0;
-    r->patched |= r->frozen;
+    if (big_is_frozen(r)) {
+        r->home_bytes += more;
+        r->backing = BACKED_PATCHED;
+    }
     if (big_part_bytes(bytes) != big_part_bytes(r->mapped)) /* parts have moved: begin anew */
         memset(r->policy, r->policy[0], sizeof r->policy);
     r->mapped = bytes;
@@ -3772,7 +3786,7 @@ static void big_shrink(struct big *r, size_t bytes)
 {
     size_t tail = r->mapped - bytes, at = big_offset(r) + bytes;
     bool valid = file_valid(&r->file);
-    if (!r->frozen && !valid)
+    if (!big_is_frozen(r) && !valid)
         mem_advise(at, tail, MADV_REMOVE); /* needs no descriptor */
     if (!mem_unmap(at, tail))
         return; /* out of mappings: the block just stays larger */
@@ -3780,12 +3794,13 @@ static void big_shrink(struct big *r, size_t bytes)
         big_cut_file(r, bytes, r->mapped);
     folder_count(0, min_size(tail, r->disk));
     size_t home_bytes = 0;
-    if (r->frozen)
+    if (big_is_frozen(r))
         vmas_walk((uintptr_t)mem_at(big_offset(r)), (uintptr_t)mem_at(at), shared_see, &home_bytes);
     lock_take(&big.lock);
     r->disk -= min_size(tail, r->disk);
     r->home_bytes = home_bytes;
-    r->patched |= r->frozen;
+    if (big_is_frozen(r))
+        r->backing = BACKED_PATCHED;
     r->mapped = bytes;
     big.live_bytes -= tail;
     extent_trim(&big.space, r->extent, (uint32_t)to_pages(big_span(bytes)), KIND_CLEAN);
@@ -3825,7 +3840,7 @@ static const char *big_check(void)
             return "a record and its extent don't belong together";
         if (r->size > r->mapped || r->mapped > big_capacity(r) || r->mapped % page_size)
             return "a bigmaac is larger than its mapping, or that than its extent";
-        if (!r->frozen && !r->ordinary && r->disk != r->mapped)
+        if (r->backing == BACKED_SHARED && r->disk != r->mapped)
             return "a bigmaac's disk space is miscounted";
         warm += e->state == EXTENT_WARM;
         *(e->state == EXTENT_WARM ? &warm_bytes : &live_bytes) += r->mapped;
@@ -6547,7 +6562,7 @@ static void home_look(bool all, uint64_t until_ns)
     home.count = 0;
     for (uint32_t n = 0; n <= big.record_count && home_looks_on(until_ns); n++) {
         const struct big *r = big_at(home.record);
-        if (home.record && r->in_use && r->frozen && big_extent(r)->state == EXTENT_LIVE)
+        if (home.record && r->in_use && big_is_frozen(r) && big_extent(r)->state == EXTENT_LIVE)
             home_look_big(r, all, until_ns);
         if (!home_looks_on(until_ns))
             break;
@@ -6578,7 +6593,7 @@ static size_t piece_come(const struct vma *v, size_t from, size_t to, const stru
     struct big *r = is_fry ? NULL : big_containing(from);
     if ((uintptr_t)mem_at(from) <= c->frame && c->stack < (uintptr_t)mem_at(to))
         return 0;
-    if (is_fry ? !was_frozen(fry.frozen_in, v) : !r || !r->frozen || !was_frozen(r->frozen_in, v))
+    if (is_fry ? !was_frozen(fry.frozen_in, v) : !r || !big_is_frozen(r) || !was_frozen(r->frozen_in, v))
         return 0;
     size_t start = is_fry ? fry.space.start : big_offset(r), bytes = to - from;
     if ((is_fry ? fry.file.fd < 0 : big_ready_file(r) != REASON_NONE) ||
@@ -6633,7 +6648,7 @@ static bool piece_is_frozen(const struct piece *p)
 {
     const struct big *r = p->record ? big_at(p->record) : NULL;
     if (r)
-        return r->in_use && r->generation == p->generation && r->frozen && big_extent(r)->state == EXTENT_LIVE &&
+        return r->in_use && r->generation == p->generation && big_is_frozen(r) && big_extent(r)->state == EXTENT_LIVE &&
                big_offset(r) <= p->from && p->to <= big_offset(r) + r->mapped;
     size_t at = p->from;
     for (uint32_t i = fry_extent_at(at); i && at < p->to; i = fry_extent_at(at)) {
@@ -6654,7 +6669,7 @@ static void piece_thaw(const struct piece *p)
             return;
         folder_count(0, r->disk - r->mapped);
         r->disk = r->mapped;
-        r->frozen = false;
+        r->backing = BACKED_SHARED;
         if (!r->lost) /* else a part of it may be shared from a file that the program has closed */
             memset(r->frozen_in, 0, sizeof r->frozen_in);
         return;
@@ -6674,7 +6689,7 @@ static void home_move_blind(const struct coming *c)
         struct vma v = {.from = (uintptr_t)mem_at(home.pieces[i].from), .to = (uintptr_t)mem_at(home.pieces[i].to),
                         .protection = PROT_READ | PROT_WRITE, .unnamed = true};
         const struct big *r = big_containing(home.pieces[i].from);
-        if (r && r->patched)
+        if (r && r->backing == BACKED_PATCHED)
             continue;
         v.inode = r ? r->frozen_in[0] : fry.frozen_in[0];
         home.pieces[i].moved = piece_come(&v, home.pieces[i].from, home.pieces[i].to, c);
@@ -6725,7 +6740,7 @@ static void home_count(void)
     size_t frozen = 0;
     for (uint32_t i = 1; i <= big.record_count; i++) {
         const struct big *r = big_at(i);
-        if (r->in_use && big_extent(r)->state == EXTENT_LIVE && r->frozen)
+        if (r->in_use && big_extent(r)->state == EXTENT_LIVE && big_is_frozen(r))
             frozen += r->mapped - r->home_bytes;
     }
     for (uint32_t i = 1; i <= fry.space.extent_count; i++) {
@@ -8409,9 +8424,9 @@ static void freeze_blind(void)
         if (!big_freezes(r))
             continue;
         v.from = (uintptr_t)mem_at(big_offset(r));
-        v.to = v.from + (r->frozen ? r->home_bytes : r->mapped); /* these come home in order */
+        v.to = v.from + (big_is_frozen(r) ? r->home_bytes : r->mapped); /* these come home in order */
         v.inode = r->file.ino;
-        if (guess && !r->patched)
+        if (guess && r->backing != BACKED_PATCHED)
             freeze_see(&v, NULL);
         else
             forking.failed_bytes += r->mapped;
@@ -8436,8 +8451,7 @@ static void freeze_blind(void)
 static void big_shared_to_frozen(struct big *r)
 {
     note_frozen(r->frozen_in, r->file.ino);
-    r->frozen = true;
-    r->patched = forking.failed_bytes != 0;
+    r->backing = forking.failed_bytes ? BACKED_PATCHED : BACKED_FROZEN;
     r->home_bytes = 0;
     if (!forking.failed_bytes)
         file_close(&r->file);
@@ -8792,7 +8806,7 @@ static void fork_parent(void)
 static void child_end_probe(void)
 {
     for (uint32_t i = 1; i <= big.record_count; i++)
-        if (big_at(i)->in_use && !big_at(i)->ordinary)
+        if (big_at(i)->in_use && big_at(i)->backing != BACKED_NONE)
             big_apply_policy(big_at(i), true);
 }
 
@@ -9581,7 +9595,7 @@ GUESSES static bool paging_may_come(void)
 
 static bool record_is_subject(const struct big *r)
 {
-    return r->in_use && big_extent(r)->state == EXTENT_LIVE && !r->ordinary &&
+    return r->in_use && big_extent(r)->state == EXTENT_LIVE && r->backing != BACKED_NONE &&
            r->advice == BIGMAAC_ADAPTIVE;
 }
 
@@ -10539,7 +10553,7 @@ GUESSES static bool scans_look(void)
     ranges_find();
     for (unsigned i = 0; i < pager.ranges; i++) {
         const struct range *g = &pager.range[i];
-        struct scan *s = g->subject >= SUBJECT_LARGE && !big_at(g->record)->frozen ? scan_of(g) : NULL;
+        struct scan *s = g->subject >= SUBJECT_LARGE && !big_is_frozen(big_at(g->record)) ? scan_of(g) : NULL;
         if (!s || op_now() < s->rest_until)
             continue;
         size_t streamed = scan_look(s, g, moved);
@@ -10720,7 +10734,7 @@ static void tables_trim(void)
     for (uint32_t i = 1; i <= big.record_count; i++) {
         lock_take(&big.lock);
         struct big *r = big_at(i);
-        if (r->in_use && big_extent(r)->state == EXTENT_LIVE && !r->ordinary && !r->frozen)
+        if (r->in_use && big_extent(r)->state == EXTENT_LIVE && r->backing == BACKED_SHARED)
             op_advise(big_offset(r), r->mapped, MADV_DONTNEED);
         lock_drop(&big.lock);
     }
@@ -11765,7 +11779,7 @@ static void *realloc_big(void *p, size_t size)
         return realloc_copy(p, usable_own(p, "realloc"), size);
     struct big *r = big_claim(p);
     size_t old = r ? big_bytes(r) : 0; /* malloc_usable_size: all of it is the program's */
-    stays = stays && !(r && r->ordinary); /* what has opted out can't grow: it is copied */
+    stays = stays && !(r && r->backing == BACKED_NONE); /* what has opted out can't grow: it is copied */
     if (r && stays) {
         why = big_resize(r, size);
         if (!why)
@@ -11866,8 +11880,8 @@ static void own_zero(char *at, size_t bytes)
 static void big_zero_range(struct big *r, size_t from, size_t bytes)
 {
     char *at = mem_at(big_offset(r) + from);
-    if (r->frozen || r->mixed || (r->ordinary ? sys_madvise(at, bytes, MADV_DONTNEED) != 0
-                                              : !file_valid(&r->file) || !file_zero(&r->file, from, bytes)))
+    if (big_is_frozen(r) || r->mixed || (r->backing == BACKED_NONE ? sys_madvise(at, bytes, MADV_DONTNEED) != 0
+                                                                   : !file_valid(&r->file) || !file_zero(&r->file, from, bytes)))
         own_zero(at, bytes);
 }
 
@@ -12317,26 +12331,26 @@ static int big_opt_out(struct big *r)
 {
     struct privatise p = {.r = r};
     uintptr_t from = (uintptr_t)mem_at(big_offset(r));
-    if (r->ordinary)
+    if (r->backing == BACKED_NONE)
         return 0;
     if (!vmas_walk(from, from + r->mapped, privatise_see, &p)) {
         const struct vma whole = {.from = from, .to = from + r->mapped, .shared = true, .inode = r->file.ino,
                                   .protection = PROT_READ | PROT_WRITE};
-        if (r->frozen || atomic_load(&vma_set))
+        if (big_is_frozen(r) || atomic_load(&vma_set))
             return EAGAIN;
         privatise_see(&whole, &p);
     }
     if (p.err) { /* what is private is as a fork leaves it: its pages come home when memory runs short */
         if (r->file.fd >= 0)
             note_frozen(r->frozen_in, r->file.ino);
-        atomic_fetch_add(&home.frozen_bytes, r->frozen ? 0 : r->mapped);
+        atomic_fetch_add(&home.frozen_bytes, big_is_frozen(r) ? 0 : r->mapped);
         r->home_bytes = 0;
-        r->frozen = true;
+        r->backing = r->backing == BACKED_PATCHED ? BACKED_PATCHED : BACKED_FROZEN;
         return p.err;
     }
-    r->mixed = r->frozen || !file_punch(&r->file, 0, r->mapped); /* what it was lies under it */
+    r->mixed = big_is_frozen(r) || !file_punch(&r->file, 0, r->mapped); /* what it was lies under it */
     big_close_files(r);
-    r->ordinary = true;
+    r->backing = BACKED_NONE;
     return 0;
 }
 
@@ -12351,7 +12365,7 @@ static int big_take_advice(struct big *r, int advice)
     if (r->advice == BIGMAAC_KEEP && advice != BIGMAAC_KEEP)
         sys_munlock(at, r->mapped);
     r->advice = (uint8_t)advice;
-    if (r->ordinary)
+    if (r->backing == BACKED_NONE)
         return 0;
     memset(r->policy, policy[advice], sizeof r->policy);
     big_apply_policy(r, true);
