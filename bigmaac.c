@@ -5714,6 +5714,20 @@ COLD static void profile_tell_threshold(size_t all, unsigned percent)
                  size_text(size, text), size < mib ? "FRY" : "BIGMAAC", text);
 }
 
+static const char *profile_advice(size_t outside); /* WARN */
+
+/* What malloc gives out is not all of a process. */
+COLD static void profile_tell_outside(size_t by_malloc)
+{
+    char text[4096], all[16], outside[16], part[16];
+    if (!read_text("/proc/thread-self/status", text, sizeof text))
+        return;
+    size_t files = text_value(text, "RssFile:", 0) * kib, high = text_value(text, "VmHWM:", 0) * kib;
+    size_t bytes = max_size(high > files ? high - files : 0, by_malloc), more = bytes - by_malloc;
+    summary_line("profile: %s in memory at the most, but for files: %s of malloc, %s of other%s", size_text(bytes, all),
+                 size_text(by_malloc, part), size_text(more, outside), more > bytes / 8 && more > mib ? profile_advice(more) : "");
+}
+
 COLD static void profile_report(void)
 {
     size_t all = 0, most = 1, row[64] = {0};
@@ -5723,6 +5737,7 @@ COLD static void profile_report(void)
         most = max_size(most, row[i / PROFILE_SUB]);
     }
     char from[16], to[16], bytes[16];
+    profile_tell_outside(all);
     summary_line("profile: %s live at the peak, by size of the request", size_text(all, bytes));
     for (unsigned i = 3; i < 63; i++)
         if (row[i] * 1000 > all)
@@ -8234,6 +8249,16 @@ static const char *warn_advice(size_t outside)
     if (cfg.min_fry > 16)
         return "BIGMAAC_MIN_FRY_SIZE=16 would reach the smallest blocks";
     return "no setting reaches that";
+}
+
+/* The same for all that malloc did not give out, in a run that swaps nothing. */
+static const char *profile_advice(size_t outside)
+{
+    if (!cfg.python_malloc && warn_is_python())
+        return "; PYTHONMALLOC=malloc makes Python's objects malloc's: profile again with it";
+    if (atomic_load(&warn.mapped) >= outside / 2)
+        return "; BIGMAAC_MIN_MMAP_SIZE=256K reaches what the program maps itself";
+    return ", which no setting reaches";
 }
 
 COLD static void warn_tell(size_t left, size_t limit, size_t outside)
@@ -12017,7 +12042,8 @@ EXPORT void *mmap(void *at, size_t length, int protection, int flags, int fd, of
 {
     void *p = likely(!map_on()) ? sys_mmap(at, length, protection, flags, fd, offset)
                                 : map_mmap(at, length, protection, flags, fd, offset);
-    if (flags & MAP_ANONYMOUS && protection & PROT_WRITE && p != MAP_FAILED && atomic_load(&init.state) == INIT_DONE)
+    bool counts = protection & PROT_WRITE || cfg.profile; /* reservations become writable later */
+    if (flags & MAP_ANONYMOUS && counts && p != MAP_FAILED && atomic_load(&init.state) == INIT_DONE)
         mmap_seen(length, flags & MAP_PRIVATE);
     return p;
 }

@@ -186,6 +186,13 @@ print(open("/proc/self/maps").read().count("(deleted)"))'
 [ -s "$TMP/err" ] || fail "--profile: the library printed no histogram"
 grep -Eq '^bigmaac\[[0-9]+\]: ' "$TMP/err" || fail "--profile: $(cat "$TMP/err")"
 grep -q ' 90 .*: BIGMAAC_MIN_BIGMAAC_SIZE=[0-9]' "$TMP/err" || fail "--profile: no threshold for 90 %: $(cat "$TMP/err")"
+grep -Eq ' [67][0-9]M in memory at the most, but for files: 6[4-9]M of malloc, [0-9]+M? of other' "$TMP/err" || fail "--profile: not all memory: $(cat "$TMP/err")"
+bigmaac --profile "$PYTHON" -c 'x = [{} for i in range(999999)]' 2>"$TMP/err" || fail "--profile: status $?"
+grep -q ' of other; PYTHONMALLOC=malloc ' "$TMP/err" || fail "--profile: objects of Python's: $(cat "$TMP/err")"
+PYTHONMALLOC=malloc bigmaac --profile "$PYTHON" -c 'import mmap
+x = mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for i in range(0, 64 << 20, 4096): x[i] = 1' 2>"$TMP/err" || fail "--profile: status $?"
+grep -Eq ' [67][0-9]M of other; BIGMAAC_MIN_MMAP_SIZE=256K ' "$TMP/err" || fail "--profile: mapped memory: $(cat "$TMP/err")"
 bigmaac --profile "$PYTHON" -c 'x = [bytearray(50000) for i in range(999)]' 2>"$TMP/err" || fail "--profile: status $?"
 grep -q ' 90 .*: BIGMAAC_MIN_FRY_SIZE=[0-9]' "$TMP/err" || fail "--profile: small requests as bigmaacs: $(cat "$TMP/err")"
 bigmaac --profile sh -c 'kill -SEGV $$' 2>"$TMP/err"; [ $? = 139 ] || fail "--profile of a crash: status $?"
