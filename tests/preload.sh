@@ -130,13 +130,13 @@ done
 echo "== exported names"
 family="malloc calloc realloc reallocarray free posix_memalign aligned_alloc memalign valloc pvalloc malloc_usable_size
     free_sized free_aligned_sized"
-mapping="mmap mmap64 munmap mremap mprotect pkey_mprotect mlock mlock2 mlockall"
+space_and_limits="mmap mmap64 munmap mremap mprotect pkey_mprotect mlock mlock2 mlockall setrlimit setrlimit64 prlimit prlimit64"
 exported=$(nm -D --defined-only "$LIB" | awk '{ print $3 }' | sed 's/@.*//')
-for name in $family $mapping madvise bigmaac_kind bigmaac_stats bigmaac_advise; do
+for name in $family $space_and_limits madvise bigmaac_kind bigmaac_stats bigmaac_advise; do
     grep -qx "$name" <<<"$exported" || fail "$name is not exported"
 done
 for name in $exported; do
-    grep -qwE "madvise|clone|syscall|pthread_(key_)?create|__register_atfork|_Z(n[wa]|d[la])[A-Za-z0-9_]*|_?[Ff]ork|_[eE]xit|bigmaac_[a-z]+|$(tr -s ' \n' '|' <<<"$family $mapping" | sed 's/|$//')" <<<"$name" || fail "$name is exported"
+    grep -qwE "madvise|clone|syscall|pthread_(key_)?create|__register_atfork|_Z(n[wa]|d[la])[A-Za-z0-9_]*|_?[Ff]ork|_[eE]xit|bigmaac_[a-z]+|$(tr -s ' \n' '|' <<<"$family $space_and_limits" | sed 's/|$//')" <<<"$name" || fail "$name is exported"
 done
 needed=$(readelf -d "$LIB" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | tr '\n' ' ')
 [ "$needed" = "libpthread.so.0 libdl.so.2 libc.so.6 " ] || fail "needs $needed" # all of glibc
