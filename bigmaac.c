@@ -27,6 +27,7 @@
  *     big.lock  bigmaac space: extents, records, warm list
  *     mon.lock  the monitor thread's start and sleep
  *     map.lock  what the program maps itself
+ *     own_area.lock  the place of what our own threads map
  *
  * System calls on files and mappings are made outside big.lock: the extent that they work on is
  * BUSY meanwhile, so nobody else touches it. The one exception is the monitor's advice about
@@ -2613,11 +2614,13 @@ static size_t own_start(int part)
 /* Reserves the place. For a thread of the program's. */
 static void own_open(void)
 {
-    if (own_area.pid == sys_getpid() || limit_of(RLIMIT_AS) != SIZE_MAX)
-        return;
-    void *p = sys_mmap(NULL, own_start(OWN_PARTS), PROT_NONE, anon_flags, -1, 0);
-    own_area.start = p == MAP_FAILED ? NULL : p;
-    own_area.pid = p == MAP_FAILED ? 0 : sys_getpid();
+    lock_take(&own_area.lock);
+    if (own_area.pid != sys_getpid() && limit_of(RLIMIT_AS) == SIZE_MAX) {
+        void *p = sys_mmap(NULL, own_start(OWN_PARTS), PROT_NONE, anon_flags, -1, 0);
+        own_area.start = p == MAP_FAILED ? NULL : p;
+        own_area.pid = p == MAP_FAILED ? 0 : sys_getpid();
+    }
+    lock_drop(&own_area.lock);
 }
 
 /* Before a fork: the child is to have nothing there but the tables. True: the place is the own one of whoever forks. */
@@ -5392,17 +5395,19 @@ COLD static void mem_shrink(void)
     if (mem.pid != pid && own_area.pid != pid)
         return;
     op_begin(&op);
-    own_close();
     lock_take(&fry.lock);
     lock_take(&big.lock);
-    size_t fries = to_bytes(fry.space.pages), bigs = to_bytes(big.space.pages), budget = reserve_budget();
-    struct layout l = layout_for(fries, bigs);
+    size_t budget = reserve_budget();
+    if (own_start(OWN_PARTS) > budget / 16)
+        own_close();
     if (mem.pid == pid && mem.reserved > budget) {
-        while (l.total > budget && regions_halve(&fries, &bigs))
-            l = layout_for(fries, bigs);
+        size_t fries = to_bytes(fry.space.pages), bigs = to_bytes(big.space.pages);
+        while (layout_for(fries, bigs).total > budget && regions_halve(&fries, &bigs))
+            ;
         space_cut(&fry.space, to_pages(max_size(fries, fry.file_bytes)));
         space_cut(&big.space, to_pages(bigs));
         mem_cut();
+        struct layout l = layout_for(to_bytes(fry.space.pages), to_bytes(big.space.pages));
         mem.reserved -= pool_cut(&fry.space.map, l.map_fries) + pool_cut(&big.space.map, l.map_bigs) +
                         pool_cut(&fry.space.extents, l.extents_fries) + pool_cut(&big.space.extents, l.extents_bigs) +
                         pool_cut(&fry.meta, l.meta) + pool_cut(&big.records, l.records);
@@ -5716,10 +5721,11 @@ COLD static void profile_tell_threshold(size_t all, unsigned percent)
 
 static const char *profile_advice(size_t outside); /* WARN */
 
-/* What malloc gives out is not all of a process. */
+/* What malloc gives out is not all of a process. Called once. */
 COLD static void profile_tell_outside(size_t by_malloc)
 {
-    char text[4096], all[16], outside[16], part[16];
+    static char text[4096]; /* not on a signal handler's stack */
+    char all[16], outside[16], part[16];
     if (!read_text("/proc/thread-self/status", text, sizeof text))
         return;
     size_t files = text_value(text, "RssFile:", 0) * kib, high = text_value(text, "VmHWM:", 0) * kib;
@@ -8223,11 +8229,11 @@ static size_t warn_outside(void)
 /* Does Python run here? Then its executable or a library of its is mapped. */
 static bool warn_is_python(void)
 {
-    char text[4096];
+    char text[1024]; /* in a signal handler, too (PROFILE) */
     const size_t overlap = 16; /* the word may be cut by the end of a piece */
     for (off_t at = 0; at < (off_t)mib;) {
         size_t n = read_self("/proc/self/maps", text, sizeof text, at);
-        if (text_contains(text, "/python3") || text_contains(text, "/libpython"))
+        if (n && (text_contains(text, "/python3") || text_contains(text, "/libpython")))
             return true;
         if (n <= overlap)
             return false;
@@ -8862,11 +8868,21 @@ static void child_forget_threads(void)
     own_renew(forking.place);
 }
 
+/* Maps nothing where nothing is, as far as the place is ours. */
+static void hole_fill(uintptr_t from, uintptr_t to)
+{
+    const size_t ours[][2] = {{0, mem.boot_to}, {mem.fry_from, mem.fry_to}, {mem.fry_end, mem.size}};
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+        uintptr_t start = max_size(from, mem.base + ours[i][0]), end = min_size(to, mem.base + ours[i][1]);
+        if (start < end)
+            sys_mmap((void *)start, end - start, PROT_NONE, anon_flags | MAP_FIXED_NOREPLACE, -1, 0);
+    }
+}
+
 static bool hole_see(const struct vma *v, void *end)
 {
     uintptr_t *from = end;
-    if (v->from > *from && mem_owns((void *)*from))
-        sys_mmap((void *)*from, v->from - *from, PROT_NONE, anon_flags | MAP_FIXED_NOREPLACE, -1, 0);
+    hole_fill(*from, v->from);
     *from = v->to;
     return true;
 }
@@ -8875,8 +8891,8 @@ static bool hole_see(const struct vma *v, void *end)
 static void child_fill_holes(void)
 {
     uintptr_t from = mem.base, end = mem.base + mem.size;
-    if (vmas_walk(from, end, hole_see, &from) && from < end)
-        sys_mmap((void *)from, end - from, PROT_NONE, anon_flags | MAP_FIXED_NOREPLACE, -1, 0);
+    if (vmas_walk(from, end, hole_see, &from))
+        hole_fill(from, end);
 }
 
 static void fork_child(void)
@@ -10746,6 +10762,23 @@ static bool reading_begins(void)
     return now.blocks - pager.last.blocks >= reading_least / 512;
 }
 
+static bool tables_see(const struct vma *v, void *unused)
+{
+    (void)unused;
+    size_t offset = v->from - mem.base;
+    if (v->shared && file_behind(offset, v->inode))
+        op_advise(offset, v->to - v->from, MADV_DONTNEED);
+    return true;
+}
+
+/* Drops the page tables of what is mapped MAP_SHARED; the program may have mapped something else over a part. */
+static void tables_drop(void)
+{
+    lock_take(&big.lock);
+    vmas_walk(mem.base + mem.fry_end, mem.base + mem.size, tables_see, NULL);
+    lock_drop(&big.lock);
+}
+
 /* The page tables of what was paged out stay, 2 MiB for a GiB that was touched anywhere, and the
  * program is charged for them: with enough data they are what gets it killed. So when they are
  * large they are dropped, all at once: what is in memory is mapped again by cheap faults. */
@@ -10754,15 +10787,8 @@ static void tables_trim(void)
     if (live_bytes() < 512 * 16 * mib)
         return;
     size_t bytes = tables_bytes();
-    if (bytes < 16 * mib || bytes < room_bytes() / 16)
-        return;
-    for (uint32_t i = 1; i <= big.record_count; i++) {
-        lock_take(&big.lock);
-        struct big *r = big_at(i);
-        if (r->in_use && big_extent(r)->state == EXTENT_LIVE && r->backing == BACKED_SHARED)
-            op_advise(big_offset(r), r->mapped, MADV_DONTNEED);
-        lock_drop(&big.lock);
-    }
+    if (bytes >= 16 * mib && bytes >= room_bytes() / 16)
+        tables_drop();
 }
 
 /* Do streams account for what was read since the last tick, but for an eighth, and for its faults? */
@@ -12200,7 +12226,7 @@ static bool makes_child(long number, const long argument[6])
 static int limit_set(pid_t pid, int resource, const struct rlimit *to, struct rlimit *old)
 {
     int result = (int)sys(SYS_prlimit64, pid, resource, to, old);
-    if (result == 0 && resource == RLIMIT_AS && to && to->rlim_cur != RLIM_INFINITY && (pid == 0 || pid == sys_getpid()))
+    if (result == 0 && resource == RLIMIT_AS && to && (pid == 0 || pid == sys_getpid())) /* `old` may be the same */
         mem_shrink();
     return result;
 }

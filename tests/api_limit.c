@@ -89,7 +89,7 @@ static bool limit_to(size_t bytes, int way)
     case 2: return prlimit(getpid(), RLIMIT_AS, &to, NULL) == 0;
     case 3: return syscall(SYS_prlimit64, 0, RLIMIT_AS, &to, NULL) == 0;
     case 4: return setrlimit64(RLIMIT_AS, (struct rlimit64 *)&to) == 0;
-    default: return prlimit64(getpid(), RLIMIT_AS, (struct rlimit64 *)&to, (struct rlimit64 *)&old) == 0;
+    default: return prlimit64(getpid(), RLIMIT_AS, (struct rlimit64 *)&to, (struct rlimit64 *)&to) == 0; /* the old one into the same */
     }
 }
 

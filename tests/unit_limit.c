@@ -2,6 +2,7 @@
  * others have there afterwards is theirs. */
 #include "../bigmaac.c"
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include "kinds.h"
 
 enum { BLOCKS = 40 };
@@ -38,6 +39,27 @@ static bool others_page(size_t offset)
     return true;
 }
 
+static bool hole_exists(const struct vma *v, void *at)
+{
+    *(uintptr_t *)at = v->from <= *(uintptr_t *)at ? v->to : *(uintptr_t *)at;
+    return true;
+}
+
+/* In a child, what its parent keeps back of a block is no hole; what was given back stays one. */
+static void fork_holes(unsigned char *p, size_t bytes)
+{
+    int status = -1;
+    CHECK(madvise_own(p, bytes, MADV_DONTFORK) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        uintptr_t from = (uintptr_t)p, end = from;
+        CHECK(vmas_walk(from, from + bytes, hole_exists, &end) && end == from + bytes);
+        CHECK(others_page(boot_bytes) && others_page(mem.fry_to));
+        _exit(check_result());
+    }
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 static void check_spaces(void)
 {
     lock_take(&fry.lock);
@@ -67,6 +89,7 @@ int main(void)
     CHECK(others_page(boot_bytes) && others_page(mem.fry_from - 4096) && others_page(mem.fry_end - 4096) && others_page(mem.fry_to));
     CHECK(!others_page(mem.fry_to - page_size) && !others_page(mem.size - page_size) && !others_page(mem.fry_end));
     check_spaces();
+    fork_holes(block[0], round_down(size[0], page_size));
     fries = fry.space.pages, all = mem.reserved;
     limit_to((size_t)8 << 30); /* nothing more to give */
     CHECK(fry.space.pages == fries && mem.reserved == all);
