@@ -128,6 +128,12 @@ BIND("pthread_setspecific", "pthread_setspecific");
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
 #ifndef SYS_epoll_pwait2
 #define SYS_epoll_pwait2 441
 #endif
@@ -1064,6 +1070,17 @@ static size_t pool_cut(struct pool *p, size_t limit)
 static bool mem_advise(size_t offset, size_t bytes, int advice)
 {
     return sys(SYS_madvise, mem_at(offset), bytes, advice) == 0;
+}
+
+/* The program has given pages of ours protection keys: these go with the mapping. */
+static atomic_bool mem_has_keys;
+
+/* The program has locked something as it is touched, and no more: what is mapped anew is locked so. */
+static atomic_bool mem_locks_touched;
+
+static void mem_lock(size_t offset, size_t bytes)
+{
+    sys(SYS_mlock2, mem_at(offset), bytes, atomic_load(&mem_locks_touched) ? MLOCK_ONFAULT : 0);
 }
 
 /* What of a range is in memory: a byte for each of our pages, of which the kernel's may be parts. */
@@ -3368,7 +3385,7 @@ GUESSES static bool warm_allowed(size_t bytes)
 static bool mem_reset(size_t offset, size_t bytes)
 {
     char *at = mem_at(offset);
-    if (offset + bytes >= mem.size) /* it must not grow, and does not where the next page is ours */
+    if (offset + bytes >= mem.size || atomic_load(&mem_has_keys)) /* it must not grow, and does not where the next page is ours */
         return false;
     return sys_mprotect(at, bytes, PROT_READ | PROT_WRITE) == 0 && sys_munlock(at, bytes) == 0 &&
            sys_mremap(at, bytes, bytes + sys_page(), 0, NULL) == MAP_FAILED && errno != EFAULT; /* not from several */
@@ -3377,7 +3394,7 @@ static bool mem_reset(size_t offset, size_t bytes)
 /* Keeps a freed BUSY bigmaac warm. False: the caller destroys it. */
 static bool warm_put(struct big *r)
 {
-    if (cfg.recycle == 0 || r->backing != BACKED_SHARED || r->advice || !warm_allowed(r->mapped) ||
+    if (cfg.recycle == 0 || r->backing != BACKED_SHARED || r->lost || r->advice || !warm_allowed(r->mapped) ||
         !mem_reset(big_offset(r), r->mapped))
         return false;
     r->freed_ms = now_ms();
@@ -3588,6 +3605,8 @@ static struct big *big_containing(size_t offset)
     return i && extent_at(&big.space, i)->state == EXTENT_LIVE ? big_at(extent_at(&big.space, i)->aux) : NULL;
 }
 
+static bool vma_is_ours(const struct big *r, const struct vma *v); /* FRY */
+
 struct refile {
     struct big *r;
     struct file to;
@@ -3598,8 +3617,7 @@ static bool refile_see(const struct vma *v, void *context)
 {
     struct refile *m = context;
     size_t from = v->from - mem.base, bytes = v->to - v->from;
-    bool ours = v->inode == m->r->file.ino || was_frozen(m->r->frozen_in, v);
-    if (ours)
+    if (vma_is_ours(m->r, v))
         *(piece_move(&m->to, from, bytes, from - big_offset(m->r), v) ? &m->moved : &m->left) += bytes;
     return true;
 }
@@ -3618,7 +3636,8 @@ static enum reason big_refile(struct big *r)
         const struct vma v = {.from = from, .to = from + r->mapped, .inode = r->file.ino, .unnamed = true, .protection = PROT_READ | PROT_WRITE};
         refile_see(&v, &m);
     }
-    note_frozen(r->frozen_in, r->file.ino);
+    if (r->file.fd >= 0)
+        note_frozen(r->frozen_in, r->file.ino);
     file_close(&r->file);
     r->file = m.to;
     r->backing = m.moved == r->mapped ? BACKED_SHARED : m.moved ? BACKED_PATCHED : BACKED_FROZEN;
@@ -3778,9 +3797,15 @@ static enum reason big_grow(struct big *r, size_t bytes)
     return REASON_NONE;
 }
 
-static bool shared_see(const struct vma *v, void *bytes)
+struct homes {
+    const struct big *r;
+    size_t bytes; /* that have come home */
+};
+
+static bool homes_see(const struct vma *v, void *context)
 {
-    *(size_t *)bytes += v->shared ? v->to - v->from : 0;
+    struct homes *h = context;
+    h->bytes += v->shared && v->inode == h->r->file.ino ? v->to - v->from : 0;
     return true;
 }
 
@@ -3789,19 +3814,19 @@ static void big_shrink(struct big *r, size_t bytes)
 {
     size_t tail = r->mapped - bytes, at = big_offset(r) + bytes;
     bool valid = file_valid(&r->file);
-    if (!big_is_frozen(r) && !valid)
+    if (!big_is_frozen(r) && !r->mixed && !valid)
         mem_advise(at, tail, MADV_REMOVE); /* needs no descriptor */
     if (!mem_unmap(at, tail))
         return; /* out of mappings: the block just stays larger */
     if (valid)
         big_cut_file(r, bytes, r->mapped);
     folder_count(0, min_size(tail, r->disk));
-    size_t home_bytes = 0;
+    struct homes home_now = {.r = r};
     if (big_is_frozen(r))
-        vmas_walk((uintptr_t)mem_at(big_offset(r)), (uintptr_t)mem_at(at), shared_see, &home_bytes);
+        vmas_walk((uintptr_t)mem_at(big_offset(r)), (uintptr_t)mem_at(at), homes_see, &home_now);
     lock_take(&big.lock);
     r->disk -= min_size(tail, r->disk);
-    r->home_bytes = home_bytes;
+    r->home_bytes = home_now.bytes;
     if (big_is_frozen(r))
         r->backing = BACKED_PATCHED;
     r->mapped = bytes;
@@ -3975,6 +4000,15 @@ static struct {
     pthread_key_t key;         /* its destructor makes a thread's heap idle; key_state says whether there is one */
     atomic_bool open;
 } fry = {.file.fd = -1};
+
+/* Is that mapping within the block, NULL: within the fries, of a file of ours? A file of the program's may have the number
+ * that one of ours had; hardly the offset, too. */
+static bool vma_is_ours(const struct big *r, const struct vma *v)
+{
+    size_t start = r ? big_offset(r) : fry.space.start;
+    return v->offset == v->from - mem.base - start &&
+           (v->inode == (r ? r->file.ino : fry.file.ino) || was_frozen(r ? r->frozen_in : fry.frozen_in, v));
+}
 
 /* Stands at the end of every bin, so that the fast path needs no test for NULL. */
 static struct slab slab_none;
@@ -5042,8 +5076,10 @@ static void run_shrink(size_t offset, size_t size)
         return;
     lock_take(&fry.lock);
     struct extent *x = run_at(offset);
-    if (x && pages < x->pages) {
-        uint32_t less = x->pages - pages;
+    uint32_t less = x && pages < x->pages ? x->pages - pages : 0;
+    bool plain = less && x->slot != slot_mixed && /* else it stays larger: its tail is not the next owner's */
+                 (to_bytes(x->pages) < glibc_maps || mem_reset(offset + to_bytes(pages), to_bytes(less)));
+    if (plain) {
         if (extent_trim(&fry.space, extent_index(&fry.space, x), pages, KIND_DIRTY)) {
             fry.run_bytes -= to_bytes(less);
             fry.dirty_pages += less;
@@ -7658,7 +7694,7 @@ static NOINLINE int map_madvise(void *at, size_t length, int advice)
         return result;
     case MADV_WIPEONFORK:
     case MADV_MERGEABLE:
-    case 102: /* MADV_GUARD_INSTALL */
+    case MADV_GUARD_INSTALL:
         return (int)map_leave(SYS_madvise, at, length, advice, 0);
     case MADV_WILLNEED:
     case MADV_COLD:
@@ -8436,7 +8472,7 @@ static bool freeze_see(const struct vma *v, void *unused)
     if (v->undumped)
         mem_advise(offset, bytes, MADV_DONTDUMP);
     if (v->locked)
-        sys_mlock(mem_at(offset), bytes);
+        mem_lock(offset, bytes);
     return true;
 }
 
@@ -8518,7 +8554,8 @@ static void fries_shared_to_frozen(void)
 
 static bool big_is_lost(const struct big *r)
 {
-    return big_freezes(r) && (r->lost || !file_valid(&r->file));
+    return r->in_use && big_extent(r)->state == EXTENT_LIVE && r->backing != BACKED_NONE &&
+           (r->lost || (r->file.fd >= 0 && !file_valid(&r->file)));
 }
 
 static bool rescue_see(const struct vma *v, void *unused)
@@ -8558,7 +8595,7 @@ static void freeze_rescue(void)
 {
     bool lost = fry.file.fd >= 0 && !file_valid(&fry.file), stopped_others = false;
     for (uint32_t i = 1; i <= fry.space.extent_count && !lost; i++)
-        lost = extent_at(&fry.space, i)->state == EXTENT_LIVE && extent_at(&fry.space, i)->slot == slot_lost;
+        lost = extent_at(&fry.space, i)->state != EXTENT_UNUSED && extent_at(&fry.space, i)->slot == slot_lost;
     for (uint32_t i = 1; i <= big.record_count && !lost; i++)
         lost = big_is_lost(big_at(i));
     if (!lost)
@@ -8605,8 +8642,7 @@ static bool anonymous_see(const struct vma *v, void *failed)
 {
     size_t offset = v->from - mem.base, bytes = v->to - v->from;
     struct big *r = offset < mem.fry_end ? NULL : big_containing(offset);
-    const ino_t *inodes = r ? r->frozen_in : fry.frozen_in;
-    if (!file_behind(offset, v->inode) && !was_frozen(inodes, v))
+    if ((!r && offset >= mem.fry_end) || !vma_is_ours(r, v))
         return true;
     void *copy = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
     if (copy == MAP_FAILED)
@@ -8620,6 +8656,10 @@ static bool anonymous_see(const struct vma *v, void *failed)
         sys_munmap(copy, bytes);
         return !(*(bool *)failed = true);
     }
+    if (v->locked)
+        mem_lock(offset, bytes);
+    if (v->undumped)
+        mem_advise(offset, bytes, MADV_DONTDUMP);
     if (r)
         r->mixed = true;
     return true;
@@ -11901,14 +11941,14 @@ EXPORT void *API(reallocarray)(void *p, size_t count_of, size_t size)
 
 /* --- madvise ------------------------------------------------------------------------------------- */
 
-static bool zero_see(const struct vma *v, void *unused)
+static bool zero_see(const struct vma *v, void *block)
 {
-    (void)unused;
     void *at = (void *)v->from;
     size_t bytes = v->to - v->from;
-    bool ours = v->inode && v->inode != UINT64_MAX;
-    if (!ours) {
-        sys_madvise(at, bytes, MADV_DONTNEED);
+    if (!vma_is_ours(block, v)) {
+        bool done = sys_madvise(at, bytes, MADV_DONTNEED) == 0;
+        if (!done && !v->inode && v->protection & PROT_WRITE) /* it is locked */
+            memset(at, 0, bytes);
         return true;
     }
     if (!(v->protection & PROT_WRITE) && sys_mprotect(at, bytes, PROT_READ | PROT_WRITE) != 0)
@@ -11920,10 +11960,10 @@ static bool zero_see(const struct vma *v, void *unused)
 }
 
 /* Writes zeroes, also where the program has taken its right to write away, and what that does for mappings that are not
- * ours. */
-static void own_zero(char *at, size_t bytes)
+ * ours. Of that block, NULL: of fries. */
+static void own_zero(struct big *r, char *at, size_t bytes)
 {
-    if (!atomic_load(&vma_set) || !vmas_walk((uintptr_t)at, (uintptr_t)at + bytes, zero_see, NULL))
+    if (!(atomic_load(&vma_set) || (r && r->mixed)) || !vmas_walk((uintptr_t)at, (uintptr_t)at + bytes, zero_see, r))
         memset(at, 0, bytes);
 }
 
@@ -11931,9 +11971,9 @@ static void own_zero(char *at, size_t bytes)
 static void big_zero_range(struct big *r, size_t from, size_t bytes)
 {
     char *at = mem_at(big_offset(r) + from);
-    if (big_is_frozen(r) || r->mixed || (r->backing == BACKED_NONE ? sys_madvise(at, bytes, MADV_DONTNEED) != 0
+    if (big_is_frozen(r) || r->mixed || r->lost || (r->backing == BACKED_NONE ? sys_madvise(at, bytes, MADV_DONTNEED) != 0
                                                                    : !file_valid(&r->file) || !file_zero(&r->file, from, bytes)))
-        own_zero(at, bytes);
+        own_zero(r, at, bytes);
 }
 
 /* The part of [offset, offset + bytes) that lies in one live block of ours, zeroed.
@@ -11963,7 +12003,7 @@ static size_t zero_own(size_t offset, size_t bytes)
     if (r && offset - start < r->mapped)
         big_zero_range(r, offset - start, min_size(done, r->mapped - (offset - start)));
     else if (e && s == &fry.space && e->state == EXTENT_LIVE)
-        own_zero(mem_at(offset), done);
+        own_zero(NULL, mem_at(offset), done);
     if (r)
         big_unclaim(r);
     op_end(&op);
@@ -11999,6 +12039,7 @@ static int madvise_own(void *p, size_t length, int advice)
     }
     switch (advice) {
     case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
         bytes = min_size(bytes, mem.size - offset);
         for (size_t done = 0; done < bytes;)
             done += zero_own(offset + done, bytes - done);
@@ -12007,6 +12048,7 @@ static int madvise_own(void *p, size_t length, int advice)
         atomic_store(&vma_holes, true);
         /* fall through */
     case MADV_WIPEONFORK:
+    case MADV_GUARD_INSTALL:
         return advise_anonymous(offset, bytes, advice) ? 0 : -1;
     case MADV_DONTDUMP:
         atomic_store(&vma_details, true);
@@ -12045,6 +12087,30 @@ static long set_own(long number, void *p, size_t length, long how, long key)
     return result;
 }
 
+/* The program maps something of its own over memory of ours, or unmaps it. From now on such a block is looked at mapping by
+ * mapping, and is nobody's after its owner. */
+COLD static void overlay_note(void *at, size_t bytes)
+{
+    if (!mem_owns(at))
+        return;
+    struct op op;
+    size_t from = mem_offset(at), to = from + min_size(bytes, mem.size - from);
+    op_begin(&op);
+    atomic_store(&vma_set, true);
+    lock_take(&fry.lock);
+    if (from < mem.fry_end)
+        fries_mix(from, to);
+    lock_drop(&fry.lock);
+    lock_take(&big.lock);
+    for (uint32_t i = 1; i <= big.record_count; i++) {
+        struct big *r = big_at(i);
+        if (r->in_use && big_extent(r)->state == EXTENT_LIVE && big_offset(r) < to && from < big_offset(r) + r->mapped)
+            r->mixed = true;
+    }
+    lock_drop(&big.lock);
+    op_end(&op);
+}
+
 EXPORT int mprotect(void *p, size_t length, int protection)
 {
     if (mem_owns(p))
@@ -12066,6 +12132,8 @@ COLD static void mmap_seen(size_t length, bool private)
 
 EXPORT void *mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
 {
+    if (flags & MAP_FIXED)
+        overlay_note(at, length);
     void *p = likely(!map_on()) ? sys_mmap(at, length, protection, flags, fd, offset)
                                 : map_mmap(at, length, protection, flags, fd, offset);
     bool counts = protection & PROT_WRITE || cfg.profile; /* reservations become writable later */
@@ -12085,6 +12153,8 @@ EXPORT int mlock(const void *p, size_t length)
 
 EXPORT int mlock2(const void *p, size_t length, unsigned flags)
 {
+    if (flags & MLOCK_ONFAULT)
+        atomic_store(&mem_locks_touched, true);
     if (mem_owns(p))
         return (int)set_own(SYS_mlock2, (void *)(uintptr_t)p, length, flags, 0);
     return (int)(likely(!map_on()) ? sys(SYS_mlock2, p, length, flags) : map_leave(SYS_mlock2, p, length, flags, 0));
@@ -12094,6 +12164,7 @@ EXPORT int mlock2(const void *p, size_t length, unsigned flags)
 
 EXPORT int munmap(void *at, size_t bytes)
 {
+    overlay_note(at, bytes);
     return likely(!map_on()) ? sys_munmap(at, bytes) : map_munmap(at, bytes);
 }
 
@@ -12103,6 +12174,9 @@ EXPORT void *mremap(void *from, size_t old, size_t bytes, int flags, ...)
     va_start(args, flags);
     void *to = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) ? va_arg(args, void *) : NULL;
     va_end(args);
+    overlay_note(from, old);
+    if (flags & MREMAP_FIXED)
+        overlay_note(to, bytes);
     return likely(!map_on()) ? sys_mremap(from, old, bytes, flags, to) : map_mremap(from, old, bytes, flags, to);
 }
 
@@ -12110,8 +12184,10 @@ EXPORT int pkey_mprotect(void *at, size_t bytes, int protection, int key)
 {
     if (key == -1) /* as libc's */
         return mprotect(at, bytes, protection);
-    if (mem_owns(at))
+    if (mem_owns(at)) {
+        atomic_store(&mem_has_keys, true);
         return (int)set_own(SYS_pkey_mprotect, at, bytes, protection, key);
+    }
     return (int)(likely(!map_on()) ? sys(SYS_pkey_mprotect, at, bytes, protection, key)
                                    : map_leave(SYS_pkey_mprotect, at, bytes, protection, key));
 }
@@ -12375,6 +12451,10 @@ static bool privatise_see(const struct vma *v, void *context)
         p->err = ENOMEM;
     if (v->protection != open)
         sys_mprotect(mem_at(offset), bytes, v->protection);
+    if (v->locked)
+        mem_lock(offset, bytes);
+    if (v->undumped)
+        mem_advise(offset, bytes, MADV_DONTDUMP);
     return !p->err;
 }
 
@@ -12412,8 +12492,12 @@ static int big_take_advice(struct big *r, int advice)
     const void *at = mem_at(big_offset(r));
     if (advice == BIGMAAC_OPT_OUT)
         return big_opt_out(r);
-    if (advice == BIGMAAC_KEEP && sys_mlock(at, r->mapped) != 0)
-        return errno;
+    if (advice == BIGMAAC_KEEP && sys_mlock(at, r->mapped) != 0) {
+        int err = errno;
+        if (r->advice != BIGMAAC_KEEP)
+            sys_munlock(at, r->mapped);
+        return err;
+    }
     if (r->advice == BIGMAAC_KEEP && advice != BIGMAAC_KEEP)
         sys_munlock(at, r->mapped);
     r->advice = (uint8_t)advice;
