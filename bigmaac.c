@@ -2631,6 +2631,8 @@ static size_t own_start(int part)
 /* Reserves the place. For a thread of the program's. */
 static void own_open(void)
 {
+    if (own_area.pid == sys_getpid()) /* before the lock: whoever has it may wait for us */
+        return;
     lock_take(&own_area.lock);
     if (own_area.pid != sys_getpid() && limit_of(RLIMIT_AS) == SIZE_MAX) {
         void *p = sys_mmap(NULL, own_start(OWN_PARTS), PROT_NONE, anon_flags, -1, 0);
@@ -5888,6 +5890,7 @@ static struct {
     bool several;          /* the process has several threads: their files may be opened */
     bool writes;           /* the kernel's own threads write for the program (io_uring), and can't be stopped */
     unsigned halves;       /* how often in a row some thread was in the middle of a call that would come back half-done */
+    bool hurry;            /* the memory is nearly full: better a call half-done than the program killed */
     struct file tasks;     /* /proc/self/task, kept open; fd -1: not */
     struct sys_sigaction glibc; /* what else the signal is for */
 } stop = {.tasks.fd = -1};
@@ -6345,7 +6348,7 @@ static bool stop_is_held(const struct stopped *s)
 }
 
 static const uint64_t stop_look_ns = 3 * 1000000;   /* before it is looked why a thread does not come */
-static const unsigned stop_halves = 50;             /* stops in a row that are put off for a half-done call */
+static const unsigned stop_halves = 50, stop_halves_hurry = 4; /* stops in a row that are put off for a half-done call */
 
 /* Sends the signal to those that were not sent it, and waits until every thread has taken it. */
 static bool stop_await(uint64_t until_ns)
@@ -6386,7 +6389,7 @@ static bool stop_is_possible(void)
     for (unsigned i = 0; i < stop.threads; i++)
         half_done |= call_is_half_done(&stopped[i]);
     stop.halves = half_done ? stop.halves + 1 : 0;
-    return stop.complete && (!half_done || stop.halves > stop_halves);
+    return stop.complete && (!half_done || stop.halves > stop_halves || (stop.hurry && stop.halves > stop_halves_hurry));
 }
 
 /* Stops every other thread of the program until stop_end. Requires the gate, closed: nobody is in the middle of an
@@ -6545,15 +6548,20 @@ static size_t bytes_changed(size_t offset, size_t bytes)
 /* Anonymous memory of the process, bytes; 0: not known. */
 static size_t anonymous_bytes(void)
 {
-    char text[128];
-    const char *at = text;
-    if (!read_self("/proc/thread-self/statm", text, sizeof text, 0))
-        return 0;
-    text_digits(&at, 10);
-    at++;
-    size_t resident = text_digits(&at, 10);
-    at++;
-    size_t shared = text_digits(&at, 10);
+    /* The second where main has ended, as far as the thread that opened it has not. */
+    static const char *const paths[] = {"/proc/self/statm", "/proc/thread-self/statm"};
+    size_t resident = 0, shared = 0;
+    for (int i = 0; i < 2 && !resident; i++) {
+        char text[128];
+        const char *at = text;
+        if (!read_self(paths[i], text, sizeof text, 0))
+            continue;
+        text_digits(&at, 10);
+        at++;
+        resident = text_digits(&at, 10);
+        at++;
+        shared = text_digits(&at, 10);
+    }
     return (resident > shared ? resident - shared : 0) * sys_page();
 }
 
@@ -6855,9 +6863,8 @@ static bool ring_see(const struct vma *v, void *seen)
 /* Does the kernel write for the program, so that stopped threads are no proof that nobody does? */
 static bool home_is_unsafe(void)
 {
-    bool seen = false;
-    vmas_walk(0, UINTPTR_MAX, ring_see, &seen);
-    return seen;
+    bool seen = false, told = vmas_walk(0, UINTPTR_MAX, ring_see, &seen);
+    return seen || (!told && !vma_reader.absent);
 }
 
 /* The monitor's: one stop of the other threads, for about 10 ms, or until `least` bytes have come home. Returns how many
@@ -7004,7 +7011,8 @@ static const size_t map_high = 60, map_low = 50; /* percent of the memory to be 
 static const size_t map_fill_ms = 2 << 20;       /* bytes that a program fills in a millisecond at the most */
 static const size_t map_urgent = 70;             /* from here on the program is held up for it, */
 static const size_t map_urgent_bytes = 128 << 20; /* for so much at once: 0.1 s, and on a busy machine it fills memory in between */
-static const uint64_t map_idle_ms = 1000, map_pause_ms = 500; /* at most; where nothing can be moved */
+static const uint64_t map_idle_ms = 1000, map_pause_ms = 500, map_retry_ms = 5; /* at most; where nothing can be moved; or not
+                                                                                * at this moment */
 
 static struct map {
     atomic_size_t least;     /* bytes of a mapping that is recorded; SIZE_MAX: none */
@@ -7019,6 +7027,7 @@ static struct map {
     size_t stage_bytes;      /* of own_map's place that the batch has; map.lock */
     uint64_t next_ms;        /* monitor: nothing is tried before */
     atomic_bool no_query;    /* the kernel has no PROCMAP_QUERY */
+    atomic_bool faults_elsewhere; /* the program handles page faults (userfaultfd), by a thread that would be stopped */
     bool starts;             /* a mapping may start the monitor */
     enum paging paging;      /* monitor: of all that was moved */
     size_t faults;           /* monitor: major ones, at the last look */
@@ -7290,8 +7299,8 @@ static size_t map_offset(uintptr_t at)
  * libc's own, may have put another in its place. */
 static bool map_is_moved(const struct vma *v)
 {
-    if (spans_touch(&map.live, v->from, v->to))
-        return v->shared && v->inode == map.file.ino;
+    if (spans_touch(&map.live, v->from, v->to)) /* private, where a fork could not turn all so */
+        return v->inode == map.file.ino;
     return !v->shared && v->inode && v->inode != UINT64_MAX;
 }
 
@@ -7791,12 +7800,30 @@ static void map_advise_paging(void *at, size_t bytes, enum paging paging)
     sys(SYS_madvise, at, bytes, paging == PAGING_NORMAL ? MADV_NORMAL : MADV_RANDOM);
 }
 
+/* What was staged and not used; the rest is written soon. */
+static void map_unstage(struct map_run *r, bool exchanged)
+{
+    size_t bytes = r->to - r->from, offset = map_offset(r->from);
+    if (exchanged) {
+        sys(SYS_sync_file_range, map.file.fd, offset, bytes, SYNC_FILE_RANGE_WRITE);
+        return;
+    }
+    own_unmap(r->stage, bytes);
+    if (file_valid(&map.file))
+        file_punch(&map.file, offset, bytes);
+    folder_count(0, bytes);
+}
+
 /* Requires map.lock. Makes the file mapping, with its blocks and all its pages in memory. */
 static bool map_stage(struct map_run *r)
 {
     size_t bytes = r->to - r->from, offset = map_offset(r->from);
-    if (!offset || file_extend(&map.file, offset, bytes) != REASON_NONE)
+    if (!offset)
         return false;
+    if (file_extend(&map.file, offset, bytes) != REASON_NONE) { /* some of it may be there */
+        file_punch(&map.file, offset, bytes);
+        return false;
+    }
     size_t at = round_up(map.stage_bytes, huge_size) + r->from % huge_size; /* page tables move as they are */
     void *p = own_map(OWN_STAGE, at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map.file.fd, (off_t)offset);
     if (p == MAP_FAILED) {
@@ -7805,12 +7832,17 @@ static bool map_stage(struct map_run *r)
     }
     map.stage_bytes = at + bytes;
     folder_count(bytes, 0);
+    r->stage = p;
     sys(SYS_madvise, p, bytes, MADV_DONTFORK); /* a raw clone must not share it */
     map_advise_paging(p, bytes, map.paging);
-    if (sys(SYS_madvise, p, bytes, MADV_POPULATE_WRITE) != 0)
-        memset(p, 0, bytes); /* before 5.14 */
-    r->stage = p;
-    return true;
+    if (sys(SYS_madvise, p, bytes, MADV_POPULATE_WRITE) == 0)
+        return true;
+    if (errno == EINVAL) { /* before 5.14 */
+        memset(p, 0, bytes);
+        return true;
+    }
+    map_unstage(r, false); /* the file has no block for it after all: a write would end the program */
+    return false;
 }
 
 /* Requires map.lock, and that nobody else runs. Is the run what it was when it was chosen? */
@@ -7847,19 +7879,6 @@ static bool map_exchange(struct vma_scan *scan, struct map_run *r)
     return true;
 }
 
-/* What was staged and not used; the rest is written soon. */
-static void map_unstage(struct map_run *r, bool exchanged)
-{
-    size_t bytes = r->to - r->from, offset = map_offset(r->from);
-    if (exchanged) {
-        sys(SYS_sync_file_range, map.file.fd, offset, bytes, SYNC_FILE_RANGE_WRITE);
-        return;
-    }
-    own_unmap(r->stage, bytes);
-    file_punch(&map.file, offset, bytes);
-    folder_count(0, bytes);
-}
-
 /* Requires map.lock. Is there a file to move to? One that the program has closed stays until the next fork. */
 static bool map_ready_file(void)
 {
@@ -7868,7 +7887,13 @@ static bool map_ready_file(void)
     if (map.live.count || cfg.off)
         return false;
     file_close(&map.file);
-    return file_create(&map.file, files_for_fries) == REASON_NONE && !folder.memory;
+    if (file_create(&map.file, files_for_fries) != REASON_NONE)
+        return false;
+    if (folder.memory)
+        file_close(&map.file);
+    else if (!atomic_load(&bus_handled))
+        bus_open();
+    return !folder.memory;
 }
 
 /* Requires map.lock. Chooses and stages the next batch. Returns how many runs it has. */
@@ -7915,6 +7940,7 @@ static size_t map_move(size_t most, size_t urgent)
     size_t staged = 0, bytes = 0;
     sigmask saved;
     signals_hold(&saved);
+    stop.hurry = urgent;
     if (!file_valid(&map.file) || !file_valid(&map.maps) || atomic_load(&map.no_query)) /* it takes low descriptors */
         urgent = max_size(urgent, 1);
     if (!urgent) {
@@ -7930,7 +7956,7 @@ static size_t map_move(size_t most, size_t urgent)
         if (stop_begin(urgent ? 10 * home_await_ms : home_await_ms)) {
             mon_self = false;
             bool safe = !home_is_unsafe();
-            if (safe && !urgent)
+            if (safe && !urgent && file_valid(&map.file)) /* else a fork came in between, and closed it */
                 bytes = map_exchange_all(staged, done);
             for (size_t part = 1; safe && part && bytes < urgent; bytes += part) {
                 staged = map_prepare(most, false);
@@ -7942,6 +7968,7 @@ static size_t map_move(size_t most, size_t urgent)
         }
         count_one(&map.stops);
         map_unstage_all(&staged, done);
+        stop.hurry = false;
         lock_drop(&map.lock);
         home_unlock();
     }
@@ -8065,7 +8092,7 @@ static bool map_may_come(void)
 /* The monitor's look. Returns the milliseconds until the next one. */
 static uint64_t map_tick(void)
 {
-    if (!atomic_load(&map.bytes))
+    if (!atomic_load(&map.bytes) || atomic_load(&map.faults_elsewhere))
         return map_idle_ms;
     uint64_t began = now_ms(), look = map.live.count ? map_read_ahead() : map_idle_ms;
     if (began < map.next_ms)
@@ -8081,9 +8108,10 @@ static uint64_t map_tick(void)
             return 2;
         size_t low = all / 100 * map_low;
         if (!map_move(map_batch_bytes, anonymous > all / 100 * map_urgent ? min_size(anonymous - low, map_urgent_bytes) : 0)) {
+            uint64_t pause = stop.halves ? map_retry_ms : map_pause_ms; /* a thread is in the middle of a write */
             map.moving = false;
-            map.next_ms = now_ms() + map_pause_ms;
-            return min_size(look, map_pause_ms);
+            map.next_ms = now_ms() + pause;
+            return min_size(look, pause);
         }
     }
     return 0; /* the other duties first */
@@ -8121,30 +8149,32 @@ static bool map_freeze_vma(const struct vma *v)
     return true;
 }
 
-/* Requires every lock. Every live mapping becomes a private one of its file, which is closed: frozen. Returns the bytes that
- * stay shared. */
+/* Requires every lock. Every live mapping becomes a private one of its file, which is closed: frozen. So it is where nothing
+ * is mapped from it: what both sides moved there later would be at the same offsets. Returns the bytes that stay shared. */
 static size_t map_freeze(void)
 {
     struct vma_scan scan = {0};
     struct span p;
     struct vma v;
     size_t failed = 0;
-    if (!map.live.count)
+    if (!map.live.count) {
+        file_close(&map.file);
         return 0;
+    }
     if (!file_valid(&map.file)) /* the program has closed it: nothing can be mapped from it any more */
         map_restore(&map.live, 0, UINTPTR_MAX);
     if (!file_valid(&map.file) || !vma_find(&scan, 0, &v))
         return spans_bytes(&map.live, 0, UINTPTR_MAX);
-    folder_count(0, spans_bytes(&map.live, 0, UINTPTR_MAX));
     scan.count = scan.at = 0;
     for (uintptr_t at = 0; spans_part_gib(&map.live, at, UINTPTR_MAX, &p); at = p.to)
         for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);) {
-            if (!map_is_moved(&v) || map_freeze_vma(&v))
+            if (!v.shared || !map_is_moved(&v) || map_freeze_vma(&v))
                 continue;
             failed += v.to - v.from;
         }
     if (failed)
         return failed;
+    folder_count(0, spans_bytes(&map.live, 0, UINTPTR_MAX));
     map.live.count = 0;
     file_close(&map.file);
     return 0;
@@ -8807,10 +8837,10 @@ static void fork_lock(bool streams)
     forking.place = own_keep_back();
     if (atomic_load(&fry.open))
         freeze_all();
-    if (map.live.count) {
-        forking.failed_bytes += map_freeze();
+    bool live = map.live.count;
+    forking.failed_bytes += map_freeze();
+    if (live)
         sleepers_rouse();
-    }
 }
 
 static void fork_unlock(bool child)
@@ -11089,9 +11119,10 @@ static void mon_open(void)
     char text[64];
     own_open();
     threads_keep();
-    for (int i = 0; i < 4; i++)
-        read_self((const char *const[]){"/proc/self/syscall", "/proc/self/stat", "/proc/self/status", "/proc/self/maps"}[i],
-                  text, sizeof text, 0);
+    static const char *const files[] = {"/proc/self/syscall", "/proc/self/stat", "/proc/self/status", "/proc/self/maps",
+                                        "/proc/thread-self/statm"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        read_self(files[i], text, sizeof text, 0);
     atomic_store(&room.read_ms, 0);
     room_bytes();
     anonymous_bytes();
@@ -12298,6 +12329,25 @@ static bool makes_child(long number, const long argument[6])
            sys_mincore((void *)round_down((size_t)args, sys_page()), 1, &resident) == 0 && !(args[0] & CLONE_VM) && !args[5];
 }
 
+/* Is it a call about mappings? Then done as by libc's function. */
+static bool syscall_maps(long number, const long a[6], long *result)
+{
+    void *at = (void *)a[0];
+    switch (number) {
+    case SYS_mmap: *result = (long)mmap(at, (size_t)a[1], (int)a[2], (int)a[3], (int)a[4], a[5]); return true;
+    case SYS_munmap: *result = munmap(at, (size_t)a[1]); return true;
+    case SYS_mremap: *result = (long)mremap(at, (size_t)a[1], (size_t)a[2], (int)a[3], (void *)a[4]); return true;
+    case SYS_mprotect: *result = mprotect(at, (size_t)a[1], (int)a[2]); return true;
+    case SYS_pkey_mprotect: *result = pkey_mprotect(at, (size_t)a[1], (int)a[2], (int)a[3]); return true;
+    case SYS_madvise: *result = madvise(at, (size_t)a[1], (int)a[2]); return true;
+    case SYS_mlock: *result = mlock(at, (size_t)a[1]); return true;
+    case SYS_mlock2: *result = mlock2(at, (size_t)a[1], (unsigned)a[2]); return true;
+    case SYS_mlockall: *result = mlockall((int)a[0]); return true;
+    case SYS_userfaultfd: atomic_store(&map.faults_elsewhere, true); return false;
+    default: return false;
+    }
+}
+
 /* As prlimit64: where the program limits its own address space, what we have reserved gives way. */
 static int limit_set(pid_t pid, int resource, const struct rlimit *to, struct rlimit *old)
 {
@@ -12332,6 +12382,9 @@ EXPORT long syscall(long number, ...)
         return madvise_own((void *)argument[0], (size_t)argument[1], (int)argument[2]);
     if (unlikely(makes_child(number, argument)) && init_done())
         return fork_bare(number, argument);
+    long result;
+    if (unlikely(map_on()) && syscall_maps(number, argument, &result))
+        return result;
     if (unlikely(number == SYS_prlimit64))
         return limit_set((pid_t)argument[0], (int)argument[1], (const void *)argument[2], (void *)argument[3]);
 #ifdef SYS_setrlimit

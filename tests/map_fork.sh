@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Mapped memory beyond the limit: a fork where nothing is moved any more; the thread that mapped first has ended; a thread
+# that is for ever in the middle of a write; and the same calls by syscall().
+# shellcheck source=tests/lib.sh
+. "$TOP/tests/lib.sh"
+need_root
+M=1048576
+cat >"$TMP/job.c" <<'C'
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "check.h"
+
+enum { PAGE = 4096, BYTES = 280 << 20 };
+static long raw; /* calls are made by syscall() */
+
+static char *map(size_t bytes)
+{
+    char *p = raw ? (char *)syscall(SYS_mmap, NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L)
+                  : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(p != MAP_FAILED);
+    return p;
+}
+
+static void unmap(char *p, size_t bytes) { CHECK((raw ? syscall(SYS_munmap, p, bytes) : munmap(p, bytes)) == 0); }
+
+static void fill_slowly(char *p, size_t bytes, int tag)
+{
+    for (size_t at = 0; at < bytes; at += PAGE) {
+        p[at] = (char)tag;
+        p[at + 1] = (char)(at / PAGE);
+        if (at % (1 << 20) == 0)
+            usleep(1000);
+    }
+}
+
+static int is_right(const char *p, size_t bytes, int tag)
+{
+    for (size_t at = 0; at < bytes; at += PAGE)
+        if (p[at] != (char)tag || p[at + 1] != (char)(at / PAGE))
+            return 0;
+    return 1;
+}
+
+static void use(int tag)
+{
+    char *p = map(BYTES);
+    fill_slowly(p, BYTES, tag);
+    CHECK(is_right(p, BYTES, tag));
+    unmap(p, BYTES);
+}
+
+/* Both sides map anew, at the same address. */
+static void forks(void)
+{
+    int status = -1;
+    use(1);
+    pid_t pid = fork();
+    char *p = map(BYTES / 2);
+    for (int round = 0; round < 3; round++) {
+        fill_slowly(p, BYTES / 2, pid ? 'p' : 'c');
+        usleep(300000);
+        CHECK(is_right(p, BYTES / 2, pid ? 'p' : 'c'));
+    }
+    if (pid == 0)
+        _exit(check_result());
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static void *first(void *unused)
+{
+    char *p = map(64 << 20);
+    memset(p, 1, 64 << 20);
+    usleep(300000);
+    unmap(p, 64 << 20);
+    return unused;
+}
+
+static void ended(void)
+{
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, first, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    use(2);
+}
+
+static void *writes(void *fds)
+{
+    static char text[1 << 20];
+    return write(((int *)fds)[1], text, sizeof text) > 0 ? fds : NULL; /* more than a pipe takes; nobody reads */
+}
+
+static void writer(void)
+{
+    static int fds[2];
+    pthread_t thread;
+    CHECK(pipe(fds) == 0 && pthread_create(&thread, NULL, writes, fds) == 0);
+    usleep(50000);
+    use(3);
+}
+
+static void calls(void)
+{
+    raw = 1;
+    char *p = map(BYTES);
+    fill_slowly(p, BYTES, 4);
+    CHECK(syscall(SYS_madvise, p, BYTES / 4, MADV_DONTNEED) == 0);
+    for (size_t at = 0; at < BYTES / 4; at += PAGE)
+        CHECK(p[at] == 0 && p[at + 1] == 0);
+    CHECK(syscall(SYS_mprotect, p + BYTES / 2, PAGE, PROT_READ) == 0 && p[BYTES / 2] == 4);
+    CHECK(syscall(SYS_mprotect, p + BYTES / 2, PAGE, PROT_READ | PROT_WRITE) == 0);
+    size_t at = BYTES / 4 * 3;
+    char *q = (char *)syscall(SYS_mremap, p + at, BYTES / 4, BYTES / 2, MREMAP_MAYMOVE, 0L);
+    CHECK(q != MAP_FAILED && q[0] == 4 && q[1] == (char)(at / PAGE) && q[BYTES / 4] == 0);
+    unmap(p, at);
+    unmap(q, BYTES / 2);
+}
+
+int main(int argc, char **argv)
+{
+    switch (argc > 1 ? argv[1][0] : 0) {
+    case 'f': forks(); break;
+    case 'e': ended(); break;
+    case 'w': writer(); break;
+    case 'c': calls(); break;
+    }
+    return check_result();
+}
+C
+compile_c "$TMP/job" "$TMP/job.c"
+moved() { sed -n "s/.* file_peak=\([0-9]*\).*/\1/p" "$TMP/err" | sort -n | tail -n 1; }
+for way in calls ended writer forks; do
+    "$TMP/job" $way || fail "$way without the library or a limit"
+    limited $((200 * M)) env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_MMAP_SIZE=256K BIGMAAC_STATS=1 "$TMP/job" $way 2>"$TMP/err" ||
+        fail "$way: exit status $? with: $(head -n 5 "$TMP/err")"
+    [ "$(cat "$TMP/oom")" = 0 ] || fail "$way: the kernel killed something"
+    [ "$(moved)" -gt $((40 * M)) ] || fail "$way: little was moved out: $(cat "$TMP/err")"
+done
