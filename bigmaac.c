@@ -1699,8 +1699,8 @@ static struct folder {
     uint64_t device;          /* of our files, as mappings are told of it (VMA); 0: not known */
     atomic_int dir;           /* its descriptor, opened with the first file; 0: none. It leads there when the path
                                * does no more, after chroot(2) for one */
-    dev_t dir_dev;            /* what it is; written before `dir` */
-    ino_t dir_ino;
+    _Atomic(dev_t) dir_dev;   /* what it is; written before `dir` */
+    _Atomic(ino_t) dir_ino;
     atomic_size_t readahead;  /* pages that the device reads around a fault */
     bool readahead_known;     /* the kernel said so, or PAGING has seen it */
     bool overlay;             /* writeback is asked for in another way there (range_write) */
@@ -5890,6 +5890,7 @@ static struct {
     bool several;          /* the process has several threads: their files may be opened */
     bool writes;           /* the kernel's own threads write for the program (io_uring), and can't be stopped */
     unsigned halves;       /* how often in a row some thread was in the middle of a call that would come back half-done */
+    bool put_off;          /* the last one was, for that alone */
     bool hurry;            /* the memory is nearly full: better a call half-done than the program killed */
     struct file tasks;     /* /proc/self/task, kept open; fd -1: not */
     struct sys_sigaction glibc; /* what else the signal is for */
@@ -6389,7 +6390,8 @@ static bool stop_is_possible(void)
     for (unsigned i = 0; i < stop.threads; i++)
         half_done |= call_is_half_done(&stopped[i]);
     stop.halves = half_done ? stop.halves + 1 : 0;
-    return stop.complete && (!half_done || stop.halves > stop_halves || (stop.hurry && stop.halves > stop_halves_hurry));
+    stop.put_off = stop.complete && half_done && stop.halves <= (stop.hurry ? stop_halves_hurry : stop_halves);
+    return stop.complete && !stop.put_off;
 }
 
 /* Stops every other thread of the program until stop_end. Requires the gate, closed: nobody is in the middle of an
@@ -7474,7 +7476,7 @@ static void map_consider(void)
 
 static NOINLINE void *map_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
-    bool wanted = map_eligible(bytes, protection, flags);
+    bool wanted = map_eligible(bytes, protection, flags) && !(flags & MAP_FIXED && mem_owns(at)); /* nor over a block */
     if (!wanted && !(flags & MAP_FIXED && map_touches(at, bytes)))
         return sys_mmap(at, bytes, protection, flags, fd, offset);
     struct map_op m;
@@ -7940,7 +7942,7 @@ static size_t map_move(size_t most, size_t urgent)
     size_t staged = 0, bytes = 0;
     sigmask saved;
     signals_hold(&saved);
-    stop.hurry = urgent;
+    stop.hurry = urgent, stop.put_off = false;
     if (!file_valid(&map.file) || !file_valid(&map.maps) || atomic_load(&map.no_query)) /* it takes low descriptors */
         urgent = max_size(urgent, 1);
     if (!urgent) {
@@ -8108,7 +8110,7 @@ static uint64_t map_tick(void)
             return 2;
         size_t low = all / 100 * map_low;
         if (!map_move(map_batch_bytes, anonymous > all / 100 * map_urgent ? min_size(anonymous - low, map_urgent_bytes) : 0)) {
-            uint64_t pause = stop.halves ? map_retry_ms : map_pause_ms; /* a thread is in the middle of a write */
+            uint64_t pause = stop.put_off ? map_retry_ms : map_pause_ms; /* a thread is in the middle of a write */
             map.moving = false;
             map.next_ms = now_ms() + pause;
             return min_size(look, pause);
@@ -12080,6 +12082,7 @@ static int madvise_own(void *p, size_t length, int advice)
         /* fall through */
     case MADV_WIPEONFORK:
     case MADV_GUARD_INSTALL:
+        atomic_store(&vma_set, true);
         return advise_anonymous(offset, bytes, advice) ? 0 : -1;
     case MADV_DONTDUMP:
         atomic_store(&vma_details, true);
@@ -12135,7 +12138,8 @@ COLD static void overlay_note(void *at, size_t bytes)
     lock_take(&big.lock);
     for (uint32_t i = 1; i <= big.record_count; i++) {
         struct big *r = big_at(i);
-        if (r->in_use && big_extent(r)->state == EXTENT_LIVE && big_offset(r) < to && from < big_offset(r) + r->mapped)
+        bool others = !r->in_use || big_extent(r)->state == EXTENT_WARM;
+        if (!others && big_offset(r) < to && from < big_offset(r) + r->mapped)
             r->mixed = true;
     }
     lock_drop(&big.lock);
@@ -12211,10 +12215,21 @@ EXPORT void *mremap(void *from, size_t old, size_t bytes, int flags, ...)
     return likely(!map_on()) ? sys_mremap(from, old, bytes, flags, to) : map_mremap(from, old, bytes, flags, to);
 }
 
+/* Ours, whoever else has functions of these names. */
+static __typeof__(mmap) mmap_here __attribute__((alias("mmap"), nothrow));
+static __typeof__(munmap) munmap_here __attribute__((alias("munmap"), nothrow));
+static __typeof__(mremap) mremap_here __attribute__((alias("mremap"), nothrow));
+static __typeof__(mprotect) mprotect_here __attribute__((alias("mprotect"), nothrow));
+static __typeof__(pkey_mprotect) pkey_mprotect_here __attribute__((alias("pkey_mprotect"), nothrow));
+static __typeof__(madvise) madvise_here __attribute__((alias("madvise"), nothrow));
+static __typeof__(mlock) mlock_here __attribute__((alias("mlock"), nothrow));
+static __typeof__(mlock2) mlock2_here __attribute__((alias("mlock2"), nothrow));
+static __typeof__(mlockall) mlockall_here __attribute__((alias("mlockall"), nothrow));
+
 EXPORT int pkey_mprotect(void *at, size_t bytes, int protection, int key)
 {
     if (key == -1) /* as libc's */
-        return mprotect(at, bytes, protection);
+        return mprotect_here(at, bytes, protection);
     if (mem_owns(at)) {
         atomic_store(&mem_has_keys, true);
         return (int)set_own(SYS_pkey_mprotect, at, bytes, protection, key);
@@ -12333,17 +12348,22 @@ static bool makes_child(long number, const long argument[6])
 static bool syscall_maps(long number, const long a[6], long *result)
 {
     void *at = (void *)a[0];
+    size_t bytes = (size_t)a[1];
     switch (number) {
-    case SYS_mmap: *result = (long)mmap(at, (size_t)a[1], (int)a[2], (int)a[3], (int)a[4], a[5]); return true;
-    case SYS_munmap: *result = munmap(at, (size_t)a[1]); return true;
-    case SYS_mremap: *result = (long)mremap(at, (size_t)a[1], (size_t)a[2], (int)a[3], (void *)a[4]); return true;
-    case SYS_mprotect: *result = mprotect(at, (size_t)a[1], (int)a[2]); return true;
-    case SYS_pkey_mprotect: *result = pkey_mprotect(at, (size_t)a[1], (int)a[2], (int)a[3]); return true;
-    case SYS_madvise: *result = madvise(at, (size_t)a[1], (int)a[2]); return true;
-    case SYS_mlock: *result = mlock(at, (size_t)a[1]); return true;
-    case SYS_mlock2: *result = mlock2(at, (size_t)a[1], (unsigned)a[2]); return true;
-    case SYS_mlockall: *result = mlockall((int)a[0]); return true;
-    case SYS_userfaultfd: atomic_store(&map.faults_elsewhere, true); return false;
+    case SYS_mmap: *result = (long)mmap_here(at, bytes, (int)a[2], (int)a[3], (int)a[4], a[5]); return true;
+    case SYS_munmap: *result = munmap_here(at, bytes); return true;
+    case SYS_mremap: *result = (long)mremap_here(at, bytes, (size_t)a[2], (int)a[3], (void *)a[4]); return true;
+    case SYS_mprotect: *result = mprotect_here(at, bytes, (int)a[2]); return true;
+    case SYS_pkey_mprotect: *result = pkey_mprotect_here(at, bytes, (int)a[2], (int)a[3]); return true;
+    case SYS_madvise: *result = madvise_here(at, bytes, (int)a[2]); return true;
+    case SYS_mlock: *result = mlock_here(at, bytes); return true;
+    case SYS_mlock2: *result = mlock2_here(at, bytes, (unsigned)a[2]); return true;
+    case SYS_mlockall: *result = mlockall_here((int)a[0]); return true;
+    case SYS_userfaultfd:
+        *result = sys(number, a[0]);
+        if (*result >= 0)
+            atomic_store(&map.faults_elsewhere, true);
+        return true;
     default: return false;
     }
 }
@@ -12378,12 +12398,10 @@ EXPORT long syscall(long number, ...)
     for (int i = 0; i < 6; i++)
         argument[i] = va_arg(list, long);
     va_end(list);
-    if (unlikely(number == SYS_madvise && mem_owns((void *)argument[0])))
-        return madvise_own((void *)argument[0], (size_t)argument[1], (int)argument[2]);
     if (unlikely(makes_child(number, argument)) && init_done())
         return fork_bare(number, argument);
     long result;
-    if (unlikely(map_on()) && syscall_maps(number, argument, &result))
+    if (unlikely(map_on() || mem_owns((void *)argument[0])) && syscall_maps(number, argument, &result))
         return result;
     if (unlikely(number == SYS_prlimit64))
         return limit_set((pid_t)argument[0], (int)argument[1], (const void *)argument[2], (void *)argument[3]);
@@ -12533,7 +12551,7 @@ static int big_opt_out(struct big *r)
         r->backing = r->backing == BACKED_PATCHED ? BACKED_PATCHED : BACKED_FROZEN;
         return p.err;
     }
-    r->mixed = big_is_frozen(r) || !file_punch(&r->file, 0, r->mapped); /* what it was lies under it */
+    r->mixed |= big_is_frozen(r) || !file_punch(&r->file, 0, r->mapped); /* what it was lies under it */
     big_close_files(r);
     r->backing = BACKED_NONE;
     return 0;

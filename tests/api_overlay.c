@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "kinds.h"
@@ -139,6 +140,35 @@ static void locked(size_t bytes)
     free(p);
 }
 
+/* Guards stay where the rest is dismissed; by syscall(), too. A kernel without them says so. */
+static void guarded(size_t bytes, bool raw)
+{
+    char *p = opaque(aligned_alloc(PAGE, bytes));
+    memset(p, 1, bytes);
+    if (madvise(p + 4 * PAGE, PAGE, 102 /* MADV_GUARD_INSTALL */) == 0) {
+        CHECK((raw ? syscall(SYS_madvise, p, bytes, MADV_DONTNEED) : madvise(p, bytes, MADV_DONTNEED)) == 0);
+        CHECK(is_zero(p, 4 * PAGE) && is_zero(p + 5 * PAGE, bytes - 5 * PAGE));
+        CHECK(madvise(p + 4 * PAGE, PAGE, 103) == 0 && is_zero(p, bytes));
+    }
+    free(p);
+}
+
+/* What covers a block, mapped by syscall(), is the program's. */
+static void covered_raw(size_t bytes)
+{
+    int fd = file_of(bytes);
+    char *p = opaque(aligned_alloc(PAGE, bytes));
+    memset(p, 1, bytes);
+    CHECK(syscall(SYS_mmap, p, bytes, both, MAP_SHARED | MAP_FIXED, fd, 0L) == (long)p);
+    memset(p, 3, bytes);
+    free(p);
+    p = opaque(malloc(bytes));
+    memset(p, 9, bytes);
+    free(p);
+    CHECK(file_has(fd, 3, bytes));
+    close(fd);
+}
+
 int main(void)
 {
     static const size_t sizes[] = {256 * KIB, 1 * MIB, 12 * MIB, 20 * MIB};
@@ -146,6 +176,9 @@ int main(void)
         zeroed(sizes[i], false);
         zeroed(sizes[i], true);
         covered(sizes[i]);
+        covered_raw(sizes[i]);
+        guarded(sizes[i], false);
+        guarded(sizes[i], true);
         for (int way = 0; way < 4; way++)
             cut(sizes[i], way);
         locked(sizes[i]);
