@@ -1575,22 +1575,21 @@ static bool space_open(struct space *s, size_t start, size_t bytes)
 /* Makes the space smaller, as far as nothing is in use beyond, but for a page. */
 static void space_cut(struct space *s, size_t pages)
 {
-    uint32_t last = 0;
-    for (uint32_t i = 1; i <= s->extent_count && !last; i++) {
-        const struct extent *e = extent_at(s, i);
-        if (e->state == EXTENT_FREE && e->kind == KIND_CLEAN && e->page + e->pages == s->pages)
-            last = i;
-    }
-    struct extent *e = extent_at(s, last);
-    uint32_t keep = last && pages > e->page ? (uint32_t)pages - e->page : 1;
     if (!s->extent_count) /* not open yet */
         s->pages = (uint32_t)min_size(s->pages, pages);
-    if (!last || keep >= e->pages)
+    for (uint32_t i = 1; i <= s->extent_count; i++) {
+        struct extent *e = extent_at(s, i);
+        uint32_t keep = pages > e->page ? (uint32_t)pages - e->page : 1;
+        if (e->state != EXTENT_FREE || e->kind != KIND_CLEAN || e->page + e->pages != s->pages)
+            continue;
+        if (keep >= e->pages)
+            return;
+        bins_remove(s, &s->free[KIND_CLEAN], i);
+        e->pages = keep;
+        s->pages = e->page + keep;
+        bins_insert(s, &s->free[KIND_CLEAN], i);
         return;
-    bins_remove(s, &s->free[KIND_CLEAN], last);
-    e->pages = keep;
-    s->pages = e->page + keep;
-    bins_insert(s, &s->free[KIND_CLEAN], last);
+    }
 }
 
 #ifdef BIGMAAC_PREFIX
@@ -7938,11 +7937,11 @@ static void map_unstage_all(size_t *staged, const bool *done)
  * for the file's pages to be made, too: it would fill memory faster than that. */
 static size_t map_move(size_t most, size_t urgent)
 {
-    bool done[MAP_BATCH] = {false}, monitor = mon_self;
+    bool done[MAP_BATCH] = {false}, monitor = mon_self, hurry = urgent;
     size_t staged = 0, bytes = 0;
     sigmask saved;
     signals_hold(&saved);
-    stop.hurry = urgent, stop.put_off = false;
+    stop.put_off = false;
     if (!file_valid(&map.file) || !file_valid(&map.maps) || atomic_load(&map.no_query)) /* it takes low descriptors */
         urgent = max_size(urgent, 1);
     if (!urgent) {
@@ -7955,6 +7954,7 @@ static size_t map_move(size_t most, size_t urgent)
     if (urgent || staged) {
         home_lock();
         lock_take(&map.lock);
+        stop.hurry = hurry; /* not before: others stop threads, too */
         if (stop_begin(urgent ? 10 * home_await_ms : home_await_ms)) {
             mon_self = false;
             bool safe = !home_is_unsafe();
@@ -11996,7 +11996,7 @@ static bool zero_see(const struct vma *v, void *block)
  * ours. Of that block, NULL: of fries. */
 static void own_zero(struct big *r, char *at, size_t bytes)
 {
-    if (!(atomic_load(&vma_set) || (r && r->mixed)) || !vmas_walk((uintptr_t)at, (uintptr_t)at + bytes, zero_see, r))
+    if (!atomic_load(&vma_set) || !vmas_walk((uintptr_t)at, (uintptr_t)at + bytes, zero_see, r))
         memset(at, 0, bytes);
 }
 
@@ -12512,7 +12512,7 @@ static bool privatise_see(const struct vma *v, void *context)
     size_t offset = v->from - mem.base, bytes = v->to - v->from;
     int open = PROT_READ | PROT_WRITE;
     bool current = v->shared && v->inode == p->r->file.ino; /* else shared from a file that the program has closed */
-    if (!current && !was_frozen(p->r->frozen_in, v))
+    if (!vma_is_ours(p->r, v))
         return true;
     if (v->shared && (!current || !file_valid(&p->r->file) || file_map_as(&p->r->file, offset, bytes, v->offset, MAP_PRIVATE, open)))
         p->err = EAGAIN;
