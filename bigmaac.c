@@ -602,20 +602,23 @@ __attribute__((format(printf, 3, 4))) static size_t text_format(char *to, size_t
  * "bigmaac[PID]: TEXT". A message is for the user of a program that we don't know, so it names
  * what is concerned and what happens next. Events that may repeat pass through report_once.
  * ========================================================================================= */
-/* There is nothing to do if nobody reads it, or RLIMIT_FSIZE forbids it; but the program must not get the signal for that. */
-static void write_or_not(int fd, const char *line, size_t bytes)
+/* False: nobody reads it, RLIMIT_FSIZE forbids it, or a signal came first. There is nothing to do about it; but the
+ * program must not get the signal for that. */
+static bool write_or_not(int fd, const char *line, size_t bytes)
 {
     const struct timespec at_once = {0};
     sigmask raised = sigmask_of(SIGPIPE) | sigmask_of(SIGXFSZ), saved, pending = 0;
     sys_sigmask(SIG_BLOCK, &raised, &saved);
     sys(SYS_rt_sigpending, &pending, sizeof pending);
     raised &= ~pending;
-    if (sys(SYS_write, fd, line, bytes) < 0)
+    bool done = sys(SYS_write, fd, line, bytes) >= 0;
+    if (!done)
         sys(SYS_rt_sigtimedwait, &raised, NULL, &at_once, sizeof raised);
     sys_sigmask(SIG_SETMASK, &saved, NULL);
+    return done;
 }
 
-static void report_to(int fd, const char *text, va_list args)
+static bool report_to(int fd, const char *text, va_list args)
 {
     char line[640];
     int err = errno;
@@ -624,8 +627,9 @@ static void report_to(int fd, const char *text, va_list args)
     for (size_t i = 0; i < used; i++) /* values come from whoever set them */
         line[i] = (line[i] & ~31) == 0 || line[i] == 127 ? '?' : line[i];
     line[used++] = '\n';
-    write_or_not(fd, line, used);
+    bool done = write_or_not(fd, line, used);
     errno = err;
+    return done;
 }
 
 COLD __attribute__((format(printf, 1, 2))) static void report(const char *text, ...)
@@ -5556,14 +5560,21 @@ static struct summary {
     struct file err;  /* a high copy of the first stderr: coreutils close theirs before our destructor runs */
     int to;           /* where it is written to */
     pid_t pid;        /* whose it is; 0: nobody wants one. A vfork child runs in its parent's memory */
-    atomic_bool told;
+    _Atomic enum summary_state { SUMMARY_DUE, SUMMARY_TELLING, SUMMARY_TOLD } state;
+    atomic_int death; /* the signal that came while it was told, and ends the process afterwards; 0: none */
 } summary = {.err.fd = -1};
+
+static void summary_raise(int sig)
+{
+    sys(SYS_tgkill, sys_getpid(), sys_gettid(), sig); /* SA_RESETHAND: the default action now */
+}
 
 COLD __attribute__((format(printf, 1, 2))) static void summary_line(const char *text, ...)
 {
     va_list args;
     va_start(args, text);
-    report_to(summary.to, text, args);
+    if (!report_to(summary.to, text, args) && atomic_load(&summary.death))
+        summary_raise(summary.death); /* the signal interrupted a write that waits for a reader */
     va_end(args);
 }
 
@@ -5802,21 +5813,30 @@ COLD static void profile_open(void)
 COLD static void summary_tell(bool in_handler)
 {
     /* Where nobody wants one there is no system call: the program may have forbidden itself all but its own. */
-    if (!summary.pid || summary.pid != sys_getpid() || !first_time(&summary.told))
+    enum summary_state due = SUMMARY_DUE;
+    if (!summary.pid || summary.pid != sys_getpid() || !atomic_compare_exchange_strong(&summary.state, &due, SUMMARY_TELLING))
         return;
     summary_find_way();
     if (cfg.stats && !cfg.off)
         stats_report(!in_handler);
     if (cfg.profile)
         profile_report();
+    atomic_store(&summary.state, SUMMARY_TOLD);
+    if (atomic_load(&summary.death))
+        summary_raise(summary.death);
 }
 
-/* It dies all the same. */
+/* It dies all the same; once all is told, if an end of the process is telling it (a pool's workers are asked to end
+ * and terminated). A crash of who tells comes again as it returns, and ends it. */
 static void summary_die(int sig, siginfo_t *info, void *context)
 {
     (void)info, (void)context;
     summary_tell(true);
-    sys(SYS_tgkill, sys_getpid(), sys_gettid(), sig); /* SA_RESETHAND: the default action now */
+    if (summary.pid != sys_getpid()) /* a child by vfork */
+        summary_raise(sig);
+    atomic_store(&summary.death, sig);
+    if (atomic_load(&summary.state) != SUMMARY_TELLING)
+        summary_raise(sig);
 }
 
 /* Not for SIGINT: Python makes a KeyboardInterrupt of it only where it finds the default action. A crash is told
@@ -8931,6 +8951,8 @@ static void child_forget_threads(void)
     atomic_store(&watch.running, false);
     atomic_store(&watch.order, WATCH_PARK);
     summary.pid = summary.pid ? sys_getpid() : 0;
+    if (atomic_load(&summary.state) == SUMMARY_TELLING) /* who tells is not in the child */
+        atomic_store(&summary.state, SUMMARY_DUE);
     home.retry_ms = home.wait_ms = home.count = 0;
     file_drop(&stop.tasks);
     vma_reader.lock = boot.lock = warn.busy = (struct lock){0};

@@ -12,6 +12,45 @@ told() {
         fail "$*: $(grep -ac "$words" "$TMP/err") processes told $words, not $count: $(cat "$TMP/err")"
     [ "$(grep -a "$words" "$TMP/err" | cut -d: -f1 | sort -u | wc -l)" = "$count" ] || fail "$*: one told twice: $(cat "$TMP/err")"
 }
+cat >"$TMP/ends.c" <<'C'
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int argc, char **argv) /* [unread COMMAND...]: COMMAND with a full pipe as stderr, then SIGTERM */
+{
+    char zeros[4096] = "";
+    int ends[2], status;
+    if (argc < 3) {
+        static char *volatile block;
+        block = malloc(300000);
+        _exit(!block);
+    }
+    if (pipe(ends) || fcntl(ends[1], F_SETPIPE_SZ, 4096) != 4096 || write(ends[1], zeros, 4096) != 4096)
+        return 2;
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], 2);
+        execvp(argv[2], argv + 2);
+        _exit(3);
+    }
+    char path[64], state[4096];
+    do { /* until it waits in pipe_write */
+        usleep(10000);
+        snprintf(path, sizeof path, "/proc/%d/syscall", child);
+        int fd = open(path, O_RDONLY);
+        state[fd < 0 ? 0 : read(fd, state, sizeof state - 1)] = 0;
+        close(fd);
+    } while (strncmp(state, "1 ", 2) != 0 && waitpid(child, &status, WNOHANG) == 0);
+    kill(child, SIGTERM);
+    return waitpid(child, &status, 0) != child || !WIFSIGNALED(status) || WTERMSIG(status) != SIGTERM;
+}
+C
+compile_c "$TMP/ends" "$TMP/ends.c" -w
 for setting in BIGMAAC_STATS BIGMAAC_PROFILE; do
     [ $setting = BIGMAAC_STATS ] && words='stats bigmaacs=' || words='live at the peak'
     echo "== $setting: programs that close stderr"
@@ -56,6 +95,16 @@ try:
 except KeyboardInterrupt:
     print("interrupted")'
     grep -q interrupted "$TMP/out" || fail "SIGINT is no KeyboardInterrupt"
+
+    echo "== $setting: SIGTERM while it is told, as pools terminate workers that are ending: all is told; no reader: it ends at once"
+    told 1 "$words" with $setting=1 "$TMP/ends"
+    [ ! -x "$(command -v strace)" ] || for when in 1 2 3; do
+        strace -qq -o "$TMP/trace" -e trace=write -e inject=write:signal=TERM:when=$when env LD_PRELOAD="$PRELOAD" $setting=1 \
+            "$TMP/ends" 2>"$TMP/cut"
+        [ $? = 143 ] || fail "SIGTERM in write $when: status $?: $(cat "$TMP/cut")"
+        [ "$(wc -l <"$TMP/cut")" = "$(wc -l <"$TMP/err")" ] || fail "cut by SIGTERM in write $when: $(cat "$TMP/cut")"
+    done
+    "$TMP/ends" unread env LD_PRELOAD="$PRELOAD" $setting=1 "$TMP/ends" || fail "$setting: SIGTERM did not end it, with a stderr that is full"
 
     echo "== $setting: a file for each process"
     mkdir "$TMP/$setting"
