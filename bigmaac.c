@@ -6533,8 +6533,10 @@ static struct home {
     bool cut;                     /* the last walk ended before it had seen all pieces */
     bool unstopped;               /* in the last round somebody could not be stopped, or all was refused */
     bool refused;                 /* in the last round the disk did not take what was to come */
-    uint32_t record, extent;      /* where the next look for what has changed begins, */
-    size_t granule;               /* and with which granule of that record */
+    size_t place;                 /* where the next look begins: a record, or, behind the last of them, an extent of fries */
+    size_t granule;               /* of that record, with which it begins */
+    size_t idle;                  /* places looked at since anything has come home; */
+    bool done;                    /* all of them: what is frozen can't come, or is not changed */
     size_t floor;                 /* anonymous bytes after the last time */
     bool blind;                   /* the kernel tells no mappings: nothing was set on any, as far as we saw */
     uint64_t retry_ms, wait_ms;   /* unstopped: when to try again, and how long after that */
@@ -6610,22 +6612,19 @@ static void home_note(const struct big *r, size_t from, size_t to, bool all)
             .from = from, .to = to, .record = r ? big_index(r) : 0, .generation = r ? r->generation : 0, .whole = changed == to - from};
 }
 
-/* A look that is over before it has found anything would seem to say that there is nothing. */
-static bool home_looks_on(uint64_t until_ns)
-{
-    return home.count < HOME_PIECES && (!home.count || now_ns() < until_ns);
-}
-
-/* Requires big.lock. Parts of a block that lie in several files all come home at the next opportunity: each of these
- * files stays on the disk while anything of it is mapped. */
-static void home_look_big(const struct big *r, bool all, uint64_t until_ns)
+/* Requires big.lock. True: the look at that block is over. Parts of a block that lie in several files all come home at the
+ * next opportunity: each of these files stays on the disk while anything of it is mapped. */
+static bool home_look_big(const struct big *r, bool all, uint64_t until_ns)
 {
     if (home.blind) /* what has come home can't be told from the rest; so it goes in order */
         home.granule = max_size(home.granule, r->home_bytes / huge_size);
-    for (; home.granule * huge_size < r->mapped && home_looks_on(until_ns); home.granule++) {
+    for (; home.granule * huge_size < r->mapped; home.granule++) {
         size_t from = big_offset(r) + home.granule * huge_size;
+        if (home.count == HOME_PIECES || now_ns() > until_ns)
+            return false;
         home_note(r, from, min_size(from + huge_size, big_offset(r) + r->mapped), all || r->frozen_in[1]);
     }
+    return true;
 }
 
 /* Requires fry.lock. The live frozen fries from that extent on, up to a granule of them. */
@@ -6641,25 +6640,36 @@ static void home_look_fry(const struct extent *x, bool all)
     home_note(NULL, from, to, all);
 }
 
+/* Requires all locks. True: the look at that place is over. */
+static bool home_look_at(size_t place, bool all, uint64_t until_ns)
+{
+    if (place > big.record_count) {
+        const struct extent *x = extent_at(&fry.space, (uint32_t)(place - big.record_count));
+        if (x->state == EXTENT_LIVE && x->slot == 0)
+            home_look_fry(x, all);
+        return true;
+    }
+    const struct big *r = big_at((uint32_t)place);
+    return !place || !r->in_use || !big_is_frozen(r) || big_extent(r)->state != EXTENT_LIVE || home_look_big(r, all, until_ns);
+}
+
+static size_t home_places(void) { return (size_t)big.record_count + fry.space.extent_count; }
+
 /* Requires all locks. Fills pieces[] with what is worth coming home, or with all that is frozen, from where the last
- * look ended. Ends early when the time is over. */
+ * look ended, until it has seen all or the time is over. */
 static void home_look(bool all, uint64_t until_ns)
 {
+    enum { CLOCK_PLACES = 64 }; /* between two looks at the clock: most are nothing, and reading it is a system call */
     home.count = 0;
-    for (uint32_t n = 0; n <= big.record_count && home_looks_on(until_ns); n++) {
-        const struct big *r = big_at(home.record);
-        if (home.record && r->in_use && big_is_frozen(r) && big_extent(r)->state == EXTENT_LIVE)
-            home_look_big(r, all, until_ns);
-        if (!home_looks_on(until_ns))
-            break;
+    while (home.count < HOME_PIECES && (home.idle % CLOCK_PLACES || now_ns() < until_ns)) {
+        home.done = home.idle > home_places() + 1; /* the first one from its beginning, too */
+        if (home.done)
+            return;
+        if (!home_look_at(home.place, all, until_ns))
+            return;
         home.granule = 0;
-        home.record = home.record < big.record_count ? home.record + 1 : 0;
-    }
-    for (uint32_t n = 0; n <= fry.space.extent_count && home_looks_on(until_ns); n++) {
-        const struct extent *x = extent_at(&fry.space, home.extent);
-        if (home.extent && x->state == EXTENT_LIVE && x->slot == 0)
-            home_look_fry(x, all);
-        home.extent = home.extent < fry.space.extent_count ? home.extent + 1 : 0;
+        home.place = home.place < home_places() ? home.place + 1 : 0;
+        home.idle++;
     }
 }
 
@@ -6807,6 +6817,10 @@ static size_t home_move(struct coming *c)
         if (home.pieces[i].moved)
             piece_thaw(&home.pieces[i]);
     }
+    if (moved) {
+        home.idle = 0;
+        home.done = false;
+    }
     return moved;
 }
 
@@ -6938,7 +6952,7 @@ static void home_tick(void)
     uint64_t began = now_ms();
     if (!atomic_load(&home.frozen_bytes) || began < home.retry_ms)
         return;
-    size_t anonymous = anonymous_bytes(), moved = 0, now = 1;
+    size_t anonymous = anonymous_bytes(), moved = 0;
     if (!anonymous) {
         home_see_again();
         anonymous = anonymous_bytes();
@@ -6951,15 +6965,18 @@ static void home_tick(void)
         left = 0;
     if (anonymous - home.floor < (left + anonymous) / 8)
         return;
-    for (; now && now_ms() - began < home_turn_ms && !mon_wanted(); moved += now) {
+    do {
         atomic_store(&room.read_ms, 0);
         bool short_of = room_bytes() < anonymous; /* then they would fill it faster than it is emptied */
-        now = short_of ? home_round(home_least, 10 * home_await_ms) : home_round(0, home_await_ms);
+        moved += short_of ? home_round(home_least, 10 * home_await_ms) : home_round(0, home_await_ms);
         if (!short_of)
             sleep_ns(home_stop_ns);
-    }
-    if (!now && !home.unstopped) /* what is left has to stay: only more of it is a reason to look again */
+    } while (!home.unstopped && !home.done && now_ms() - began < home_turn_ms && !mon_wanted());
+    if (!home.unstopped && home.done) { /* what is left has to stay: only more of it is a reason to look again */
         home.floor = anonymous_bytes();
+        home.idle = 0;
+        home.done = false;
+    }
     atomic_store(&room.read_ms, 0);
     count_one(&count.brought_home);
     if (cfg.verbose)
@@ -6973,12 +6990,13 @@ static void home_child(void)
 {
     char here;
     struct coming c = {.stack = (uintptr_t)&here - 64 * kib, .frame = (uintptr_t)&here + 64 * kib};
-    home.record = home.extent = 0;
-    home.granule = 0;
-    for (size_t moved = 1; moved;) {
+    home.place = home.granule = home.idle = 0;
+    for (home.done = false; !home.done;) {
         home_look(true, UINT64_MAX);
-        moved = home_move(&c);
+        home_move(&c);
     }
+    home.idle = 0;
+    home.done = false;
     home_count();
     if (atomic_load(&home.frozen_bytes))
         count_fell(REASON_FORK, 0); /* what stays frozen is right, in RAM */

@@ -17,9 +17,9 @@ cat >"$TMP/kinds.c" <<'C'
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, SMALL = 3000, FENCED = 64 };
+enum { PAGE = 4096, SMALL = 3000, FENCED = 64, LOCKED = 500, LOCKED_BYTES = 96 << 10 };
 static size_t bytes = (size_t)360 << 20, small_count;
-static unsigned char *data, **small, *fenced[FENCED];
+static unsigned char *data, **small, *fenced[FENCED], *locked[LOCKED];
 static sigjmp_buf again;
 
 static void segv(int sig) { (void)sig; siglongjmp(again, 1); }
@@ -90,6 +90,27 @@ static void again_and_again(void)
         check(value);
         child_ends(pid);
     }
+}
+
+/* More of what has to stay, and is changed, than one look finds, before what can come. */
+static void lock_some(void)
+{
+    for (int i = 0; i < LOCKED; i++) {
+        void *p = NULL;
+        CHECK(posix_memalign(&p, PAGE, LOCKED_BYTES) == 0 && mlock(memset(p, 1, LOCKED_BYTES), LOCKED_BYTES) == 0);
+        locked[i] = p;
+    }
+}
+
+static void locks(void)
+{
+    pid_t pid = fork_waiting();
+    for (int i = 0; i < LOCKED; i++)
+        memset(locked[i], 2, LOCKED_BYTES);
+    three_times();
+    for (int i = 0; i < LOCKED; i++)
+        CHECK(locked[i][0] == 2 && memcmp(locked[i], locked[i] + 1, LOCKED_BYTES - 1) == 0);
+    child_ends(pid);
 }
 
 static void closes(void)
@@ -324,7 +345,7 @@ static void coroutine_small(void) { coroutine_of(100000); }
 int main(int argc, char **argv)
 {
     static const struct { const char *name; void (*run)(void); } kinds[] = {
-        {"plain", plain}, {"again", again_and_again}, {"closes", closes}, {"closes_later", closes_later},
+        {"plain", plain}, {"again", again_and_again}, {"locks", locks}, {"closes", closes}, {"closes_later", closes_later},
         {"undumpable", undumpable}, {"without_proc", without_proc}, {"without_proc_threads", without_proc_threads},
         {"never_proc", never_proc}, {"child_writes", child_writes}, {"grandchild_writes", grandchild_writes}, {"child_small", child_small},
         {"main_ends", main_ends}, {"signals_wait", signals_wait}, {"guards", guards}, {"coroutine", coroutine},
@@ -336,6 +357,8 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < small_count; i++)
             small[i] = memset(malloc(SMALL), 5, SMALL);
     } else {
+        if (argc > 1 && strcmp(argv[1], "locks") == 0)
+            lock_some();
         data = malloc(bytes);
         memset(data, 3, bytes);
     }
@@ -351,7 +374,7 @@ compile_c "$TMP/kinds" "$TMP/kinds.c"
 chmod 777 "$TMP" # for those that give up their privileges
 limit=$((256 << 20))
 limited $limit "$TMP/kinds" plain 2>/dev/null && fail "without the library it was not killed: the test shows nothing"
-for kind in ${KINDS:-plain again closes closes_later undumpable without_proc without_proc_threads never_proc child_writes grandchild_writes child_small \
+for kind in ${KINDS:-plain again locks closes closes_later undumpable without_proc without_proc_threads never_proc child_writes grandchild_writes child_small \
     main_ends signals_wait guards coroutine coroutine_small}; do
     begin=$(date +%s)
     [ "$kind" = again ] && room=$((2 * limit)) || room=$limit
