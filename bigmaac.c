@@ -3987,6 +3987,7 @@ static struct {
     uint32_t meta_units;       /* used */
     struct file file;          /* what new blocks are made in; fd -1: none yet */
     ino_t frozen_in[FROZEN_FILES]; /* files that a fork has frozen fries in, or that the program has closed; the last one first */
+    bool lost;                     /* fries are mapped from a file that the program has closed; lock */
     size_t file_bytes;         /* its size */
     size_t backed_bytes;       /* of it, with blocks: for the statistics */
     uint32_t dirty_pages;      /* in free extents of KIND_DIRTY */
@@ -4120,6 +4121,7 @@ static void fry_lose_file(void)
         bins_remove(&fry.space, &fry.space.free[x->kind], i); /* may merge with what was lost before */
         extent_release(&fry.space, i, x->kind);
     }
+    fry.lost = true;
     note_frozen(fry.frozen_in, fry.file.ino);
     file_close(&fry.file);
     folder_count(0, fry.backed_bytes);
@@ -8469,15 +8471,14 @@ COLD static void warn_look_here(void)
     errno = err;
 }
 
-/* The program takes so many bytes that we don't serve. While little is left it looks itself, too: the monitor may have
- * to wait for a processor. */
+/* The program takes so many bytes that we don't serve. It looks itself where nobody does, while little is left, and when the
+ * monitor is late: that may have to wait for a processor. */
 static void warn_note(size_t bytes)
 {
-    bool watched = atomic_load_explicit(&mon.running, memory_order_relaxed) && !atomic_load_explicit(&warn.near, memory_order_relaxed);
-    if (watched || cfg.off || cfg.profile)
+    if (cfg.off || cfg.profile)
         return;
     size_t asked = atomic_fetch_add_explicit(&warn.asked, bytes, memory_order_relaxed) + bytes;
-    if (unlikely(asked >= warn_step))
+    if (unlikely(asked >= warn_step) && (!atomic_load(&mon.running) || atomic_load(&warn.near) || now_ms() >= atomic_load(&warn.next_ms)))
         warn_look_here();
 }
 
@@ -8657,15 +8658,14 @@ static void fry_rescue(void)
         if (x->state == EXTENT_FREE)
             extent_release(s, i, KIND_DIRTY);
     }
+    fry.lost = forking.failed_bytes;
 }
 
 /* Requires all locks. A descriptor that the program has closed can map nothing private: what is in that file moves to
  * another one first, while nobody else runs. */
 static void freeze_rescue(void)
 {
-    bool lost = fry.file.fd >= 0 && !file_valid(&fry.file), stopped_others = false;
-    for (uint32_t i = 1; i <= fry.space.extent_count && !lost; i++)
-        lost = extent_at(&fry.space, i)->state != EXTENT_UNUSED && extent_at(&fry.space, i)->slot == slot_lost;
+    bool lost = fry.lost || (fry.file.fd >= 0 && !file_valid(&fry.file)), stopped_others = false;
     for (uint32_t i = 1; i <= big.record_count && !lost; i++)
         lost = big_is_lost(big_at(i));
     if (!lost)
@@ -8951,6 +8951,8 @@ static void child_end_probe(void)
             big_apply_policy(big_at(i), true);
 }
 
+static void lent_inherit(void); /* API */
+
 /* What our threads were in the parent they are not here. */
 static void child_forget_threads(void)
 {
@@ -8976,6 +8978,7 @@ static void child_forget_threads(void)
     vma_reader.lock = boot.lock = warn.busy = (struct lock){0};
     boot.live = boot_bytes; /* libc may use the memory of threads again that are not here: it stays */
     kept_forget();
+    lent_inherit();
     mem.pid = sys_getpid();
     own_renew(forking.place);
 }
@@ -11439,6 +11442,9 @@ static void lent_note(const void *p, size_t bytes)
     lock_drop(&lent.lock);
 }
 
+/* In the child of a fork: who had the lock may not be here. */
+static void lent_inherit(void) { lent.lock = (struct lock){0}; }
+
 static const size_t lent_margin = 16 * mib; /* of memory stay free, and a sixteenth of what is asked for */
 
 /* Would the memory hold that much as well, beside what is promised? Told once where it wouldn't. */
@@ -12161,15 +12167,13 @@ static long set_own(long number, void *p, size_t length, long how, long key)
     return result;
 }
 
-/* The program maps something of its own over memory of ours, or unmaps it. From now on such a block is looked at mapping by
- * mapping, and is nobody's after its owner. */
+/* Requires the gate. The program maps something of its own there, or unmaps it. From now on such a block is looked at mapping
+ * by mapping, and is nobody's after its owner. */
 COLD static void overlay_note(void *at, size_t bytes)
 {
     if (!mem_owns(at))
         return;
-    struct op op;
     size_t from = mem_offset(at), to = from + min_size(bytes, mem.size - from);
-    op_begin(&op);
     atomic_store(&vma_set, true);
     lock_take(&fry.lock);
     if (from < mem.fry_end)
@@ -12183,7 +12187,20 @@ COLD static void overlay_note(void *at, size_t bytes)
             r->mixed = true;
     }
     lock_drop(&big.lock);
+}
+
+/* mmap, munmap, mremap of what is ours. The call comes before or after a fork's look at the mappings, not in between. */
+COLD static long overlay_own(long number, void *at, size_t bytes, long third, long fourth, long fifth, long sixth)
+{
+    struct op op;
+    op_begin(&op);
+    overlay_note(at, bytes);
+    if (number == SYS_mremap && fourth & MREMAP_FIXED)
+        overlay_note((void *)fifth, (size_t)third);
+    long result = sys(number, at, bytes, third, fourth, fifth, sixth);
+    op.err = result < 0 ? errno : op.err;
     op_end(&op);
+    return result;
 }
 
 EXPORT int mprotect(void *p, size_t length, int protection)
@@ -12207,10 +12224,9 @@ COLD static void mmap_seen(size_t length, bool private)
 
 EXPORT void *mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
 {
-    if (flags & MAP_FIXED)
-        overlay_note(at, length);
-    void *p = likely(!map_on()) ? sys_mmap(at, length, protection, flags, fd, offset)
-                                : map_mmap(at, length, protection, flags, fd, offset);
+    void *p = flags & MAP_FIXED && mem_owns(at) ? (void *)overlay_own(SYS_mmap, at, length, protection, flags, fd, offset)
+              : likely(!map_on())               ? sys_mmap(at, length, protection, flags, fd, offset)
+                                                : map_mmap(at, length, protection, flags, fd, offset);
     bool counts = protection & PROT_WRITE || cfg.profile; /* reservations become writable later */
     if (flags & MAP_ANONYMOUS && counts && p != MAP_FAILED && atomic_load(&init.state) == INIT_DONE)
         mmap_seen(length, flags & MAP_PRIVATE);
@@ -12239,7 +12255,8 @@ EXPORT int mlock2(const void *p, size_t length, unsigned flags)
 
 EXPORT int munmap(void *at, size_t bytes)
 {
-    overlay_note(at, bytes);
+    if (mem_owns(at))
+        return (int)overlay_own(SYS_munmap, at, bytes, 0, 0, 0, 0);
     return likely(!map_on()) ? sys_munmap(at, bytes) : map_munmap(at, bytes);
 }
 
@@ -12249,9 +12266,9 @@ EXPORT void *mremap(void *from, size_t old, size_t bytes, int flags, ...)
     va_start(args, flags);
     void *to = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) ? va_arg(args, void *) : NULL;
     va_end(args);
-    overlay_note(from, old);
-    if (flags & MREMAP_FIXED)
-        overlay_note(to, bytes);
+    bool fixed = flags & MREMAP_FIXED, moves = map_on() && (map_touches(from, old) || (fixed && map_touches(to, bytes)));
+    if (!moves && (mem_owns(from) || (fixed && mem_owns(to))))
+        return (void *)overlay_own(SYS_mremap, from, old, (long)bytes, flags, (long)to, 0);
     return likely(!map_on()) ? sys_mremap(from, old, bytes, flags, to) : map_mremap(from, old, bytes, flags, to);
 }
 

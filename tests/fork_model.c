@@ -216,14 +216,38 @@ static void step_drop(struct slot *s)
     slot_verify(s, s->size, "after MADV_DONTNEED");
 }
 
+/* The program's own memory over whole segments of a block: private, fresh, the block's until it is freed. */
+static void step_overlay(struct slot *s)
+{
+    size_t whole = s->size / SEGMENT;
+    if (!s->page_aligned || whole == 0)
+        return;
+    size_t first = rng_below(&rng, whole), n = 1 + rng_below(&rng, whole - first < 8 ? whole - first : 8);
+    unsigned char *at = s->block + first * SEGMENT;
+    if (mmap(at, n * SEGMENT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != at)
+        differ("mmap over a block: errno %d", errno);
+    memset(s->seeds + first, 0, n * sizeof s->seeds[0]);
+    slot_verify(s, s->size, "after an overlay");
+    for (size_t i = first; i < first + n; i += 2)
+        segment_write(s, i, rng_next(&rng) | 1);
+}
+
+/* What a daemon does as it begins: it closes whatever descriptors there are. */
+static void step_close(void)
+{
+    closefrom(3);
+}
+
 static void one_step(void)
 {
     struct slot *s = &slots[rng_below(&rng, SLOTS)];
     step_count++;
     atomic_fetch_add(&tally->steps, 1);
-    unsigned choice = (unsigned)rng_below(&rng, 14);
-    if (s->block != NULL && choice < 9)
+    unsigned choice = (unsigned)rng_below(&rng, 15);
+    if (s->block != NULL && (choice < 9 || choice == 14))
         unprotect(s);
+    if (rng_below(&rng, 60) == 0)
+        step_close();
     if (s->block == NULL)
         step_allocate(s);
     else if (choice < 2)
@@ -236,6 +260,8 @@ static void one_step(void)
         step_drop(s);
     else if (choice < 13 && s->read_only == 0)
         step_protect(s);
+    else if (choice == 14)
+        step_overlay(s);
     else
         slot_verify(s, s->size, "verify");
 }
