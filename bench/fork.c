@@ -1,9 +1,10 @@
 /* fork.c - what fork costs a process with a lot of data.
  * SPDX-License-Identifier: MIT
  *
- *     fork MIB [thp-off]
+ *     fork MIB [thp-off|thp [BLOCKS [PROTECTED]]]
  *
- * MIB in blocks of 256 MiB from malloc, filled; thp-off: in 4 KiB pages. Prints: milliseconds
+ * MIB in BLOCKS blocks (of 256 MiB) from malloc, filled; thp-off: in 4 KiB pages. A page of PROTECTED of them can't be
+ * written to. Prints: milliseconds
  * until both sides are ready to run (the child has touched a byte, the parent has come back from
  * fork), then seconds for reading everything before the fork, after it in the parent and in the
  * child.
@@ -14,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const size_t block_bytes = (size_t)256 << 20;
+static size_t block_bytes = (size_t)256 << 20;
 
 struct meeting {
     uint64_t child_ready; /* ns; 0: not yet */
@@ -51,12 +52,15 @@ static void child(struct meeting *m, int go, uint64_t expected)
 
 int main(int argc, char **argv)
 {
-    block_count = argc > 1 ? (strtoul(argv[1], NULL, 10) << 20) / block_bytes : 0;
-    if (!block_count) {
-        fprintf(stderr, "usage: fork MIB [thp-off], MIB from 256\n");
+    size_t bytes = argc > 1 ? strtoul(argv[1], NULL, 10) << 20 : 0, locked = argc > 4 ? strtoul(argv[4], NULL, 10) : 0;
+    if (argc > 3)
+        block_bytes = bytes / strtoul(argv[3], NULL, 10) & ~(size_t)63;
+    block_count = bytes / block_bytes;
+    if (!block_count || locked > block_count) {
+        fprintf(stderr, "usage: fork MIB [thp-off|thp [BLOCKS [PROTECTED]]], MIB from 256\n");
         return 2;
     }
-    if (argc > 2 && prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0)
+    if (argc > 2 && strcmp(argv[2], "thp") != 0 && prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0)
         die("prctl");
     blocks = own_memory(block_count * sizeof *blocks);
     for (size_t b = 0; b < block_count; b++) {
@@ -64,6 +68,9 @@ int main(int argc, char **argv)
             die("malloc");
         for (size_t i = 0; i < block_bytes / 8; i++)
             blocks[b][i] = b * block_bytes + (i << 8);
+        char *page = (char *)(((uintptr_t)blocks[b] + block_bytes / 2) & ~(uintptr_t)4095);
+        if (b && b <= locked && mprotect(page, 4096, PROT_READ) != 0)
+            die("mprotect");
     }
     struct meeting *m = own_memory(sizeof *m);
     int go[2], status;
