@@ -8702,6 +8702,7 @@ static void freeze_all(void)
     for (uint32_t i = 1; i <= big.record_count; i++)
         if (big_freezes(big_at(i)))
             big_shared_to_frozen(big_at(i));
+    home.idle = 0; /* there is more to look at now */
     home_count();
 }
 
