@@ -7,7 +7,7 @@
 #               a shell pattern:  /* free(): double free of 0x* */
 #   fork_*.c    program; runs with BIGMAAC_FORK=private and =copy
 #   unit_*.c    program that includes ../bigmaac.c; runs plain, under ASan + UBSan, under TSan (BIGMAAC_TEST_PLAIN=1:
-#               no sanitizers, no fuzzer)
+#               no sanitizers, no fuzzer, no copying forks: they are the same for every user)
 #   *.sh        script; exit 0: passed, 77: skipped (the last line says why), else failed
 # Scripts find in the environment: TOP (the checkout), LIB (the library), BUILD (a folder for
 # what they make), TMP (an empty folder of their own on a disk), and lib.sh beside them.
@@ -26,6 +26,8 @@ LEAKCHECK_SO=$BUILD/leakcheck.so PRELOAD=$LIB
 export TOP BUILD LIB CC PRELOAD
 unset TMPDIR # the tests know where swap files are without a setting
 mkdir -p "$BUILD"
+modes="private copy"
+[ -z "${BIGMAAC_TEST_PLAIN:-}" ] || modes=private
 cores=$(nproc) jobs=${BIGMAAC_TEST_JOBS:-2}
 RESULTS=$BUILD/results.$$ # lines of two words and more: PASS, FAIL, SKIP NAME; EXITS COUNT; ENDED FILE
 apart=$(unshare -m true 2>/dev/null && echo unshare -m)
@@ -141,7 +143,7 @@ run_file() {
     abort_*.c) compile "$program" "$source" && run "$name" 300 bash -c 'expect_abort "$@"' - "$program" "$source" ;;
     fork_*.c)
         compile "$program" "$source" || return
-        for mode in private copy; do
+        for mode in $modes; do
             run "$name ($mode)" 1200 env LD_PRELOAD="$PRELOAD" BIGMAAC_FORK=$mode \
                 BIGMAAC_MIN_BIGMAAC_SIZE=64K BIGMAAC_MIN_FRY_SIZE=128 "$program"
         done ;;

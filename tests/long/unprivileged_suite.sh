@@ -1,6 +1,6 @@
 # The suite as `nobody`: no_new_privs, no capability, and a system call filter like a container
-# runtime's default. Nothing may fail, and enough must have run. Sanitizers and the fuzzer, to whom it is all the same,
-# don't run again.
+# runtime's default. Nothing may fail, and enough must have run. Sanitizers, the fuzzer and copying forks, to whom it
+# is all the same, don't run again.
 # timeout: 4000
 . "$TOP/tests/lib.sh"
 need_root; need setpriv; need make
