@@ -36,7 +36,7 @@ static void fork_and_write(struct grown *blocks, size_t count, uint64_t seed, bo
             require_parts(&blocks[b], "child, at once");
         REQUIRE(close(go[1]) == 0 && read(go[0], &byte, 1) == 0); /* until the parent has written */
         if (child_closes)
-            closefrom(3);
+            close_all();
         for (size_t b = 0; b < count; b++) {
             require_parts(&blocks[b], "child, after the parent has written");
             for (size_t i = 1; i < blocks[b].parts; i += 2)
@@ -83,7 +83,7 @@ static void close_between(struct grown *before, struct grown *after)
     for (size_t i = 0; i < 2 * LOT; i++) {
         struct grown *g = i < LOT ? before : after;
         if (i == LOT)
-            closefrom(3);
+            close_all();
         REQUIRE((lots[i] = malloc(100000)) != NULL);
         if (i % LOT != LOT / 2)
             continue;
@@ -121,7 +121,7 @@ static void run(struct grown *blocks, size_t count, size_t resized)
             if ((round + b) % 4 == 0)
                 overlay(&blocks[b], 1, (round + 1) * 1000 + b);
         if (round % 4 == 0)
-            closefrom(3);
+            close_all();
         fork_and_write(blocks, count, (round + 1) * 1000000, round % 3 == 0);
     }
     for (size_t b = 0; b < count; b++)

@@ -232,12 +232,6 @@ static void step_overlay(struct slot *s)
         segment_write(s, i, rng_next(&rng) | 1);
 }
 
-/* What a daemon does as it begins: it closes whatever descriptors there are. */
-static void step_close(void)
-{
-    closefrom(3);
-}
-
 static void one_step(void)
 {
     struct slot *s = &slots[rng_below(&rng, SLOTS)];
@@ -247,7 +241,7 @@ static void one_step(void)
     if (s->block != NULL && (choice < 9 || choice == 14))
         unprotect(s);
     if (rng_below(&rng, 60) == 0)
-        step_close();
+        close_all();
     if (s->block == NULL)
         step_allocate(s);
     else if (choice < 2)
