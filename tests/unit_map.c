@@ -2,6 +2,8 @@
  * out: the same random calls go to an arena of the library's and to one of the kernel's, and results, errno,
  * protections and content must agree after each of them. */
 #define MAP_UNIT (16 * 1024)
+#define MAP_MOVED_MAX 256
+#define MAP_FILE_MAX 40
 #include "../bigmaac.c"
 #include "check.h"
 
