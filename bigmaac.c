@@ -7046,8 +7046,8 @@ static struct map {
     struct file file;        /* the current one; -1: none */
     struct file maps;        /* /proc/self/maps */
     uint16_t window[MAP_WINDOWS]; /* by address: the GiB of the file, from 1 on; 0: has none */
-    struct window { uint32_t owner, pages; } windows[MAP_FILE_MAX + 1]; /* of the file: the GiB of addresses that it is for, 0:
-                                                               * of none; pages of ours that are staged or live there */
+    struct window { uint32_t owner, pages; } windows[MAP_FILE_MAX + 1]; /* of the file: 1 + the GiB of addresses that it is for, 0:
+                                                               * none; pages of ours that are staged or live there */
     unsigned windows_used;   /* so many were ever */
     uintptr_t cursor;        /* monitor: where the next batch begins */
     size_t stage_bytes;      /* of own_map's place that the batch has; map.lock */
@@ -7306,7 +7306,7 @@ static bool vma_part(struct vma_scan *scan, uintptr_t *from, uintptr_t to, struc
 static void map_retire(size_t window)
 {
     if (map.windows[window].owner)
-        map.window[map.windows[window].owner] = 0;
+        map.window[map.windows[window].owner - 1] = 0;
     map.windows[window].owner = 0;
 }
 
@@ -7331,7 +7331,7 @@ static size_t map_offset(uintptr_t at)
         return 0;
     if (!map.window[part]) {
         map.window[part] = (uint16_t)map_free_window();
-        map.windows[map.window[part]].owner = (uint32_t)part;
+        map.windows[map.window[part]].owner = (uint32_t)part + 1;
     }
     return map.window[part] ? map.window[part] * gib + at % gib : 0;
 }

@@ -405,6 +405,18 @@ static void windows(void)
         map_munmap(at, 2 * MAP_UNIT);
     }
     CHECK(atomic_load(&map.moved_bytes) == moved_before && map_bytes_left() == left && is_consistent());
+    char *both[2] = {(char *)(gib / 2), arena[0] + gib / 2}; /* the lowest GiB, too, loses its part to another */
+    for (int i = 0; i < 3; i++) {
+        char *at = both[i % 2];
+        CHECK(map_mmap(at, MAP_UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == at);
+        fill(at, MAP_UNIT, i);
+        move_out(at, MAP_UNIT);
+        if (i == 0)
+            map_munmap(at, MAP_UNIT);
+    }
+    CHECK(is_filled(both[0], MAP_UNIT, 2) && is_filled(both[1], MAP_UNIT, 1) && is_consistent());
+    map_munmap(both[0], MAP_UNIT);
+    map_munmap(both[1], MAP_UNIT);
 }
 
 /* The flags of the mapping at p, as smaps has them. */
