@@ -7022,7 +7022,8 @@ static void home_child(void)
  *
  * A call that a file mapping would answer in another way than anonymous memory finds its range turned back into
  * anonymous memory (map_restore). What the program decorates (executable, locked, not for children ...) also leaves
- * `ours`. A file offset is found by address: each GiB of address space has a GiB of the file, which is sparse.
+ * `ours`. Each GiB of address space that something is moved from has a GiB of the sparse file, its window, so that
+ * neighbours become one mapping. What mremap moves keeps its offset.
  *
  * map.lock guards all of it, after the gate. Calls that touch nothing of ours find that out without it.
  * ========================================================================================= */
@@ -7032,7 +7033,7 @@ enum { MARK_NORESERVE = 1, MARK_HUGE = 2, MARK_SMALL = 4, MARK_RANDOM = 8, MARK_
 
 struct span {
     uintptr_t from, to; /* to > from */
-    unsigned marks;     /* of `ours` */
+    uintptr_t marks;    /* of `ours`; of `live`: the offset in the file less the address */
 };
 
 /* Ranges in the order of their addresses, which don't overlap; those that touch differ in marks. */
@@ -7042,9 +7043,11 @@ struct spans {
 };
 
 enum { MAP_SPANS_MAX = 1 << 17, /* a process has 65,530 mappings, unless the machine is told otherwise */
-       MAP_MOVED_MAX = 1 << 13, MAP_WINDOWS = 1 << 18, MAP_BATCH = 128 };
+       MAP_WINDOWS = 1 << 18, MAP_BATCH = 128 };
 #ifndef MAP_UNIT /* a test's */
 #define MAP_UNIT (256 * 1024)
+#define MAP_MOVED_MAX (1 << 13)
+#define MAP_FILE_MAX 15000 /* GiB; ext4: 16 TiB a file */
 #endif
 static const size_t map_unit = MAP_UNIT;         /* moved as a whole, where half of it is populated */
 static const size_t map_batch_bytes = 8 << 20;   /* in one stop, of about 3 ms */
@@ -7063,7 +7066,9 @@ static struct map {
     struct file file;        /* the current one; -1: none */
     struct file maps;        /* /proc/self/maps */
     uint16_t window[MAP_WINDOWS]; /* by address: the GiB of the file, from 1 on; 0: has none */
-    unsigned windows;        /* used of the file */
+    struct window { uint32_t owner, pages; } windows[MAP_FILE_MAX + 1]; /* of the file: 1 + the GiB of addresses that it is for, 0:
+                                                               * none; pages of ours that are staged or live there */
+    unsigned windows_used;   /* so many were ever */
     uintptr_t cursor;        /* monitor: where the next batch begins */
     size_t stage_bytes;      /* of own_map's place that the batch has; map.lock */
     uint64_t next_ms;        /* monitor: nothing is tried before */
@@ -7078,7 +7083,8 @@ static struct map {
     uint64_t pause, look_ms; /* monitor: ms between two looks, and when the next one is due */
     bool moving;             /* monitor: until `map_low` is reached */
     atomic_size_t bytes, peak, maps_count; /* of `ours` */
-    atomic_size_t moved_bytes, restored_bytes, stops; /* since the start */
+    atomic_size_t moved_bytes; /* of `moved` */
+    atomic_size_t restored_bytes, stops; /* since the start */
 } map = {.least = SIZE_MAX, .file.fd = -1, .maps.fd = -1};
 
 static inline bool map_on(void)
@@ -7147,7 +7153,7 @@ static void spans_remove(struct spans *s, uintptr_t from, uintptr_t to)
 }
 
 /* Adds a range, in the place of what was there, and joins it with its neighbours. False: no memory. */
-static bool spans_add(struct spans *s, uintptr_t from, uintptr_t to, unsigned marks)
+static bool spans_add(struct spans *s, uintptr_t from, uintptr_t to, uintptr_t marks)
 {
     spans_remove(s, from, to);
     size_t first = spans_find(s, from - 1), last = first;
@@ -7175,15 +7181,6 @@ static bool spans_part(const struct spans *s, uintptr_t from, uintptr_t to, stru
     return true;
 }
 
-/* The same, not across a border between GiB, where the offsets in the file jump. */
-static bool spans_part_gib(const struct spans *s, uintptr_t from, uintptr_t to, struct span *part)
-{
-    if (!spans_part(s, from, to, part))
-        return false;
-    part->to = min_size(part->to, round_down(part->from, gib) + gib);
-    return true;
-}
-
 static size_t spans_bytes(const struct spans *s, uintptr_t from, uintptr_t to)
 {
     size_t bytes = 0;
@@ -7205,7 +7202,7 @@ GUESSES static bool map_touches(const void *at, size_t bytes)
 GUESSES static bool map_moved_at(const void *p) { return spans_touch(&map.moved, (uintptr_t)p, (uintptr_t)p + 1); }
 
 /* Requires map.lock. */
-static void map_record(uintptr_t from, uintptr_t to, unsigned marks)
+static void map_record(uintptr_t from, uintptr_t to, uintptr_t marks)
 {
     size_t before = spans_bytes(&map.ours, from, to);
     atomic_fetch_add(&map.turn, 1);
@@ -7325,15 +7322,60 @@ static bool vma_part(struct vma_scan *scan, uintptr_t *from, uintptr_t to, struc
 
 /* --- the file ---------------------------------------------------------------------------------- */
 
+/* Requires map.lock. Nothing more is moved to that window. */
+static void map_retire(size_t window)
+{
+    if (map.windows[window].owner)
+        map.window[map.windows[window].owner - 1] = 0;
+    map.windows[window].owner = 0;
+}
+
+/* Requires map.lock. A window where nothing is; 0: there is none. */
+static size_t map_free_window(void)
+{
+    size_t w = 1;
+    while (w <= map.windows_used && map.windows[w].pages)
+        w++;
+    if (w > MAP_FILE_MAX)
+        return 0;
+    map.windows_used = max_size(map.windows_used, w);
+    map_retire(w);
+    return w;
+}
+
 /* Requires map.lock. Where the content of an address goes in the file; 0: nowhere. */
 static size_t map_offset(uintptr_t at)
 {
-    size_t window = at / gib;
-    if (window >= MAP_WINDOWS || (!map.window[window] && map.windows >= 15000)) /* ext4: 16 TiB a file */
+    size_t part = at / gib;
+    if (part >= MAP_WINDOWS)
         return 0;
-    if (!map.window[window])
-        map.window[window] = (uint16_t)++map.windows;
-    return map.window[window] * gib + at % gib;
+    if (!map.window[part]) {
+        map.window[part] = (uint16_t)map_free_window();
+        map.windows[map.window[part]].owner = (uint32_t)part + 1;
+    }
+    return map.window[part] ? map.window[part] * gib + at % gib : 0;
+}
+
+/* Requires map.lock. A range of the file has come into use, or is not used any more. */
+static void map_use(size_t offset, size_t bytes, bool begins)
+{
+    for (size_t end = offset + bytes, to; offset < end; offset = to) {
+        to = min_size(round_down(offset, gib) + gib, end);
+        uint32_t pages = (uint32_t)((to - offset) / sys_page());
+        map.windows[offset / gib].pages += begins ? pages : -pages;
+    }
+}
+
+/* Requires map.lock. The next file begins with no window. */
+static void map_close_file(void)
+{
+    for (size_t w = 1; w <= map.windows_used; w++) {
+        map_retire(w);
+        map.windows[w].pages = 0;
+    }
+    map.windows_used = 0;
+    map.live.count = 0;
+    file_close(&map.file);
 }
 
 /* Requires map.lock. Is a mapping in a moved range what is thought to be there? A call that passes us by, such as
@@ -7345,37 +7387,60 @@ static bool map_is_moved(const struct vma *v)
     return !v->shared && v->inode && v->inode != UINT64_MAX;
 }
 
+/* Requires map.lock. The range is a mapping of the file: at its address and `delta`. */
+static void map_note_moved(uintptr_t from, uintptr_t to, uintptr_t delta)
+{
+    size_t before = spans_bytes(&map.moved, from, to);
+    spans_add(&map.moved, from, to, 0); /* MAP_MOVED_MAX: there is room */
+    spans_add(&map.live, from, to, delta);
+    atomic_fetch_add(&map.moved_bytes, to - from - before);
+}
+
 /* Requires map.lock. The range is no file mapping any more: its disk blocks go back. */
 static void map_forget_moved(uintptr_t from, uintptr_t to)
 {
-    bool valid = file_valid(&map.file);
+    bool valid = spans_touch(&map.live, from, to) && file_valid(&map.file);
     struct span p;
-    for (uintptr_t at = from; valid && spans_part_gib(&map.live, at, to, &p); at = p.to) {
-        file_punch(&map.file, map_offset(p.from), p.to - p.from);
+    for (uintptr_t at = from; spans_part(&map.live, at, to, &p); at = p.to) {
+        map_use(p.from + p.marks, p.to - p.from, false);
+        if (!valid)
+            continue;
+        file_punch(&map.file, p.from + p.marks, p.to - p.from);
         folder_count(0, p.to - p.from);
     }
+    atomic_fetch_sub(&map.moved_bytes, spans_bytes(&map.moved, from, to));
     spans_remove(&map.live, from, to);
     spans_remove(&map.moved, from, to);
 }
 
-/* Requires map.lock. Fresh anonymous memory in the place of moved memory, marked alike: zeroes, for reading and
- * writing. */
-static bool map_renew(uintptr_t from, uintptr_t to)
+/* Anonymous memory, zeroes, marked so. `fixed`: MAP_FIXED; or, where it must not replace anything, the other one. */
+static bool map_fresh(uintptr_t from, uintptr_t to, uintptr_t marks, int protection, int fixed)
 {
     static const struct { unsigned mark; int advice; } advised[] = {
         {MARK_HUGE, MADV_HUGEPAGE}, {MARK_SMALL, MADV_NOHUGEPAGE}, {MARK_RANDOM, MADV_RANDOM},
         {MARK_SEQUENTIAL, MADV_SEQUENTIAL}, {MARK_DONTDUMP, MADV_DONTDUMP}, {MARK_DONTFORK, MADV_DONTFORK},
     };
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | fixed | (marks & MARK_NORESERVE ? MAP_NORESERVE : 0);
+    void *p = sys_mmap((void *)from, to - from, protection, flags, -1, 0);
+    if (p != MAP_FAILED && p != (void *)from) /* before 4.17 MAP_FIXED_NOREPLACE is unknown */
+        sys_munmap(p, to - from);
+    if (p != (void *)from)
+        return false;
+    for (size_t i = 0; i < sizeof advised / sizeof advised[0]; i++)
+        if (marks & advised[i].mark)
+            sys(SYS_madvise, from, to - from, advised[i].advice);
+    return true;
+}
+
+/* Requires map.lock. Fresh anonymous memory in the place of moved memory, marked alike. */
+static bool map_renew(uintptr_t from, uintptr_t to, int protection)
+{
     struct span p;
     for (uintptr_t at = from; at < to; at = p.to) {
         if (!spans_part(&map.ours, at, to, &p) || p.from != at)
             p = (struct span){at, to, 0};
-        int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | (p.marks & MARK_NORESERVE ? MAP_NORESERVE : 0);
-        if (sys_mmap((void *)at, p.to - at, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED)
+        if (!map_fresh(at, p.to, p.marks, protection, MAP_FIXED))
             return false;
-        for (size_t i = 0; i < sizeof advised / sizeof advised[0]; i++)
-            if (p.marks & advised[i].mark)
-                sys(SYS_madvise, at, p.to - at, advised[i].advice);
     }
     return true;
 }
@@ -7405,7 +7470,7 @@ static bool map_restore_vma(const struct vma *v)
         return false;
     }
     bool readable = v->protection & PROT_READ || sys_mprotect(aside, bytes, PROT_READ) == 0;
-    if (!readable || !map_renew(v->from, v->to)) {
+    if (!readable || !map_renew(v->from, v->to, PROT_READ | PROT_WRITE)) {
         sys_mprotect(aside, bytes, v->protection);
         if (sys_mremap(aside, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)v->from) == MAP_FAILED)
             fatal("mapped memory at %p can't be put back where it was", (void *)v->from);
@@ -7523,8 +7588,7 @@ static NOINLINE void *map_mmap(void *at, size_t bytes, int protection, int flags
     void *p = sys_mmap(at, bytes, protection, flags, fd, offset);
     if (p != MAP_FAILED) {
         uintptr_t from = (uintptr_t)p, to = map_page_end(p, bytes);
-        if (spans_touch(&map.moved, from, to))
-            map_forget_moved(from, to);
+        map_forget_moved(from, to);
         if (wanted)
             map_record(from, to, flags & MAP_NORESERVE ? MARK_NORESERVE : 0);
         else
@@ -7546,68 +7610,186 @@ static NOINLINE int map_munmap(void *at, size_t bytes)
     int result = sys_munmap(at, bytes);
     if (result == 0) {
         uintptr_t from = (uintptr_t)at, to = map_page_end(at, bytes);
-        if (spans_touch(&map.moved, from, to))
-            map_forget_moved(from, to);
+        map_forget_moved(from, to);
         map_forget(from, to);
     }
     map_end(&m, result != 0);
     return result;
 }
 
-/* Requires map.lock. What mremap did to the sets; nothing of both ranges is moved. A mapping that is not ours, or
- * not all of it, stays as it is. */
-static void map_note_mremap(uintptr_t from, size_t old, uintptr_t to, size_t bytes, bool keeps_old)
+/* A call of mremap, in whole pages. */
+struct remap {
+    uintptr_t from, to;
+    size_t old, bytes;
+    int flags;
+};
+
+/* Would the kernel begin with it? Of what it would not, it tells why. */
+static bool remap_is_valid(const struct remap *r)
 {
-    struct span p;
-    bool known = spans_part(&map.ours, from, from + max_size(old, 1), &p) && p.from == from && p.to >= from + old;
-    uintptr_t fresh = to == from ? from + min_size(old, bytes) : to;
-    if (to == from && bytes < old)
-        map_forget(from + bytes, from + old);
-    else if (to != from && old && !keeps_old)
-        map_forget(from, from + old);
-    if (known && fresh < to + bytes)
-        map_record(fresh, to + bytes, p.marks);
-    else if (fresh < to + bytes)
-        map_forget(fresh, to + bytes);
+    const int fixed = MREMAP_FIXED, keeps = MREMAP_DONTUNMAP;
+    bool apart = r->to >= r->from + r->old || r->to + r->bytes <= r->from;
+    return r->old && r->bytes && r->bytes < (size_t)1 << 62 && !(r->flags & ~(MREMAP_MAYMOVE | fixed | keeps)) &&
+           (r->flags & MREMAP_MAYMOVE || !(r->flags & (fixed | keeps))) && (!(r->flags & keeps) || r->old == r->bytes) &&
+           (!(r->flags & fixed) || (apart && r->to < r->to + r->bytes));
 }
 
-/* Memory that was restored may be several mappings where it would have been one. Made anew in order, they become
- * one, if they can. False: the range is not one of ours. */
-static bool map_rejoin(struct map_op *m, uintptr_t from, uintptr_t to)
+/* Requires map.lock. Is the range one mapping, but for what was moved of it? Sets how it is marked and protected. */
+static bool remap_is_whole(const struct remap *r, struct span *part, int *protection)
+{
+    struct vma_scan scan = {0};
+    struct vma v;
+    uintptr_t end = r->from + r->old, at = r->from;
+    if (!spans_part(&map.ours, at, end, part) || part->from != at || part->to != end)
+        return false;
+    for (uintptr_t in = at; vma_part(&scan, &in, end, &v); at = v.to) {
+        if (v.from == r->from)
+            *protection = v.protection;
+        if (v.from != at || v.protection != *protection || ((v.shared || v.inode) && !map_is_moved(&v)))
+            return false;
+    }
+    return at == end;
+}
+
+/* Requires map.lock. Moves the mappings of a range, one by one; `keeps`: fresh memory is left there. False: some of them, of
+ * `done` bytes. */
+static bool remap_shift(uintptr_t from, size_t bytes, uintptr_t to, bool keeps, size_t *done)
+{
+    struct vma_scan scan = {0};
+    struct vma v;
+    *done = 0;
+    for (uintptr_t in = from; vma_part(&scan, &in, from + bytes, &v);) {
+        size_t n = v.to - v.from;
+        int flags = MREMAP_MAYMOVE | MREMAP_FIXED | (keeps ? MREMAP_DONTUNMAP : 0);
+        if (sys_mremap((void *)v.from, n, n, flags, (void *)(v.from - from + to)) == MAP_FAILED)
+            return false;
+        *done = v.to - from;
+        if (keeps && v.inode && !map_renew(v.from, v.to, v.protection))
+            return false;
+    }
+    return true;
+}
+
+/* Requires map.lock. As the kernel's mremap, of a whole range whose pieces are mappings of their own: what was moved stays
+ * so, and what comes to it is fresh. */
+static void *remap_pieces(const struct remap *r, uintptr_t marks, int protection)
+{
+    bool fixed = r->flags & MREMAP_FIXED, keeps = r->flags & MREMAP_DONTUNMAP, grows = r->bytes > r->old;
+    size_t both = min_size(r->old, r->bytes), done;
+    if (grows && !fixed && map_fresh(r->from + r->old, r->from + r->bytes, marks, protection, MAP_FIXED_NOREPLACE))
+        return (void *)r->from;
+    errno = ENOMEM;
+    if (!(r->flags & MREMAP_MAYMOVE))
+        return MAP_FAILED;
+    void *p = fixed ? (void *)r->to : sys_mmap(keeps ? (void *)r->to : NULL, r->bytes, PROT_NONE, anon_flags, -1, 0);
+    uintptr_t to = (uintptr_t)p;
+    if (p == MAP_FAILED)
+        return p;
+    bool fresh = !grows || map_fresh(to + r->old, to + r->bytes, marks, protection, MAP_FIXED);
+    if (fresh && remap_shift(r->from, both, to, keeps, &done)) {
+        if (both < r->old)
+            sys_munmap((void *)(r->from + both), r->old - both);
+        return p;
+    }
+    int err = errno;
+    if (fresh && done && !remap_shift(to, done, r->from, false, &both))
+        fatal("mapped memory at %p can't be put back where it was", (void *)r->from);
+    sys_munmap(p, r->bytes);
+    map_forget_moved(to, to + r->bytes);
+    map_forget(to, to + r->bytes);
+    errno = err;
+    return MAP_FAILED;
+}
+
+/* Requires map.lock. What was moved of a range lies elsewhere now, at the offset that it had: nothing else comes there. */
+static void map_carry(uintptr_t from, uintptr_t end, uintptr_t to)
 {
     struct span p;
-    if (!spans_part(&map.ours, from, to, &p) || p.from != from || p.to != to)
-        return false;
-    map_alone(m);
-    map_restore(&map.ours, from, to);
-    errno = EFAULT;
-    return true;
+    for (uintptr_t at = from; spans_part(&map.moved, at, end, &p); at = p.to)
+        spans_add(&map.moved, p.from - from + to, p.to - from + to, 0);
+    for (uintptr_t at = from; spans_part(&map.live, at, end, &p); at = p.to) {
+        for (size_t w = (p.from + p.marks) / gib; w <= (p.to + p.marks - 1) / gib; w++)
+            map_retire(w);
+        spans_add(&map.live, p.from - from + to, p.to - from + to, p.marks + from - to);
+    }
+    spans_remove(&map.live, from, end);
+    spans_remove(&map.moved, from, end);
+}
+
+/* Requires map.lock. What a call did to the sets. A mapping that is not ours, or not all of it, stays as it is. */
+static void map_note_mremap(const struct remap *r, uintptr_t to)
+{
+    struct span p;
+    uintptr_t from = r->from, end = from + r->old;
+    bool known = spans_part(&map.ours, from, max_size(end, from + 1), &p) && p.from == from && p.to >= end;
+    uintptr_t fresh = to == from ? from + min_size(r->old, r->bytes) : to;
+    if (fresh < to + r->bytes)
+        map_forget_moved(fresh, to + r->bytes);
+    if (to != from)
+        map_carry(from, from + min_size(r->old, r->bytes), to);
+    if (r->bytes < r->old)
+        map_forget_moved(from + r->bytes, end);
+    if (to == from && r->bytes < r->old)
+        map_forget(from + r->bytes, end);
+    else if (to != from && r->old && !(r->flags & MREMAP_DONTUNMAP))
+        map_forget(from, end);
+    if (known && fresh < to + r->bytes)
+        map_record(fresh, to + r->bytes, p.marks);
+    else if (fresh < to + r->bytes)
+        map_forget(fresh, to + r->bytes);
+}
+
+/* Requires map.lock. Where the kernel sees pieces that are one mapping for the program, they are moved as such. What would be
+ * several mappings without us, too, becomes ordinary memory, for the kernel to decide, but it never grows. */
+static void *map_remap(struct map_op *m, const struct remap *r)
+{
+    bool moved = spans_touch(&map.moved, r->from, r->from + max_size(r->old, 1));
+    bool valid = remap_is_valid(r) && (r->bytes > r->old || r->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP));
+    void *p = MAP_FAILED, *from = (void *)r->from, *to = (void *)r->to;
+    struct span part;
+    int protection = 0;
+    if (moved && !r->old) { /* the file can be mapped twice, anonymous memory can't */
+        errno = EINVAL;
+        return p;
+    }
+    if (valid && r->flags & MREMAP_FIXED && spans_touch(&map.moved, r->to, r->to + r->bytes) &&
+        !remap_is_whole(r, &part, &protection)) /* since 6.17 it stays where the other range has gaps */
+        map_settle(m, r->to, r->to + r->bytes);
+    if (!moved || !valid) {
+        p = sys_mremap(from, r->old, r->bytes, r->flags, to);
+        if (p != MAP_FAILED || errno != EFAULT || !valid)
+            return p;
+    }
+    if (remap_is_whole(r, &part, &protection)) {
+        p = remap_pieces(r, part.marks, protection);
+        bool limited = errno == ENOMEM && r->flags & MREMAP_MAYMOVE && limit_of(RLIMIT_AS) != SIZE_MAX; /* counted twice */
+        if (p != MAP_FAILED || !moved || !(limited || errno == EINVAL)) /* before 5.13 a file's mapping is never kept */
+            return p;
+    } else if (!moved || r->bytes > r->old) {
+        errno = EFAULT;
+        return p;
+    }
+    map_settle(m, r->from, r->from + r->old);
+    if (spans_touch(&map.moved, r->from, r->from + r->old)) {
+        errno = ENOMEM; /* its threads can't be stopped: as a file mapping it would grow into another's part of the file */
+        return p;
+    }
+    return sys_mremap(from, r->old, r->bytes, r->flags, to);
 }
 
 static NOINLINE void *map_mremap(void *from, size_t old, size_t bytes, int flags, void *to)
 {
     bool fixed = flags & MREMAP_FIXED;
-    size_t odd = ((uintptr_t)from | (fixed ? (uintptr_t)to : 0)) & (sys_page() - 1); /* EINVAL */
-    if (odd || (!map_touches(from, max_size(old, 1)) && !(fixed && map_touches(to, bytes))))
+    size_t page = sys_page(), odd = ((uintptr_t)from | (fixed ? (uintptr_t)to : 0)) & (page - 1); /* EINVAL */
+    if (odd || round_up(old, page) < old || round_up(bytes, page) < bytes ||
+        (!map_touches(from, max_size(old, 1)) && !(fixed && map_touches(to, bytes))))
         return sys_mremap(from, old, bytes, flags, to);
+    struct remap r = {(uintptr_t)from, (uintptr_t)to, round_up(old, page), round_up(bytes, page), flags};
     struct map_op m;
     map_begin(&m);
-    map_settle(&m, (uintptr_t)from, map_page_end(from, max_size(old, 1)));
-    if (fixed)
-        map_settle(&m, (uintptr_t)to, map_page_end(to, bytes));
-    if (spans_touch(&map.moved, (uintptr_t)from, map_page_end(from, max_size(old, 1)))) {
-        errno = ENOMEM; /* its threads can't be stopped: as a file mapping it would grow into another's part of the file */
-        map_end(&m, true);
-        return MAP_FAILED;
-    }
-    void *p = sys_mremap(from, old, bytes, flags, to);
-    if (p == MAP_FAILED && errno == EFAULT && map_rejoin(&m, (uintptr_t)from, map_page_end(from, old)))
-        p = sys_mremap(from, old, bytes, flags, to);
-    if (p != MAP_FAILED) {
-        size_t page = sys_page();
-        map_note_mremap((uintptr_t)from, round_up(old, page), (uintptr_t)p, round_up(bytes, page),
-                        flags & MREMAP_DONTUNMAP);
-    }
+    void *p = map_remap(&m, &r);
+    if (p != MAP_FAILED)
+        map_note_mremap(&r, (uintptr_t)p);
     map_end(&m, p == MAP_FAILED);
     return p;
 }
@@ -7661,19 +7843,41 @@ static int map_mlockall(int flags)
     return result;
 }
 
+/* Requires map.lock. Where moved ranges are many, what is dropped of one stays a part of it and reads zero: it is not cut in
+ * two. Its blocks stay reserved. False: it is as it was. */
+static bool map_zero(const struct vma *v)
+{
+    size_t bytes = v->to - v->from;
+    struct span p;
+    if (map.moved.count < MAP_MOVED_MAX / 2 || !spans_part(&map.moved, v->from - 1, v->to + 1, &p) || p.from == v->from ||
+        p.to == v->to)
+        return false;
+    if (spans_part(&map.live, v->from, v->to, &p)) /* copies, too, where a fork could not turn all private */
+        return p.to - p.from == bytes && file_valid(&map.file) && file_zero(&map.file, p.from + p.marks, bytes) &&
+               sys_madvise((void *)v->from, bytes, MADV_DONTNEED) == 0;
+    if (v->protection != (PROT_READ | PROT_WRITE))
+        return false;
+    memset((void *)v->from, 0, bytes);
+    return true;
+}
+
 /* Requires map.lock. */
 static bool map_drop_vma(const struct vma *v, int advice)
 {
     bool moved = map_is_moved(v);
-    if (moved ? !map_renew(v->from, v->to) : sys(SYS_madvise, v->from, v->to - v->from, advice) != 0)
+    if (moved && advice == MADV_REMOVE) { /* for files alone */
+        errno = EINVAL;
         return false;
-    if (moved && v->protection != (PROT_READ | PROT_WRITE))
-        sys_mprotect((void *)v->from, v->to - v->from, v->protection);
+    }
+    if (moved && map_zero(v))
+        return true;
+    if (moved ? !map_renew(v->from, v->to, v->protection) : sys(SYS_madvise, v->from, v->to - v->from, advice) != 0)
+        return false;
     map_forget_moved(v->from, v->to);
     return true;
 }
 
-/* Requires map.lock. DONTNEED and FREE where something was moved: fresh memory. Returns 0 or an errno. */
+/* Requires map.lock. DONTNEED, FREE and REMOVE where something was moved: fresh memory. Returns 0 or an errno. */
 static int map_drop(uintptr_t at, uintptr_t to, int advice)
 {
     struct vma_scan scan = {0};
@@ -7692,6 +7896,18 @@ static int map_drop(uintptr_t at, uintptr_t to, int advice)
             err = map_drop_vma(&v, advice) ? err : errno;
     }
     return err;
+}
+
+/* Requires map.lock. What is shared with the file never goes to a child by a bare clone. */
+static void map_keep_from_children(uintptr_t from, uintptr_t to)
+{
+    struct vma_scan scan = {0};
+    struct span p;
+    struct vma v;
+    for (; spans_part(&map.live, from, to, &p); from = p.to)
+        for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);)
+            if (v.shared)
+                sys(SYS_madvise, v.from, v.to - v.from, MADV_DONTFORK);
 }
 
 /* Advice that is remembered, for when the memory becomes ordinary again. False: it is none such. */
@@ -7713,9 +7929,8 @@ static bool map_advise(void *at, size_t bytes, int advice, int *result)
         int err = errno;
         if (*result == 0 || err == ENOMEM) /* a gap: the rest is advised */
             map_mark((uintptr_t)at, (uintptr_t)at + bytes, kinds[i].set, kinds[i].clear);
-        struct span p; /* what is shared with the file never goes to a child by a bare clone */
-        for (uintptr_t in = (uintptr_t)at; advice == MADV_DOFORK && spans_part(&map.live, in, (uintptr_t)at + bytes, &p); in = p.to)
-            sys(SYS_madvise, p.from, p.to - p.from, MADV_DONTFORK);
+        if (advice == MADV_DOFORK)
+            map_keep_from_children((uintptr_t)at, (uintptr_t)at + bytes);
         errno = err;
         map_end(&m, *result != 0);
         return true;
@@ -7733,6 +7948,7 @@ static NOINLINE int map_madvise(void *at, size_t length, int advice)
     switch (advice) {
     case MADV_DONTNEED:
     case MADV_FREE:
+    case MADV_REMOVE:
         map_begin(&m);
         if (spans_touch(&map.moved, (uintptr_t)at, (uintptr_t)at + bytes)) {
             errno = map_drop((uintptr_t)at, (uintptr_t)at + bytes, advice);
@@ -7767,7 +7983,8 @@ static NOINLINE int map_madvise(void *at, size_t length, int advice)
 
 struct map_run {
     uintptr_t from, to;
-    void *stage; /* the file mapping that will take its place */
+    size_t offset; /* in the file */
+    void *stage;   /* the file mapping that will take its place */
 };
 
 static struct map_run map_runs[MAP_BATCH]; /* the monitor's */
@@ -7808,6 +8025,13 @@ static size_t map_pick_unit(size_t runs, uintptr_t from, uintptr_t to)
     return runs + 1;
 }
 
+/* Requires map.lock. Will it be one mapping with what is moved beside it? */
+static bool map_joins(uintptr_t from, uintptr_t to)
+{
+    struct span p;
+    return spans_part(&map.live, from - 1, to + 1, &p) && p.marks == map_offset(from) - from;
+}
+
 /* Requires map.lock. Chooses the next units from the cursor on. Returns how many runs they are. */
 static size_t map_pick(size_t bytes, bool frozen)
 {
@@ -7815,6 +8039,7 @@ static size_t map_pick(size_t bytes, bool frozen)
     struct span p;
     struct vma v;
     size_t runs = 0, picked = 0;
+    bool full = map.moved.count >= MAP_MOVED_MAX; /* a process has 65,530 mappings; each of ours splits one */
     for (uintptr_t at = map.cursor; spans_part(&map.ours, at, UINTPTR_MAX, &p); at = p.to)
         for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);) {
             if (!map_movable(&v) || (frozen && !v.inode))
@@ -7822,7 +8047,7 @@ static size_t map_pick(size_t bytes, bool frozen)
             for (uintptr_t x = v.from, end; x < v.to; x = end) {
                 end = min_size(round_down(x, map_unit) + map_unit, v.to);
                 map.cursor = end;
-                if (runs_on(x, end) || !map_populated(&v, x, end - x))
+                if (runs_on(x, end) || (full && !map_joins(x, end)) || !map_populated(&v, x, end - x))
                     continue;
                 runs = map_pick_unit(runs, x, end);
                 picked += end - x;
@@ -7844,14 +8069,16 @@ static void map_advise_paging(void *at, size_t bytes, enum paging paging)
 /* What was staged and not used; the rest is written soon. */
 static void map_unstage(struct map_run *r, bool exchanged)
 {
-    size_t bytes = r->to - r->from, offset = map_offset(r->from);
+    size_t bytes = r->to - r->from;
     if (exchanged) {
-        sys(SYS_sync_file_range, map.file.fd, offset, bytes, SYNC_FILE_RANGE_WRITE);
+        sys(SYS_sync_file_range, map.file.fd, r->offset, bytes, SYNC_FILE_RANGE_WRITE);
         return;
     }
     own_unmap(r->stage, bytes);
-    if (file_valid(&map.file))
-        file_punch(&map.file, offset, bytes);
+    if (file_valid(&map.file)) { /* else a fork came in between: nothing of it is in use */
+        file_punch(&map.file, r->offset, bytes);
+        map_use(r->offset, bytes, false);
+    }
     folder_count(0, bytes);
 }
 
@@ -7873,6 +8100,8 @@ static bool map_stage(struct map_run *r)
     }
     map.stage_bytes = at + bytes;
     folder_count(bytes, 0);
+    map_use(offset, bytes, true);
+    r->offset = offset;
     r->stage = p;
     sys(SYS_madvise, p, bytes, MADV_DONTFORK); /* a raw clone must not share it */
     map_advise_paging(p, bytes, map.paging);
@@ -7914,9 +8143,7 @@ static bool map_exchange(struct vma_scan *scan, struct map_run *r)
         return false;
     own_unmap(r->stage, bytes);
     map_undump(r->from, r->to);
-    spans_add(&map.moved, r->from, r->to, 0); /* MAP_MOVED_MAX: there is room */
-    spans_add(&map.live, r->from, r->to, 0);
-    atomic_fetch_add(&map.moved_bytes, bytes);
+    map_note_moved(r->from, r->to, r->offset - r->from);
     return true;
 }
 
@@ -7927,7 +8154,7 @@ static bool map_ready_file(void)
         return true;
     if (map.live.count || cfg.off)
         return false;
-    file_close(&map.file);
+    map_close_file();
     if (file_create(&map.file, files_for_fries) != REASON_NONE)
         return false;
     if (folder.memory)
@@ -7942,8 +8169,7 @@ static size_t map_prepare(size_t most, bool frozen)
 {
     size_t staged = 0, runs = 0;
     map.stage_bytes = 0;
-    bool ready = map.moved.count < MAP_MOVED_MAX && /* a process has 65,530 mappings; each of ours splits one */
-                 map_ready_file();
+    bool ready = map_ready_file();
     uintptr_t begin = map.cursor;
     if (ready)
         runs = map_pick(most, frozen);
@@ -8173,11 +8399,10 @@ static void map_stats(struct bigmaac_stats *out)
 /* --- forks: called with all locks held, the gate closed --------------------------------------------- */
 
 /* Requires every lock. Turns one live mapping private. */
-static bool map_freeze_vma(const struct vma *v)
+static bool map_freeze_vma(const struct vma *v, off_t offset)
 {
     size_t bytes = v->to - v->from;
     void *p = (void *)v->from;
-    off_t offset = (off_t)map_offset(v->from);
     if (sys_mmap(p, bytes, v->protection, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, map.file.fd, offset) == MAP_FAILED) {
         sys_mmap(p, bytes, v->protection, MAP_SHARED | MAP_FIXED, map.file.fd, offset); /* a kernel may have unmapped it */
         sys_madvise(p, bytes, MADV_DONTFORK);
@@ -8200,7 +8425,7 @@ static size_t map_freeze(void)
     struct vma v;
     size_t failed = 0;
     if (!map.live.count) {
-        file_close(&map.file);
+        map_close_file();
         return 0;
     }
     if (!file_valid(&map.file)) /* the program has closed it: nothing can be mapped from it any more */
@@ -8208,17 +8433,16 @@ static size_t map_freeze(void)
     if (!file_valid(&map.file) || !vma_find(&scan, 0, &v))
         return spans_bytes(&map.live, 0, UINTPTR_MAX);
     scan.count = scan.at = 0;
-    for (uintptr_t at = 0; spans_part_gib(&map.live, at, UINTPTR_MAX, &p); at = p.to)
+    for (uintptr_t at = 0; spans_part(&map.live, at, UINTPTR_MAX, &p); at = p.to)
         for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);) {
-            if (!v.shared || !map_is_moved(&v) || map_freeze_vma(&v))
+            if (!v.shared || !map_is_moved(&v) || map_freeze_vma(&v, (off_t)(v.from + p.marks)))
                 continue;
             failed += v.to - v.from;
         }
     if (failed)
         return failed;
     folder_count(0, spans_bytes(&map.live, 0, UINTPTR_MAX));
-    map.live.count = 0;
-    file_close(&map.file);
+    map_close_file();
     return 0;
 }
 
@@ -8245,7 +8469,7 @@ static void map_child(bool copies, bool shares)
     for (uintptr_t at = 0; spans_part(&map.ours, at, UINTPTR_MAX, &p); at = p.to)
         if (p.marks & MARK_DONTFORK) {
             map_forget(p.from, p.to);
-            spans_remove(&map.moved, p.from, p.to);
+            map_forget_moved(p.from, p.to);
         }
     if (shares || !map.ours.count)
         return;
@@ -8316,7 +8540,7 @@ static void warn_share(void)
 }
 
 /* What MAP may move yet. */
-GUESSES static size_t map_bytes_left(void)
+static size_t map_bytes_left(void)
 {
     size_t bytes = atomic_load(&map.bytes), moved = atomic_load(&map.moved_bytes);
     return bytes - min_size(bytes, moved);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Mapped memory beyond the limit: a fork where nothing is moved any more; the thread that mapped first has ended; a thread
-# that is for ever in the middle of a write; and the same calls by syscall().
+# that is for ever in the middle of a write; the same calls by syscall(); mremap of more than fits.
 # shellcheck source=tests/lib.sh
 . "$TOP/tests/lib.sh"
 need_root
@@ -119,6 +119,25 @@ static void calls(void)
     unmap(q, BYTES / 2);
 }
 
+/* As a realloc that grows, and a collector that moves its heap. */
+static void grows(void)
+{
+    char *p = map(BYTES);
+    fill_slowly(p, BYTES, 5);
+    for (int i = 1; i <= 8; i++) {
+        size_t before = BYTES + (size_t)(i - 1) * (1 << 20);
+        char *next = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); /* in the way, often */
+        char *q = mremap(p, before, before + (1 << 20), MREMAP_MAYMOVE);
+        CHECK(q != MAP_FAILED && q[before] == 0 && q[before + (1 << 20) - 1] == 0);
+        p = q;
+        munmap(next, PAGE);
+    }
+    CHECK(is_right(p, BYTES, 5));
+    char *place = mmap(NULL, BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(mremap(p, BYTES + (8 << 20), BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, place) == place && is_right(place, BYTES, 5));
+    unmap(place, BYTES);
+}
+
 int main(int argc, char **argv)
 {
     switch (argc > 1 ? argv[1][0] : 0) {
@@ -126,13 +145,14 @@ int main(int argc, char **argv)
     case 'e': ended(); break;
     case 'w': writer(); break;
     case 'c': calls(); break;
+    case 'g': grows(); break;
     }
     return check_result();
 }
 C
 compile_c "$TMP/job" "$TMP/job.c"
 moved() { sed -n "s/.* file_peak=\([0-9]*\).*/\1/p" "$TMP/err" | sort -n | tail -n 1; }
-for way in calls ended writer forks; do
+for way in calls ended writer forks grows; do
     "$TMP/job" $way || fail "$way without the library or a limit"
     limited $((200 * M)) env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_MMAP_SIZE=256K BIGMAAC_STATS=1 "$TMP/job" $way 2>"$TMP/err" ||
         fail "$way: exit status $? with: $(head -n 5 "$TMP/err")"

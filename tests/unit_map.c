@@ -2,6 +2,8 @@
  * out: the same random calls go to an arena of the library's and to one of the kernel's, and results, errno,
  * protections and content must agree after each of them. */
 #define MAP_UNIT (16 * 1024)
+#define MAP_MOVED_MAX 24
+#define MAP_FILE_MAX 6
 #include "../bigmaac.c"
 #include "check.h"
 
@@ -55,11 +57,46 @@ static void protections(int side, signed char *page_protection)
     fclose(f);
 }
 
+/* The sets, what is counted of them, and what the kernel shows agree. */
+static bool is_consistent(void)
+{
+    struct vma_scan scan = {0};
+    struct span p;
+    struct vma v;
+    size_t pages[MAP_FILE_MAX + 1] = {0};
+    if (atomic_load(&map.moved_bytes) != spans_bytes(&map.moved, 0, UINTPTR_MAX))
+        return false;
+    for (uintptr_t at = 0; spans_part(&map.live, at, UINTPTR_MAX, &p); at = p.to) {
+        if (spans_bytes(&map.moved, p.from, p.to) != p.to - p.from)
+            return false;
+        for (size_t offset = p.from + p.marks; offset < p.to + p.marks; offset += page)
+            pages[offset / gib]++;
+        for (size_t i = 0; i < map.live.count; i++) { /* no byte of the file is two ranges' */
+            const struct span *q = span_at(&map.live, i);
+            if (q->from != p.from && q->from + q->marks < p.to + p.marks && p.from + p.marks < q->to + q->marks)
+                return false;
+        }
+        for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);) {
+            struct vma whole;
+            if (!vma_query(v.from, &whole) || whole.offset - whole.from != p.marks || v.inode != map.file.ino)
+                return false;
+        }
+    }
+    for (size_t w = 1; w <= MAP_FILE_MAX; w++)
+        if (pages[w] != map.windows[w].pages)
+            return false;
+    return true;
+}
+
 static bool agree(void)
 {
     static signed char protection[2][PAGES];
     for (int side = 0; side < 2; side++)
         protections(side, protection[side]);
+    if (!is_consistent()) {
+        fprintf(stderr, "call %zu, %s: what is kept of moved memory is wrong\n", calls, what);
+        return false;
+    }
     for (size_t i = 0; i < PAGES; i++) {
         if (protection[0][i] != protection[1][i]) {
             fprintf(stderr, "call %zu, %s: page %zu has protection %d, not %d\n", calls, what, i, protection[0][i],
@@ -234,6 +271,196 @@ static bool a_child(void)
     return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
 }
 
+/* --- single cases ------------------------------------------------------------------------------------- */
+
+enum { CASE_BYTES = 4 << 20 };
+
+static size_t in_file(const char *p, size_t bytes) { return spans_bytes(&map.live, (uintptr_t)p, (uintptr_t)p + bytes); }
+
+static void move_out(const char *p, size_t bytes)
+{
+    for (int i = 0; i < 20 && in_file(p, bytes) < bytes; i++)
+        map_move(bytes, bytes);
+    CHECK(in_file(p, bytes) == bytes);
+}
+
+/* `bytes` that are filled and moved out. */
+static char *moved_region(size_t bytes)
+{
+    char *p = map_mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(p != MAP_FAILED);
+    fill(p, bytes, 5);
+    move_out(p, bytes);
+    return p;
+}
+
+static size_t resident_bytes(const char *p, size_t bytes)
+{
+    static unsigned char vector[CASE_BYTES / 4096];
+    size_t n = 0;
+    CHECK(syscall(SYS_mincore, p, bytes, vector) == 0);
+    for (size_t i = 0; i < bytes / page; i++)
+        n += vector[i] & 1;
+    return n * page;
+}
+
+static size_t mappings(void)
+{
+    size_t n = 0;
+    FILE *f = fopen("/proc/self/maps", "r");
+    for (int c; (c = getc(f)) != EOF;)
+        n += c == '\n';
+    fclose(f);
+    return n;
+}
+
+/* What is moved stays in the file, wherever mremap puts it. */
+static void remaps_moved(void)
+{
+    const size_t half = CASE_BYTES / 2;
+    size_t restored = atomic_load(&map.restored_bytes);
+    char *place = mmap(NULL, 4 * CASE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *p = moved_region(CASE_BYTES);
+    char *q = map_mremap(p, CASE_BYTES, CASE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+    CHECK(q == place && is_filled(q, CASE_BYTES, 5) && in_file(q, CASE_BYTES) == CASE_BYTES && is_consistent());
+    fill(q, CASE_BYTES, 6);
+    errno = 0;
+    CHECK(map_mremap(q, CASE_BYTES, 2 * CASE_BYTES, 0, NULL) == MAP_FAILED && errno == ENOMEM); /* no room behind it */
+    errno = 0;
+    CHECK(map_mremap(q, 0, CASE_BYTES, MREMAP_MAYMOVE, NULL) == MAP_FAILED && errno == EINVAL); /* a second mapping */
+    munmap(q + CASE_BYTES, CASE_BYTES);
+    CHECK(map_mremap(q, CASE_BYTES, CASE_BYTES + half, 0, NULL) == q);
+    CHECK(is_filled(q, CASE_BYTES, 6) && is_zero(q + CASE_BYTES, half) && in_file(q, 2 * CASE_BYTES) == CASE_BYTES);
+    fill(q + CASE_BYTES, half, 7);
+    p = map_mremap(q, CASE_BYTES + half, 3 * CASE_BYTES, MREMAP_MAYMOVE, NULL); /* PROT_NONE is in the way */
+    CHECK(p != MAP_FAILED && p != q && is_filled(p, CASE_BYTES, 6) && is_filled(p + CASE_BYTES, half, 7));
+    CHECK(is_zero(p + CASE_BYTES + half, CASE_BYTES + half) && in_file(p, 3 * CASE_BYTES) == CASE_BYTES);
+    CHECK(map_mremap(p, 3 * CASE_BYTES, half, 0, NULL) == p && in_file(p, CASE_BYTES) == half && is_consistent());
+    q = map_mremap(p, half, half, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+    CHECK(q != MAP_FAILED && is_zero(p, half) && is_filled(q, half, 6) && in_file(q, half) == half);
+    p[0] = 1;
+    CHECK(is_filled(q, half, 6) && !in_file(p, half) && is_consistent());
+    CHECK(atomic_load(&map.restored_bytes) == restored);
+    map_munmap(p, half);
+    map_munmap(q, half);
+    munmap(place, 4 * CASE_BYTES);
+}
+
+/* What can't be one mapping is refused, as the kernel does, and nothing is made for that. */
+static void refuses(void)
+{
+    size_t restored = atomic_load(&map.restored_bytes);
+    char *p = map_mmap(NULL, CASE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int moved = 0; moved < 2; moved++) {
+        CHECK(map_mprotect(p + CASE_BYTES / 2, CASE_BYTES / 2, PROT_READ) == 0);
+        errno = 0;
+        CHECK(map_mremap(p, CASE_BYTES, 2 * CASE_BYTES, MREMAP_MAYMOVE, NULL) == MAP_FAILED && errno == EFAULT);
+        CHECK(resident_bytes(p, CASE_BYTES) == (moved ? MAP_UNIT : 0));
+        CHECK(map_mprotect(p + CASE_BYTES / 2, CASE_BYTES / 2, PROT_READ | PROT_WRITE) == 0);
+        fill(p, MAP_UNIT, 3);
+        move_out(p, MAP_UNIT);
+    }
+    errno = 0;
+    CHECK(map_madvise(p, MAP_UNIT, MADV_REMOVE) == -1 && errno == EINVAL && is_filled(p, MAP_UNIT, 3));
+    CHECK(atomic_load(&map.restored_bytes) == restored);
+    map_munmap(p, CASE_BYTES);
+}
+
+/* Every other page of moved memory is dropped. */
+static void drops(void)
+{
+    char *p = moved_region(CASE_BYTES);
+    size_t before = mappings(), blocks = 0;
+    struct stat st;
+    for (size_t i = 0; i < CASE_BYTES; i += 2 * page) {
+        CHECK(map_madvise(p + i, page, MADV_DONTNEED) == 0);
+        blocks += i > CASE_BYTES / 2 && resident_bytes(p + i, page);
+    }
+    CHECK(blocks == 0); /* memory is free */
+    CHECK(mappings() <= before + 2 * MAP_MOVED_MAX + 2);
+    for (size_t i = 0; i < CASE_BYTES; i += page) {
+        unsigned char was[4096], *page_at = (unsigned char *)p + i;
+        for (size_t k = 0; k < page; k++)
+            was[k] = i / page % 2 ? (unsigned char)((5 + (i + k) * 0x9e3779b97f4a7c15u) >> 56) : 0;
+        CHECK(memcmp(page_at, was, page) == 0);
+    }
+    fill(p, CASE_BYTES, 9);
+    move_out(p, CASE_BYTES); /* where ranges are many, what lies between them is moved yet */
+    CHECK(is_filled(p, CASE_BYTES, 9) && is_consistent());
+    CHECK(mappings() <= before + 2);
+    map_munmap(p, CASE_BYTES);
+    CHECK(fstat(map.file.fd, &st) == 0 && st.st_blocks == 0 && is_consistent());
+}
+
+/* One GiB of addresses after the other: what is moved now is counted, and the file's parts are used again. */
+static void windows(void)
+{
+    size_t moved_before = atomic_load(&map.moved_bytes), left = map_bytes_left();
+    for (size_t i = 1; i <= 3 * MAP_FILE_MAX; i++) {
+        char *at = arena[0] + i * 4 * gib;
+        CHECK(map_mmap(at, 2 * MAP_UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
+        fill(at, 2 * MAP_UNIT, i);
+        CHECK(map_bytes_left() == left + 2 * MAP_UNIT);
+        move_out(at, 2 * MAP_UNIT);
+        CHECK(map_bytes_left() == left && is_filled(at, 2 * MAP_UNIT, i));
+        map_munmap(at, 2 * MAP_UNIT);
+    }
+    CHECK(atomic_load(&map.moved_bytes) == moved_before && map_bytes_left() == left && is_consistent());
+    char *both[2] = {(char *)(gib / 2), arena[0] + gib / 2}; /* the lowest GiB, too, loses its part to another */
+    for (int i = 0; i < 3; i++) {
+        char *at = both[i % 2];
+        CHECK(map_mmap(at, MAP_UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == at);
+        fill(at, MAP_UNIT, i);
+        move_out(at, MAP_UNIT);
+        if (i == 0)
+            map_munmap(at, MAP_UNIT);
+    }
+    CHECK(is_filled(both[0], MAP_UNIT, 2) && is_filled(both[1], MAP_UNIT, 1) && is_consistent());
+    map_munmap(both[0], MAP_UNIT);
+    map_munmap(both[1], MAP_UNIT);
+}
+
+/* The flags of the mapping at p, as smaps has them. */
+static bool stays_here(const char *p)
+{
+    char line[512];
+    bool found = false, stays = false;
+    FILE *f = fopen("/proc/self/smaps", "r");
+    for (unsigned long from, to; fgets(line, sizeof line, f);) {
+        char dash;
+        if (sscanf(line, "%lx%c%lx ", &from, &dash, &to) == 3 && dash == '-')
+            found = from <= (unsigned long)p && to > (unsigned long)p;
+        if (found && strncmp(line, "VmFlags:", 8) == 0)
+            stays = strstr(line, " dc") != NULL;
+    }
+    fclose(f);
+    return stays;
+}
+
+/* A fork could not turn all of it private: what is may go to children, what is shared may not. */
+static void half_frozen(void)
+{
+    char *p = moved_region(2 * MAP_UNIT);
+    struct vma v = {.from = (uintptr_t)p, .to = (uintptr_t)p + MAP_UNIT, .protection = PROT_READ | PROT_WRITE};
+    struct vma whole;
+    home_lock();
+    lock_take(&map.lock);
+    CHECK(vma_query((uintptr_t)p, &whole));
+    void *half = mmap(p, MAP_UNIT, v.protection, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, map.file.fd,
+                      (off_t)(whole.offset + v.from - whole.from));
+    lock_drop(&map.lock);
+    home_unlock();
+    CHECK(half == p && is_filled(p, 2 * MAP_UNIT, 5));
+    CHECK(map_madvise(p, 2 * MAP_UNIT, MADV_DONTFORK) == 0 && stays_here(p) && stays_here(p + MAP_UNIT));
+    CHECK(map_madvise(p, 2 * MAP_UNIT, MADV_DOFORK) == 0 && !stays_here(p) && stays_here(p + MAP_UNIT));
+    fill(p, 2 * MAP_UNIT, 8);
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(!is_filled(p, 2 * MAP_UNIT, 8));
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+    map_munmap(p, 2 * MAP_UNIT);
+}
+
 __attribute__((constructor(101))) static void set(void) { setenv("BIGMAAC_MIN_MMAP_SIZE", "16K", 1); }
 
 int main(int argc, char **argv)
@@ -268,6 +495,12 @@ int main(int argc, char **argv)
     fprintf(stderr, "seed %lu: %zu calls, %zu MiB moved out, %zu MiB frozen, %zu MiB restored, %zu ranges moved now\n", seed, calls,
             moved_out >> 20, frozen >> 20, atomic_load(&map.restored_bytes) >> 20, map.moved.count);
     CHECK(joined_otherwise * 300 <= most);
+    map_munmap(arena[0], arena_bytes);
+    remaps_moved();
+    refuses();
+    drops();
+    windows();
+    half_frozen();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
     return check_result();
 }
