@@ -1836,7 +1836,7 @@ static enum reason file_failed(const char *call, int err)
     return why;
 }
 
-static int file_raise(int fd, size_t limit);
+static bool file_keep(struct file *f, const char *path, int flags);
 static size_t limit_of(int resource);
 
 /* The folder's descriptor, which several threads may ask for first; -1: there is none, and the path has to do. */
@@ -1848,18 +1848,18 @@ static int folder_dir(void)
         return st.st_nlink ? known : -1; /* deleted: the path may lead to a new one */
     char path[sizeof cfg.template];
     template_folder(path, sizeof path);
-    int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int high = fd < 0 ? -1 : file_raise(fd, limit_of(RLIMIT_NOFILE));
-    if (high < 0 || sys_fstat(high, &st) != 0 || (known && (st.st_dev != folder.dir_dev || st.st_ino != folder.dir_ino))) {
-        if (fd >= 0)
-            sys(SYS_close, high < 0 ? fd : high);
+    struct file dir;
+    if (!file_keep(&dir, path, O_PATH | O_DIRECTORY))
+        return -1;
+    if (known && (dir.dev != folder.dir_dev || dir.ino != folder.dir_ino)) {
+        sys(SYS_close, dir.fd);
         return -1;
     }
-    folder.dir_dev = st.st_dev; /* the same for all who come here */
-    folder.dir_ino = st.st_ino;
-    if (atomic_compare_exchange_strong(&folder.dir, &known, high))
-        return high;
-    sys(SYS_close, high);
+    folder.dir_dev = dir.dev; /* the same for all who come here */
+    folder.dir_ino = dir.ino;
+    if (atomic_compare_exchange_strong(&folder.dir, &known, dir.fd))
+        return dir.fd;
+    sys(SYS_close, dir.fd);
     return known;
 }
 
@@ -1969,6 +1969,19 @@ static size_t limit_of(int resource)
     return limit.rlim_cur;
 }
 
+/* Opens a file to keep, on a high descriptor. False: it is not there, or no such number is free; a low one is the program's. */
+static bool file_keep(struct file *f, const char *path, int flags)
+{
+    struct stat st;
+    int fd = (int)sys(SYS_openat, AT_FDCWD, path, flags | O_RDONLY | O_CLOEXEC);
+    int high = fd < 0 ? -1 : file_raise(fd, limit_of(RLIMIT_NOFILE));
+    bool kept = high >= 0 && high != fd && sys_fstat(high, &st) == 0;
+    if (!kept && fd >= 0)
+        sys(SYS_close, high < 0 ? fd : high);
+    *f = kept ? (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino} : (struct file){.fd = -1};
+    return kept;
+}
+
 static uint64_t vma_device(const void *p);
 
 /* Some file systems refuse shared mappings. That must not show where we have reserved memory: there a
@@ -1990,7 +2003,7 @@ static enum reason file_create(struct file *f, size_t spare)
 {
     f->fd = -1;
     size_t limit = limit_of(RLIMIT_NOFILE);
-    if (atomic_load(&folder.files) + spare + min_size(limit / 8, KEPT_MAX) >= limit / 2)
+    if (atomic_load(&folder.files) + spare + min_size(limit / 4, KEPT_MAX) >= limit / 2)
         return REASON_DESCRIPTORS;
     if (!atomic_load_explicit(&folder.probed, memory_order_acquire))
         folder_probe();
@@ -2765,15 +2778,9 @@ static size_t read_kept(const char *path, char *text, size_t space, off_t from)
     if (!k->path[0] || !file_valid(&k->file)) {
         if (mon_self)
             return 0;
-        struct stat st;
-        int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-        int high = fd < 0 ? -1 : file_raise(fd, limit_of(RLIMIT_NOFILE));
-        if (high < 0 || high == fd || sys_fstat(high, &st) != 0) {
-            sys(SYS_close, high < 0 ? fd : high); /* a low number is the program's */
+        if (!file_keep(&k->file, path, 0))
             return read_text(path, text, space);
-        }
         text_format(k->path, sizeof k->path, "%s", path);
-        k->file = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino};
     }
     long n = sys(SYS_pread64, k->file.fd, text, space - 1, from);
     text[n > 0 ? n : 0] = 0;
@@ -5951,15 +5958,8 @@ static int threads_open(void)
  * program runs. */
 static void threads_keep(void)
 {
-    struct stat st;
-    if (file_valid(&stop.tasks))
-        return;
-    int fd = threads_open(), high = fd < 0 ? -1 : file_raise(fd, limit_of(RLIMIT_NOFILE));
-    stop.tasks.fd = -1;
-    if (high >= 0 && sys_fstat(high, &st) == 0)
-        stop.tasks = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino};
-    else if (high >= 0)
-        sys(SYS_close, high);
+    if (!file_valid(&stop.tasks))
+        file_keep(&stop.tasks, "/proc/self/task", O_DIRECTORY);
 }
 
 static bool thread_exists(pid_t tid) { return sys(SYS_tgkill, sys_getpid(), tid, 0) == 0; }
@@ -7244,21 +7244,10 @@ static const uint64_t procmap_covering_or_next = 0x10, procmap_shared = 0x08;
 /* Opens what the kernel's view is read from, on a high descriptor; the monitor can't, while the program runs. */
 static bool map_open_maps(void)
 {
-    struct stat st;
     if (file_valid(&map.maps))
         return true;
     map.maps.fd = -1;
-    if (mon_self || cfg.off)
-        return false;
-    int fd = (int)sys(SYS_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC);
-    int high = fd < 0 ? -1 : file_raise(fd, limit_of(RLIMIT_NOFILE));
-    if (high < 0 || sys_fstat(high, &st) != 0) {
-        if (fd >= 0)
-            sys(SYS_close, high < 0 ? fd : high);
-        return false;
-    }
-    map.maps = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino};
-    return true;
+    return !mon_self && !cfg.off && file_keep(&map.maps, "/proc/thread-self/maps", 0);
 }
 
 /* Mappings in the order of their addresses: some of them at a time, for kernels without PROCMAP_QUERY. */

@@ -22,6 +22,7 @@ limited() {
     shift
     mkdir "$group" 2>/dev/null || skip "this machine can't set a memory limit (cgroup v1, root)"
     echo "$bytes" >"$group/memory.limit_in_bytes"
+    echo 0 >"$group/memory.swappiness" # somebody else may have swap on
     sh -c 'echo $$ >"$0/cgroup.procs"; exec "$@"' "$group" "$@"
     status=$?
     cat "$group/memory.max_usage_in_bytes" >"$TMP/peak"

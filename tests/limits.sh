@@ -132,19 +132,20 @@ cat >"$TMP/nofile.c" <<'C'
 #include "sys_blocks.h"
 #include <fcntl.h>
 #include <sys/wait.h>
-int main(void)
+int main(int argc, char **argv) /* [few]: hardly any */
 {
+    (void)argv;
     static struct block blocks[1000];
     int opened = 0, status = -1, low = open("/dev/null", O_RDONLY);
     close(low);
     for (size_t i = 0; i < 1000; i++)
         CHECK(block_new(&blocks[i], 300000 + 100 * i, i));
     CHECK(blocks_of_kind(blocks, 1000, BIGMAAC_KIND_NONE) == 0);
-    CHECK(blocks_of_kind(blocks, 1000, BIGMAAC_KIND_BIGMAAC) > 5);
+    CHECK(argc > 1 || blocks_of_kind(blocks, 1000, BIGMAAC_KIND_BIGMAAC) > 5);
     CHECK(open("/dev/null", O_RDONLY) == low); /* low numbers are the program's */
     while (open("/dev/null", O_RDONLY) >= 0)
         opened++;
-    CHECK(opened >= 20);
+    CHECK(opened >= (argc > 1 ? 10 : 20));
     pid_t pid = fork();
     if (pid == 0) { /* without one free descriptor */
         checks_failed = 0;
@@ -167,6 +168,8 @@ compile_c "$TMP/nofile" "$TMP/nofile.c"
 limited_nofile() { (ulimit -n 64; exec env LD_PRELOAD="$LIB" "$@"); }
 expect '' limited_nofile BIGMAAC_MIN_BIGMAAC_SIZE=256K "$TMP/nofile"
 expect '' limited_nofile BIGMAAC_MIN_BIGMAAC_SIZE=256K BIGMAAC_MIN_FRY_SIZE=64 "$TMP/nofile"
+limited_nofile() { (ulimit -n 32; exec env LD_PRELOAD="$LIB" "$@"); } # our thread keeps more files than there is room for
+expect '' limited_nofile BIGMAAC_MIN_BIGMAAC_SIZE=256K "$TMP/nofile" few
 
 # --- More live blocks than vm.max_map_count lets us have mappings: 300,000 of 8 KiB.
 expect 'all big=* fry=* none=0' with BIGMAAC_MIN_BIGMAAC_SIZE=4K "$TMP/take" 8192 300000
