@@ -5706,12 +5706,25 @@ static void profile_snapshot(void)
     lock_drop(&profile.lock);
 }
 
+/* The next one's answer may itself allocate: tcmalloc's first one does, and what it allocates it does before it has an
+ * answer. 0 for such a block, which is not counted. */
+static size_t profile_size(void *p)
+{
+    static __thread bool asking __attribute__((tls_model("initial-exec")));
+    if (asking)
+        return 0;
+    asking = true;
+    size_t size = next.usable(p);
+    asking = false;
+    return size;
+}
+
 /* Notes a block that was given out; NULL is none. Returns it. */
 static void *profile_add(void *p)
 {
     if (!p || !cfg.profile)
         return p;
-    size_t size = next.usable(p);
+    size_t size = profile_size(p);
     atomic_fetch_add_explicit(&profile.live[profile_bin(size)], size, memory_order_relaxed);
     size_t total = atomic_fetch_add_explicit(&profile.total, size, memory_order_relaxed) + size;
     size_t told = atomic_load_explicit(&profile.told_total, memory_order_relaxed);
@@ -5722,7 +5735,7 @@ static void *profile_add(void *p)
 
 static void profile_remove(void *p)
 {
-    size_t size = next.usable(p);
+    size_t size = profile_size(p);
     atomic_fetch_sub_explicit(&profile.live[profile_bin(size)], size, memory_order_relaxed);
     atomic_fetch_sub_explicit(&profile.total, size, memory_order_relaxed);
 }
