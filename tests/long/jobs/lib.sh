@@ -5,7 +5,6 @@ JOBS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export JOBS PYTHON=${PYTHON:-/usr/bin/python3} OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 PYTHONHASHSEED=0 HOME=$WORK
 cp "$LIB" "$WORK/library.so" && chmod 755 "$WORK" && mkdir -m 1777 "$WORK/swap" # some servers are not root
 export BIGMAAC_TEMPLATE=$WORK/swap/bigmaac.XXXXXXXX
-exec {NEVER}<> <(:) # what nobody writes to: read -t from it is a sleep without a process
 
 # Reads a row: \| in a command is a bar. Sets name limit suite setting needs prepare command.
 job_read() {
@@ -64,11 +63,11 @@ job_run() {
             { read -r _; read -r _ now; } <"$group/memory.stat" # cache N, rss N
             ((now > anonymous)) && anonymous=$now
         fi
-        read -r -t 0.03 -u "$NEVER"
+        sleep 0.03
     done
     wait $pid 2>/dev/null
     status=$? seconds=$(awk "BEGIN { printf \"%.1f\", ($(date +%s%N) - $began) / 1e9 }")
     killed=$(sed -n 's/^oom_kill //p' "$group/memory.oom_control") faults=$(sed -n 's/^pgmajfault //p' "$group/memory.stat")
     while read -r pid; do kill -9 "$pid" 2>/dev/null; done <"$group/cgroup.procs" # a server whose client was killed
-    for _ in $(seq 50); do rmdir "$group" 2>/dev/null && return; read -r -t 0.2 -u "$NEVER"; done
+    for _ in $(seq 50); do rmdir "$group" 2>/dev/null && return; sleep 0.2; done
 }
