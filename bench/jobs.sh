@@ -59,7 +59,7 @@ while job_read <&3; do
         results+=("$result")
     done
     echo "$line $setting"
-    (IFS=$'\t'; echo "$(date +%F)$IFS$COMMIT$IFS$MACHINE$IFS${results[*]}$IFS$setting") >>"$BUILD/jobs.tsv"
+    [[ " ${results[*]} " == *" - "* ]] || (IFS=$'\t'; echo "$(date +%F)$IFS$COMMIT$IFS$MACHINE$IFS${results[*]}$IFS$setting") >>"$BUILD/jobs.tsv"
     job_clean
 done 3<"$JOBS/list"
 [ $failures = 0 ]
