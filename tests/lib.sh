@@ -62,7 +62,9 @@ debian() {
         skip "this machine can't get Debian $1: $(tail -n 1 "$TMP/log")"
     mkdir "$root/src" && cp -r "$TOP/bigmaac.c" "$TOP/bigmaac.h" "$TOP/Makefile" "$TOP/tests" "$TOP/extras" "$root/src"
     cp "$LIB" "$root/src/bigmaac.so"
-    mount -t proc proc "$root/proc" || skip "this machine can't mount /proc in a folder"
-    trap 'umount "$root/proc"; rm -rf "$root"' EXIT
+    # Without /sys the library can't know the limit and is on its guard: its threads are there.
+    mount -t proc proc "$root/proc" && mount --rbind /sys "$root/sys" && mount --make-rslave "$root/sys" ||
+        skip "this machine can't mount /proc and /sys in a folder"
+    trap 'umount -R "$root/sys"; umount "$root/proc"; rm -rf --one-file-system "$root"' EXIT
 }
 inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin BIGMAAC_TEMPLATE=/var/tmp/bigmaac.XXXXXXXX "$@"; }
