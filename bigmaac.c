@@ -7229,12 +7229,12 @@ static void map_mark(uintptr_t from, uintptr_t to, unsigned set, unsigned clear)
 /* --- the kernel's view ------------------------------------------------------------------------ */
 
 /* linux/fs.h has it from 6.11 on. */
-struct procmap_query {
+struct our_procmap_query {
     uint64_t size, flags, address, start, end, vma_flags, page_size, offset, inode;
     uint32_t major, minor, name_size, build_id_size;
     uint64_t name, build_id;
 };
-static const unsigned long procmap_query_call = _IOWR('f', 17, struct procmap_query);
+static const unsigned long procmap_query_call = _IOWR('f', 17, struct our_procmap_query);
 static const uint64_t procmap_covering_or_next = 0x10, procmap_shared = 0x08;
 
 /* Opens what the kernel's view is read from, on a high descriptor; the monitor can't, while the program runs. */
@@ -7274,7 +7274,7 @@ static bool scan_see(const struct vma *v, void *context)
  * so, which no_query tells. */
 static bool vma_query(uintptr_t at, struct vma *out)
 {
-    struct procmap_query q = {.size = sizeof q, .flags = procmap_covering_or_next, .address = at};
+    struct our_procmap_query q = {.size = sizeof q, .flags = procmap_covering_or_next, .address = at};
     if (!map_open_maps() || sys_ioctl(map.maps.fd, procmap_query_call, &q) != 0) {
         if (map.maps.fd < 0 || errno != ENOENT)
             atomic_store(&map.no_query, true);
