@@ -5715,12 +5715,25 @@ static void profile_snapshot(void)
     lock_drop(&profile.lock);
 }
 
+/* The next one's answer may itself allocate: tcmalloc's first one does, and what it allocates it does before it has an
+ * answer. 0 for such a block, which is not counted. */
+static size_t profile_size(void *p)
+{
+    static __thread bool asking __attribute__((tls_model("initial-exec")));
+    if (asking)
+        return 0;
+    asking = true;
+    size_t size = next.usable(p);
+    asking = false;
+    return size;
+}
+
 /* Notes a block that was given out; NULL is none. Returns it. */
 static void *profile_add(void *p)
 {
     if (!p || !cfg.profile)
         return p;
-    size_t size = next.usable(p);
+    size_t size = profile_size(p);
     atomic_fetch_add_explicit(&profile.live[profile_bin(size)], size, memory_order_relaxed);
     size_t total = atomic_fetch_add_explicit(&profile.total, size, memory_order_relaxed) + size;
     size_t told = atomic_load_explicit(&profile.told_total, memory_order_relaxed);
@@ -5731,7 +5744,7 @@ static void *profile_add(void *p)
 
 static void profile_remove(void *p)
 {
-    size_t size = next.usable(p);
+    size_t size = profile_size(p);
     atomic_fetch_sub_explicit(&profile.live[profile_bin(size)], size, memory_order_relaxed);
     atomic_fetch_sub_explicit(&profile.total, size, memory_order_relaxed);
 }
@@ -7233,12 +7246,12 @@ static void map_mark(uintptr_t from, uintptr_t to, unsigned set, unsigned clear)
 /* --- the kernel's view ------------------------------------------------------------------------ */
 
 /* linux/fs.h has it from 6.11 on. */
-struct procmap_query {
+struct our_procmap_query {
     uint64_t size, flags, address, start, end, vma_flags, page_size, offset, inode;
     uint32_t major, minor, name_size, build_id_size;
     uint64_t name, build_id;
 };
-static const unsigned long procmap_query_call = _IOWR('f', 17, struct procmap_query);
+static const unsigned long procmap_query_call = _IOWR('f', 17, struct our_procmap_query);
 static const uint64_t procmap_covering_or_next = 0x10, procmap_shared = 0x08;
 
 /* Opens what the kernel's view is read from, on a high descriptor; the monitor can't, while the program runs. */
@@ -7267,7 +7280,7 @@ static bool scan_see(const struct vma *v, void *context)
  * so, which no_query tells. */
 static bool vma_query(uintptr_t at, struct vma *out)
 {
-    struct procmap_query q = {.size = sizeof q, .flags = procmap_covering_or_next, .address = at};
+    struct our_procmap_query q = {.size = sizeof q, .flags = procmap_covering_or_next, .address = at};
     if (!map_open_maps() || sys_ioctl(map.maps.fd, procmap_query_call, &q) != 0) {
         if (map.maps.fd < 0 || errno != ENOENT)
             atomic_store(&map.no_query, true);

@@ -1,4 +1,4 @@
-# common.sh - sourced by the benchmarks: compiles, takes medians, prints and judges a row.
+# common.sh - sourced by the benchmarks: compiles, takes medians, prints and judges a row, keeps raw results.
 # shellcheck shell=bash
 set -u
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -19,12 +19,23 @@ compile() {
 
 median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 
+# result NAME UNIT VALUE OTHER: a line of build/bench/results, which bench/table.py makes README's tables of.
+COMMIT=$(git -C "$TOP" describe --always --dirty 2>/dev/null || echo unknown)
+MACHINE="Linux $(uname -r), $(nproc) cores ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)), \
+$(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo), \
+$(findmnt -n -o FSTYPE,SOURCE -T "${BENCH_TMP:-/var/tmp}" | tr -s ' ')"
+result() {
+    local IFS=$'\t'
+    echo "$(date +%F)$IFS$COMMIT$IFS$MACHINE$IFS${0##*/}$IFS$*" >>"$BUILD/results"
+}
+
 row_head() { printf '%-46s %-7s %10s %10s %7s  %-12s\n' name unit value other ratio target; }
 
 # row NAME UNIT VALUE OTHER TARGET: judges VALUE against OTHER (- for none). TARGET, in words:
 #     x<=N, x>=N   the ratio VALUE/OTHER        -<=N   the difference VALUE - OTHER
 #     v<=N, v>=N   the value itself             -      none, for information
 row() {
+    result "${@:1:4}"
     awk -v name="$1" -v unit="$2" -v value="$3" -v other="$4" -v target="$5" '
         function number(x) {
             if (x == "" || x == "-") return "-"

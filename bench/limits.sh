@@ -87,11 +87,14 @@ swap_on() { # MIB
     fi
     swapon "$SWAP" || die "swapon: this machine can't swap to a file in $WORK"
 }
+# Other programs' memory may be in it by now: where their limit has no room for that, swapoff fails until they go on.
 swap_off() {
     [ -n "$SWAP" ] || return 0
-    if grep -q "^$SWAP " /proc/swaps; then
-        swapoff "$SWAP" || echo "swapoff $SWAP failed" >&2
-    fi
+    for _ in $(seq 300); do
+        grep -q "^$SWAP " /proc/swaps || { SWAP=""; return; }
+        swapoff "$SWAP" 2>/dev/null || sleep 0.2
+    done
+    echo "swapoff $SWAP failed: take it away by hand" >&2
     SWAP=""
 }
 

@@ -6,6 +6,7 @@
 #     LIMIT_MIB=2048 DATA_MIB=5000  the limit, the matrix
 #     BENCH_TMP=/var/tmp            where swap files go; BIGMAAC_... as usual
 . "$(dirname "$0")/limits.sh"
+. "$(dirname "$0")/common.sh"
 LIMIT_MIB=${LIMIT_MIB:-2048} DATA_MIB=${DATA_MIB:-5000}
 $PYTHON -c 'import numpy' 2>/dev/null || skip "needs $PYTHON with numpy"
 
@@ -20,6 +21,9 @@ echo "matrix of $DATA_MIB MiB, limit $LIMIT_MIB MiB"
 job plain
 job bigmaac
 cd "$WORK" || exit 2
+total() { awk '$1 == "total" { print $NF }' "$1"; }
+find_disk
+result "numpy matrix of $DATA_MIB MiB in $LIMIT_MIB MiB, readahead $(cat "$QUEUE") KiB" s "$(total bigmaac)" "$(total plain)"
 awk '
     $1 == "step" || $1 == "total" {
         name = $1 == "step" ? $2 : "total"

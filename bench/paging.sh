@@ -17,6 +17,7 @@
 #
 # Rows go to build/bench/paging.tsv (paging-cloud.tsv; BLOCKS: paging-BLOCKS.tsv); see bench/plot.py.
 . "$(dirname "$0")/limits.sh"
+. "$(dirname "$0")/common.sh"
 LIMIT_MIB=${LIMIT_MIB:-512} SECONDS_EACH=${SECONDS_EACH:-6} REPEATS=${REPEATS:-1}
 PATTERNS=${PATTERNS:-seqread seqrmw rand8r rand8w rand64k stride16k zipf two phases}
 POLICIES=${POLICIES:-swap sequential normal random adaptive}
@@ -105,7 +106,7 @@ disk() { # READAHEAD REPEAT
 # A pattern with parts (two, phases) counts as the geometric mean of its parts' rates; so the
 # ratio of two policies is the geometric mean of the parts' ratios.
 table() { # READAHEAD
-    awk -F '\t' -v readahead="$1" -v patterns="$PATTERNS" -v policies="$POLICIES" '
+    awk -F '\t' -v readahead="$1" -v patterns="$PATTERNS" -v policies="$POLICIES" -v scores="$WORK/scores" '
     function median(key,   n, i, j, t, v) {
         n = split(values[key], v, " ")
         for (i = 2; i <= n; i++)
@@ -148,6 +149,7 @@ table() { # READAHEAD
                 }
             }
             fixed = ratio(s["adaptive"], best); swap = ratio(s["adaptive"], s["swap"]); possible = ratio(best, s["swap"])
+            print p "\t" s["adaptive"] "\t" s["swap"] >scores
             add("fixed", fixed); add("swap", swap); add("possible", possible)
             printf "  %6s (%-10s) %17s %17s\n", shown(fixed), which, shown(swap), shown(possible)
         }
@@ -190,7 +192,12 @@ for kib in $READAHEADS; do
         done
     done
 done
-for kib in $READAHEADS; do table "$kib"; done
+for kib in $READAHEADS; do
+    table "$kib"
+    while IFS=$'\t' read -r pattern adaptive swap; do
+        result "$NAME $pattern, readahead $kib KiB" /s "$adaptive" "$swap"
+    done <"$WORK/scores"
+done
 echo "rows: $TSV"
 [ "$BLOCKS" != 0 ] || "$PYTHON" "$TOP/bench/plot.py" "$TSV" "$BUILD/$NAME.svg" && echo "plot: $BUILD/$NAME.svg"
 [ $failures = 0 ]

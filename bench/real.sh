@@ -7,6 +7,7 @@
 #     JOBS="matmul argsort fancy groupby"
 #     BENCH_TMP=/var/tmp            where swap files go; BIGMAAC_... as usual
 . "$(dirname "$0")/limits.sh"
+. "$(dirname "$0")/common.sh"
 LIMIT_MIB=${LIMIT_MIB:-512} JOBS=${JOBS:-matmul argsort fancy groupby}
 DATA_MIB=$((LIMIT_MIB * 2))
 failures=0
@@ -36,6 +37,7 @@ for name in $JOBS; do
         failures=$((failures + 1))
     }
     a=$(field total plain) b=$(field total bigmaac)
+    result "$name on $DATA_MIB MiB in $LIMIT_MIB MiB" s "$b" "$a"
     printf '%-10s %12s %10s %7.2f  %s\n' "$name" "$a" "$b" "$(awk "BEGIN { print $a / $b }")" "$digits"
 done
 [ $failures = 0 ]

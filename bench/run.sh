@@ -4,14 +4,13 @@
 # A benchmark is one script here; what others source is none. It prints rows: name, unit, value,
 # what the value is compared with, their ratio, the target, ok or MISSED. A missed target is
 # told, not an error: figures depend on the machine. Exit status 77: can't run on this machine.
-set -u
+# What was measured goes to build/bench/results as well, one line each, also from a script that is run by itself;
+# bench/table.py prints README's tables of it.
 cd "$(dirname "$0")/.." || exit 2
+. bench/common.sh
 only=${1:-} broken=0
 log=build/bench/run.log
-mkdir -p build/bench
-disk=$(findmnt -n -o FSTYPE,SOURCE -T "${BENCH_TMP:-/var/tmp}" | tr -s ' ')
-echo "machine: Linux $(uname -r), $(nproc) cores ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1))," \
-    "$(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo), $disk"
+echo "machine: $MACHINE"
 : >"$log"
 for script in bench/*.sh; do
     name=${script#bench/}
@@ -24,4 +23,5 @@ for script in bench/*.sh; do
     if [ "$status" = 77 ]; then echo "skipped"; else echo "BROKEN: exit status $status"; broken=$((broken + 1)); fi
 done
 echo "targets: $(grep -c ' ok$' "$log") met, $(grep -c ' MISSED' "$log") missed; $broken benchmarks broken"
+echo "README's tables of what was measured: bench/table.py"
 [ "$broken" = 0 ]

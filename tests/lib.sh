@@ -53,3 +53,19 @@ loop_unmount() {
 # The value of KEY in the statistics lines of file $2.
 stat_of() { sed -n "s/.* stats .*\b$1=\([0-9]*\).*/\1/p" "$2" | head -n 1; }
 compile_c() { "$CC" -std=gnu11 -O2 -g -Wall -Wextra -pthread -I"$TOP" -I"$TOP/tests" -o "$1" "$2" "${@:3}" || fail "compile $2"; }
+
+# debian RELEASE PACKAGES: a Debian of its own in $root with the sources and the library in /src; taken away at exit.
+# inside [VARIABLE=VALUE...] COMMAND...: runs it there.
+debian() {
+    need_root; need debootstrap
+    root=$TMP/root
+    debootstrap --variant=minbase --include="$2" "$1" "$root" >"$TMP/log" 2>&1 ||
+        skip "this machine can't get Debian $1: $(tail -n 1 "$TMP/log")"
+    mkdir "$root/src" && cp -r "$TOP/bigmaac.c" "$TOP/bigmaac.h" "$TOP/Makefile" "$TOP/tests" "$TOP/extras" "$root/src"
+    cp "$LIB" "$root/src/bigmaac.so"
+    # Without /sys the library can't know the limit and is on its guard: its threads are there.
+    mount -t proc proc "$root/proc" && mount --rbind /sys "$root/sys" && mount --make-rslave "$root/sys" ||
+        skip "this machine can't mount /proc and /sys in a folder"
+    trap 'umount -R "$root/sys"; umount "$root/proc"; rm -rf --one-file-system "$root"' EXIT
+}
+inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin BIGMAAC_TEMPLATE=/var/tmp/bigmaac.XXXXXXXX "$@"; }
