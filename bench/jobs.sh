@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Jobs that people see killed for memory (tests/long/jobs/list), each on about twice its limit: without a limit; in the
+# Jobs that people see killed for memory (tests/jobs/list), each on about twice its limit: without a limit; in the
 # limit; in the limit with kernel swap; in the limit with BigMaac, as README recommends to set it. What they print must be
 # the same. Once each: a table of what happens, no race.
 #
@@ -12,8 +12,8 @@
 . "$(dirname "$0")/limits.sh"
 . "$(dirname "$0")/common.sh"
 machine
-# shellcheck source=tests/long/jobs/lib.sh
-. "$TOP/tests/long/jobs/lib.sh"
+# shellcheck source=tests/jobs/lib.sh
+. "$TOP/tests/jobs/lib.sh"
 WAYS=${WAYS:-limit swap bigmaac} JOB_SECONDS=${JOB_SECONDS:-300}
 STAT=$(readlink -f "/sys/dev/block/$(findmnt -n -o MAJ:MIN -T "$WORK" | tr -d ' ')")/stat
 failures=0

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# tests/run.sh quick|long [PATTERN] - runs the tests, or those whose name contains PATTERN.
+# tests/run.sh quick|long|jobs [PATTERN] - runs the tests, or those whose name contains PATTERN.
 #
-# A test is one file here (long ones are in long/):
+# A test is one file here (long ones are in long/, jobs at twice their memory in jobs/):
 #   api_*.c     program; runs without the library, and with it at several thresholds
 #   abort_*.c   program that must die of SIGABRT; its first line is the expected message, as
 #               a shell pattern:  /* free(): double free of 0x* */
@@ -164,7 +164,8 @@ bash tests/setup.sh "$suite"
 compile "$LEAKCHECK_SO" tests/leakcheck.c -shared -fPIC && PRELOAD=$LIB:$LEAKCHECK_SO
 echo "machine: $(uname -r), $cores cores, $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)"
 begin=$(date +%s)
-[ "$suite" = long ] && folder=tests/long || folder=tests
+folder=tests
+[ "$suite" = quick ] || folder=tests/$suite
 [ "$suite" = quick ] && first=tests/same.sh || first=
 # By the limit that a file says for itself; names that come late in the alphabet are larger tests on the whole.
 rest=$(for source in "$folder"/*.c "$folder"/*.sh; do

@@ -8,8 +8,8 @@
 need_root
 [ -w /sys/fs/cgroup/memory/memory.limit_in_bytes ] || skip "this machine can't set a memory limit (cgroup v1, root)"
 WORK=$TMP
-# shellcheck source=tests/long/jobs/lib.sh
-. "$TOP/tests/long/jobs/lib.sh"
+# shellcheck source=tests/jobs/lib.sh
+. "$TOP/tests/jobs/lib.sh"
 ran=0 wrong=0
 printf '%-26s %5s %6s %8s %8s  %s\n' job limit needs without BigMaac setting
 while job_read <&3; do
