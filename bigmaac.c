@@ -3244,7 +3244,9 @@ static void big_close_files(struct big *r)
 COLD static void big_empty(struct big *r)
 {
     mem_advise(big_offset(r), r->mapped, MADV_DONTNEED);
-    if (file_valid(&r->file) && sys_ftruncate(r->file.fd, 0) != 0)
+    if (!file_valid(&r->file) && !r->mixed)
+        mem_advise(big_offset(r), r->mapped, MADV_REMOVE); /* needs no descriptor */
+    else if (file_valid(&r->file) && sys_ftruncate(r->file.fd, 0) != 0)
         file_failed("giving disk space back", errno);
 }
 
