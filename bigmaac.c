@@ -1682,7 +1682,7 @@ static const char *const reason_names[REASON_COUNT] = {
     "descriptors", "mappings", "memory", "fork",
 };
 
-enum { KEPT_MAX = 32 }; /* files of the kernel's that are kept open (ROOM) */
+enum { KEPT_MAX = 32, KEPT_FEW = 14 }; /* files of the kernel's that are kept open (ROOM); in a group two levels deep */
 
 struct file {
     int fd; /* -1: none */
@@ -2002,8 +2002,8 @@ static enum reason folder_try_map(int fd)
 static enum reason file_create(struct file *f, size_t spare)
 {
     f->fd = -1;
-    size_t limit = limit_of(RLIMIT_NOFILE);
-    if (atomic_load(&folder.files) + spare + min_size(limit / 4, KEPT_MAX) >= limit / 2)
+    size_t limit = limit_of(RLIMIT_NOFILE), keeps = max_size(limit / 8, min_size(limit / 4, KEPT_FEW));
+    if (atomic_load(&folder.files) + spare + min_size(keeps, KEPT_MAX) >= limit / 2)
         return REASON_DESCRIPTORS;
     if (!atomic_load_explicit(&folder.probed, memory_order_acquire))
         folder_probe();
