@@ -7068,8 +7068,9 @@ static const size_t map_unit = MAP_UNIT;         /* moved as a whole, where half
 static const size_t map_batch_bytes = 8 << 20;   /* in one stop, of about 3 ms */
 static const size_t map_high = 60, map_low = 50; /* percent of the memory to be had that may be anonymous */
 static const size_t map_fill_ms = 2 << 20;       /* bytes that a program fills in a millisecond at the most */
-static const size_t map_urgent = 70;             /* from here on the program is held up for it, */
-static const size_t map_urgent_bytes = 128 << 20; /* for so much at once: 0.1 s, and on a busy machine it fills memory in between */
+/* The program is held up for so much at once, 0.1 s: threads that fill memory meanwhile outrun a mover that has to share the
+ * processors with them. */
+static const size_t map_urgent_bytes = 128 << 20;
 static const uint64_t map_idle_ms = 1000, map_pause_ms = 500, map_retry_ms = 5; /* at most; where nothing can be moved; or not
                                                                                 * at this moment */
 
@@ -7698,7 +7699,8 @@ static void *remap_pieces(const struct remap *r, uintptr_t marks, int protection
     int err = errno;
     if (fresh && done && !remap_shift(to, done, r->from, false, &both))
         fatal("mapped memory at %p can't be put back where it was", (void *)r->from);
-    sys_munmap(p, r->bytes);
+    done = fresh ? done : 0; /* what is back is nobody's there, and may be somebody's by now */
+    sys_munmap((void *)(to + done), r->bytes - done);
     map_forget_moved(to, to + r->bytes);
     map_forget(to, to + r->bytes);
     errno = err;
@@ -7757,8 +7759,13 @@ static void *map_remap(struct map_op *m, const struct remap *r)
         return p;
     }
     if (valid && r->flags & MREMAP_FIXED && spans_touch(&map.moved, r->to, r->to + r->bytes) &&
-        !remap_is_whole(r, &part, &protection)) /* since 6.17 it stays where the other range has gaps */
+        !remap_is_whole(r, &part, &protection)) { /* since 6.17 it stays where the other range has gaps */
         map_settle(m, r->to, r->to + r->bytes);
+        if (spans_touch(&map.moved, r->to, r->to + r->bytes)) {
+            errno = ENOMEM; /* its threads can't be stopped: what stays of it must not lose its part of the file */
+            return p;
+        }
+    }
     if (!moved || !valid) {
         p = sys_mremap(from, r->old, r->bytes, r->flags, to);
         if (p != MAP_FAILED || errno != EFAULT || !valid)
@@ -7859,8 +7866,8 @@ static bool map_zero(const struct vma *v)
     if (spans_part(&map.live, v->from, v->to, &p)) /* copies, too, where a fork could not turn all private */
         return p.to - p.from == bytes && file_valid(&map.file) && file_zero(&map.file, p.from + p.marks, bytes) &&
                sys_madvise((void *)v->from, bytes, MADV_DONTNEED) == 0;
-    if (v->protection != (PROT_READ | PROT_WRITE))
-        return false;
+    if (v->protection != (PROT_READ | PROT_WRITE) || bytes > map_unit)
+        return false; /* much of it would be more than what is to be freed: copies */
     memset((void *)v->from, 0, bytes);
     return true;
 }
@@ -8379,7 +8386,7 @@ static uint64_t map_tick(void)
         if (!map.moving)
             return 2;
         size_t low = all / 100 * map_low;
-        if (!map_move(map_batch_bytes, anonymous > all / 100 * map_urgent ? min_size(anonymous - low, map_urgent_bytes) : 0)) {
+        if (!map_move(map_batch_bytes, min_size(anonymous - low, map_urgent_bytes))) {
             uint64_t pause = stop.put_off ? map_retry_ms : map_pause_ms; /* a thread is in the middle of a write */
             map.moving = false;
             map.next_ms = now_ms() + pause;
