@@ -6879,6 +6879,8 @@ static void home_unlock(void)
 static void home_fails(const char *why)
 {
     home.unstopped = true;
+    home.idle = 0; /* what was looked at may come the next time */
+    home.done = false;
     if (stop.halves) /* soon, then */
         return;
     home.wait_ms = min_size(max_size(2 * home.wait_ms, 10), 60000);
