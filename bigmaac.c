@@ -6657,6 +6657,13 @@ static void home_look_fry(const struct extent *x, bool all)
     home_note(NULL, from, to, all);
 }
 
+/* The lap begins anew: what was looked at may come, or has changed, by now. */
+static void home_begin_lap(void)
+{
+    home.idle = 0;
+    home.done = false;
+}
+
 /* Requires all locks. True: the look at that place is over. */
 static bool home_look_at(size_t place, bool all, uint64_t until_ns)
 {
@@ -6834,10 +6841,8 @@ static size_t home_move(struct coming *c)
         if (home.pieces[i].moved)
             piece_thaw(&home.pieces[i]);
     }
-    if (moved) {
-        home.idle = 0;
-        home.done = false;
-    }
+    if (moved)
+        home_begin_lap();
     return moved;
 }
 
@@ -6879,8 +6884,7 @@ static void home_unlock(void)
 static void home_fails(const char *why)
 {
     home.unstopped = true;
-    home.idle = 0; /* what was looked at may come the next time */
-    home.done = false;
+    home_begin_lap();
     if (stop.halves) /* soon, then */
         return;
     home.wait_ms = min_size(max_size(2 * home.wait_ms, 10), 60000);
@@ -6993,8 +6997,7 @@ static void home_tick(void)
     } while (!home.unstopped && !home.done && now_ms() - began < home_turn_ms && !mon_wanted());
     if (!home.unstopped && home.done) { /* what is left has to stay: only more of it is a reason to look again */
         home.floor = anonymous_bytes();
-        home.idle = 0;
-        home.done = false;
+        home_begin_lap();
     }
     atomic_store(&room.read_ms, 0);
     count_one(&count.brought_home);
@@ -7009,13 +7012,12 @@ static void home_child(void)
 {
     char here;
     struct coming c = {.stack = (uintptr_t)&here - 64 * kib, .frame = (uintptr_t)&here + 64 * kib};
-    home.place = home.granule = home.idle = 0;
-    for (home.done = false; !home.done;) {
+    home.place = home.granule = 0;
+    for (home_begin_lap(); !home.done;) {
         home_look(true, UINT64_MAX);
         home_move(&c);
     }
-    home.idle = 0;
-    home.done = false;
+    home_begin_lap();
     home_count();
     if (atomic_load(&home.frozen_bytes))
         count_fell(REASON_FORK, 0); /* what stays frozen is right, in RAM */
@@ -7067,12 +7069,13 @@ enum { MAP_SPANS_MAX = 1 << 17, /* a process has 65,530 mappings, unless the mac
 #define MAP_FILE_MAX 15000 /* GiB; ext4: 16 TiB a file */
 #endif
 static const size_t map_unit = MAP_UNIT;         /* moved as a whole, where half of it is populated */
-static const size_t map_batch_bytes = 8 << 20;   /* in one stop, of about 3 ms */
+static const size_t map_batch_bytes = 8 << 20;   /* that many page tables and file pages are made ready at once */
 static const size_t map_high = 60, map_low = 50; /* percent of the memory to be had that may be anonymous */
 static const size_t map_fill_ms = 2 << 20;       /* bytes that a program fills in a millisecond at the most */
 /* The program is held up for so much at once, 0.1 s: threads that fill memory meanwhile outrun a mover that has to share the
  * processors with them. */
-static const size_t map_urgent_bytes = 128 << 20;
+static const size_t map_held_bytes = 128 << 20;
+static const size_t map_hurry = 70;              /* percent: from here on not even a half-done call puts it off for long */
 static const uint64_t map_idle_ms = 1000, map_pause_ms = 500, map_retry_ms = 5; /* at most; where nothing can be moved; or not
                                                                                 * at this moment */
 
@@ -8088,7 +8091,7 @@ static void map_unstage(struct map_run *r, bool exchanged)
         return;
     }
     own_unmap(r->stage, bytes);
-    if (file_valid(&map.file)) { /* else a fork came in between: nothing of it is in use */
+    if (file_valid(&map.file)) { /* else who shares our descriptors has closed it */
         file_punch(&map.file, r->offset, bytes);
         map_use(r->offset, bytes, false);
     }
@@ -8205,54 +8208,39 @@ static size_t map_exchange_all(size_t staged, bool *done)
     return bytes;
 }
 
-static void map_unstage_all(size_t *staged, const bool *done)
+static void map_unstage_all(size_t staged, const bool *done)
 {
-    for (size_t i = 0; i < *staged; i++)
+    for (size_t i = 0; i < staged; i++)
         map_unstage(&map_runs[i], done[i]);
-    *staged = 0;
 }
 
-/* Moves up to that many bytes out, and returns how many it did. Where some are urgent, the program waits for these, and
- * for the file's pages to be made, too: it would fill memory faster than that. */
-static size_t map_move(size_t most, size_t urgent)
+/* Moves so many bytes out, if it can, in batches of `most`, and returns how many it did. The program waits, for the file's
+ * pages to be made, too: it would fill memory faster than that. */
+static size_t map_move(size_t most, size_t least, bool hurry)
 {
-    bool done[MAP_BATCH] = {false}, monitor = mon_self, hurry = urgent;
-    size_t staged = 0, bytes = 0;
+    bool done[MAP_BATCH] = {false}, monitor = mon_self;
+    size_t bytes = 0;
     sigmask saved;
     signals_hold(&saved);
     stop.put_off = false;
-    if (!file_valid(&map.file) || !file_valid(&map.maps) || atomic_load(&map.no_query)) /* it takes low descriptors */
-        urgent = max_size(urgent, 1);
-    if (!urgent) {
-        gate_enter();
-        lock_take(&map.lock);
-        staged = map_prepare(most, false);
-        lock_drop(&map.lock);
-        gate_leave();
-    }
-    if (urgent || staged) {
-        home_lock();
-        lock_take(&map.lock);
-        stop.hurry = hurry; /* not before: others stop threads, too */
-        if (stop_begin(urgent ? 10 * home_await_ms : home_await_ms)) {
-            mon_self = false;
-            bool safe = !home_is_unsafe();
-            if (safe && !urgent && file_valid(&map.file)) /* else a fork came in between, and closed it */
-                bytes = map_exchange_all(staged, done);
-            for (size_t part = 1; safe && part && bytes < urgent; bytes += part) {
-                staged = map_prepare(most, false);
-                part = map_exchange_all(staged, done);
-                map_unstage_all(&staged, done);
-            }
-            mon_self = monitor;
-            stop_end();
+    home_lock();
+    lock_take(&map.lock);
+    stop.hurry = hurry; /* not before: others stop threads, too */
+    if (stop_begin(hurry ? 10 * home_await_ms : home_await_ms)) {
+        mon_self = false; /* nobody sees which numbers its files take */
+        bool safe = !home_is_unsafe();
+        for (size_t part = 1; safe && part && bytes < least; bytes += part) {
+            size_t staged = map_prepare(most, false);
+            part = map_exchange_all(staged, done);
+            map_unstage_all(staged, done);
         }
-        count_one(&map.stops);
-        map_unstage_all(&staged, done);
-        stop.hurry = false;
-        lock_drop(&map.lock);
-        home_unlock();
+        mon_self = monitor;
+        stop_end();
     }
+    count_one(&map.stops);
+    stop.hurry = false;
+    lock_drop(&map.lock);
+    home_unlock();
     sys_sigmask(SIG_SETMASK, &saved, NULL);
     return bytes;
 }
@@ -8388,7 +8376,7 @@ static uint64_t map_tick(void)
         if (!map.moving)
             return 2;
         size_t low = all / 100 * map_low;
-        if (!map_move(map_batch_bytes, min_size(anonymous - low, map_urgent_bytes))) {
+        if (!map_move(map_batch_bytes, min_size(anonymous - low, map_held_bytes), anonymous > all / 100 * map_hurry)) {
             uint64_t pause = stop.put_off ? map_retry_ms : map_pause_ms; /* a thread is in the middle of a write */
             map.moving = false;
             map.next_ms = now_ms() + pause;
@@ -8466,7 +8454,7 @@ static void map_home_child(void)
     for (size_t bytes = 1; bytes;) {
         size_t staged = map_prepare(SIZE_MAX, true);
         bytes = map_exchange_all(staged, done);
-        map_unstage_all(&staged, done);
+        map_unstage_all(staged, done);
     }
 }
 
@@ -8715,7 +8703,9 @@ static void warn_note(size_t bytes)
     if (cfg.off || cfg.profile)
         return;
     size_t asked = atomic_fetch_add_explicit(&warn.asked, bytes, memory_order_relaxed) + bytes;
-    if (unlikely(asked >= warn_step) && (!atomic_load(&mon.running) || atomic_load(&warn.near) || now_ms() >= atomic_load(&warn.next_ms)))
+    if (likely(asked < warn_step))
+        return;
+    if (!atomic_load(&mon.running) || atomic_load(&warn.near) || now_ms() >= atomic_load(&warn.next_ms))
         warn_look_here();
 }
 
@@ -8939,7 +8929,7 @@ static void freeze_all(void)
     for (uint32_t i = 1; i <= big.record_count; i++)
         if (big_freezes(big_at(i)))
             big_shared_to_frozen(big_at(i));
-    home.idle = 0; /* there is more to look at now */
+    home_begin_lap();
     home_count();
 }
 

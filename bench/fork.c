@@ -53,9 +53,10 @@ static void child(struct meeting *m, int go, uint64_t expected)
 int main(int argc, char **argv)
 {
     size_t bytes = argc > 1 ? strtoul(argv[1], NULL, 10) << 20 : 0, locked = argc > 4 ? strtoul(argv[4], NULL, 10) : 0;
-    if (argc > 3)
-        block_bytes = bytes / strtoul(argv[3], NULL, 10) & ~(size_t)63;
-    block_count = bytes / block_bytes;
+    size_t blocks_asked = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+    if (blocks_asked)
+        block_bytes = bytes / blocks_asked & ~(size_t)63;
+    block_count = block_bytes ? bytes / block_bytes : 0;
     if (!block_count || locked > block_count) {
         fprintf(stderr, "usage: fork MIB [thp-off|thp [BLOCKS [PROTECTED]]], MIB from 256\n");
         return 2;

@@ -11,7 +11,6 @@
 # Each row goes to build/bench/jobs.tsv as well, for bench/table.py.
 . "$(dirname "$0")/limits.sh"
 . "$(dirname "$0")/common.sh"
-machine
 # shellcheck source=tests/jobs/lib.sh
 . "$TOP/tests/jobs/lib.sh"
 WAYS=${WAYS:-limit swap bigmaac} JOB_SECONDS=${JOB_SECONDS:-300}

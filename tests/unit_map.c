@@ -264,7 +264,7 @@ static bool a_child(void)
             if (!same)
                 _exit(1);
             write_both(any(PAGES), 64);
-            map_move((1 + any(64)) * MAP_UNIT, any(2) * 3 * MAP_UNIT);
+            map_move((1 + any(64)) * MAP_UNIT, 1 + any(2) * 3 * MAP_UNIT, any(2));
         }
         _exit(0);
     }
@@ -280,7 +280,7 @@ static size_t in_file(const char *p, size_t bytes) { return spans_bytes(&map.liv
 static void move_out(const char *p, size_t bytes)
 {
     for (int i = 0; i < 20 && in_file(p, bytes) < bytes; i++)
-        map_move(bytes, bytes);
+        map_move(bytes, bytes, true);
     CHECK(in_file(p, bytes) == bytes);
 }
 
@@ -480,7 +480,7 @@ int main(int argc, char **argv)
         size_t at = any(PAGES);
         write_both(at, any_pages(at));
         if (any(3) == 0)
-            moved_out += map_move((1 + any(64)) * MAP_UNIT, any(2) * 3 * MAP_UNIT);
+            moved_out += map_move((1 + any(64)) * MAP_UNIT, 1 + any(2) * 3 * MAP_UNIT, any(2));
         if (any(60) == 0) {
             frozen += spans_bytes(&map.live, 0, UINTPTR_MAX);
             right = a_child();
