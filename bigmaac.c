@@ -7324,7 +7324,9 @@ static bool vma_part(struct vma_scan *scan, uintptr_t *from, uintptr_t to, struc
 {
     if (*from >= to || !vma_find(scan, *from, out) || out->from >= to)
         return false;
-    out->from = max_size(out->from, *from);
+    uintptr_t cut = out->from < *from ? *from - out->from : 0;
+    out->from += cut;
+    out->offset += cut;
     out->to = min_size(out->to, to);
     *from = out->to;
     return true;

@@ -1,6 +1,7 @@
-/* api_threads.c [SEED] - many threads allocate, resize and free at random, blocks of their own
+/* api_threads.c [SEED [ALIGNED_FROM]] - many threads allocate, resize and free at random, blocks of their own
  * and of others, each checked against what it must contain; threads that come and go; and the
- * memory that they leave behind comes back. Prints the seed when something fails. */
+ * memory that they leave behind comes back. Prints the seed when something fails. Smaller blocks than ALIGNED_FROM bytes
+ * are asked for without an alignment (0: all may have one). */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,6 +23,7 @@ static struct block records[THREADS * (OWN + SHARED)];
 static _Atomic(struct block *) shared[SHARED];
 static atomic_int failures;
 static uint64_t seed_of_run;
+static size_t aligned_from;
 static const size_t mib = 1 << 20;
 
 static struct bigmaac_stats now(void)
@@ -63,7 +65,8 @@ static void block_new(struct block *b, uint64_t *random)
             failed("calloc is not zero", n);
         break;
     case 1:
-        align = (size_t)16 << random_next(random) % 10;
+        if (n >= aligned_from)
+            align = (size_t)16 << random_next(random) % 10;
         b->p = memalign(align, n);
         break;
     default:
@@ -257,6 +260,7 @@ static void test_messages(void)
 
 int main(int argc, char **argv)
 {
+    aligned_from = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
     seed_of_run = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64_t)time(NULL) ^ (uint64_t)getpid() << 20;
     printf("seed %lu\n", seed_of_run);
     fflush(stdout);

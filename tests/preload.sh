@@ -91,7 +91,8 @@ for other in libjemalloc.so.2 libmimalloc.so.2 libmimalloc.so.3; do
     [ "$(cut -d' ' -f1 "$TMP/out" | tr '\n' ' ')" = "ours theirs ours ours " ] || fail "fries before $other: $(cat "$TMP/out")"
     LD_PRELOAD="$LIB $other" BIGMAAC_MIN_BIGMAAC_SIZE=garbage "$TMP/show" 20000000 2>/dev/null | grep -q '^theirs' || fail "passing through to $other"
     LD_PRELOAD="$other $LIB" "$TMP/show" 1000 20000000 >"$TMP/out" 2>&1 || fail "behind $other: $(cat "$TMP/out")"
-    LD_PRELOAD="$LIB $other" BIGMAAC_MIN_BIGMAAC_SIZE=64K BIGMAAC_MIN_FRY_SIZE=128 "$TMP/threads" 3 >"$TMP/out" 2>&1 ||
+    # Debian 12's mimalloc aligns small blocks wrongly when threads free each other's (24 of 40 runs of it alone)
+    LD_PRELOAD="$LIB $other" BIGMAAC_MIN_BIGMAAC_SIZE=64K BIGMAAC_MIN_FRY_SIZE=128 "$TMP/threads" 3 128 >"$TMP/out" 2>&1 ||
         fail "threads with $other: $(cat "$TMP/out")"
 done
 

@@ -76,11 +76,9 @@ static bool is_consistent(void)
             if (q->from != p.from && q->from + q->marks < p.to + p.marks && p.from + p.marks < q->to + q->marks)
                 return false;
         }
-        for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);) {
-            struct vma whole;
-            if (!vma_query(v.from, &whole) || whole.offset - whole.from != p.marks || v.inode != map.file.ino)
+        for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);)
+            if (v.offset - v.from != p.marks || v.inode != map.file.ino)
                 return false;
-        }
     }
     for (size_t w = 1; w <= MAP_FILE_MAX; w++)
         if (pages[w] != map.windows[w].pages)
@@ -440,13 +438,13 @@ static bool stays_here(const char *p)
 static void half_frozen(void)
 {
     char *p = moved_region(2 * MAP_UNIT);
-    struct vma v = {.from = (uintptr_t)p, .to = (uintptr_t)p + MAP_UNIT, .protection = PROT_READ | PROT_WRITE};
-    struct vma whole;
+    struct vma_scan scan = {0};
+    struct vma v;
+    uintptr_t from = (uintptr_t)p;
     home_lock();
     lock_take(&map.lock);
-    CHECK(vma_query((uintptr_t)p, &whole));
-    void *half = mmap(p, MAP_UNIT, v.protection, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, map.file.fd,
-                      (off_t)(whole.offset + v.from - whole.from));
+    CHECK(vma_part(&scan, &from, from + MAP_UNIT, &v));
+    void *half = mmap(p, MAP_UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, map.file.fd, (off_t)v.offset);
     lock_drop(&map.lock);
     home_unlock();
     CHECK(half == p && is_filled(p, 2 * MAP_UNIT, 5));
