@@ -2,7 +2,6 @@
 # make demo        the main job without and with BigMaac, side by side, under a memory limit
 # make test        everything that takes minutes; `make test ONLY=fork` runs what matches
 # make test-long   what takes longer: stress, real programs, fault injection, a second kernel
-# make test-jobs   20 kinds of programs that are killed for memory, each at twice its limit
 # make bench       the benchmarks with targets; `make bench ONLY=churn` runs what matches
 # make install     bigmaac.so, the launcher, header and manual page under PREFIX (uninstall)
 # make deb         a Debian package in build/
@@ -27,7 +26,7 @@ LIBRARY_FLAGS = -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec $(
 OLD_GLIBC_LINK = -Wl,--push-state,--no-as-needed -l:libpthread.so.0 -l:libdl.so.2 -Wl,--pop-state
 LIBRARY_LINK = -shared -pthread -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete
 
-.PHONY: all demo test test-long test-jobs bench install uninstall deb wheel lint clean
+.PHONY: all demo test test-long bench install uninstall deb wheel lint clean
 .DELETE_ON_ERROR:
 
 all: bigmaac.so
@@ -45,9 +44,6 @@ test: bigmaac.so
 
 test-long: bigmaac.so
 	bash tests/run.sh long "$(ONLY)"
-
-test-jobs: bigmaac.so
-	bash tests/run.sh jobs "$(ONLY)"
 
 bench: bigmaac.so
 	bash bench/run.sh "$(ONLY)"

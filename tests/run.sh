@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# tests/run.sh quick|long|jobs [PATTERN] - runs the tests, or those whose name contains PATTERN.
+# tests/run.sh quick|long [PATTERN] - runs the tests, or those whose name contains PATTERN.
 #
-# A test is one file here (long ones are in long/, jobs at twice their memory in jobs/):
+# A test is one file here (long ones are in long/):
 #   api_*.c     program; runs without the library, and with it at several thresholds
 #   abort_*.c   program that must die of SIGABRT; its first line is the expected message, as
 #               a shell pattern:  /* free(): double free of 0x* */

@@ -1,4 +1,4 @@
-# lib.sh - sourced by tests/jobs/jobs.sh and bench/jobs.sh: one row of `list`, and a run of it in a memory group.
+# lib.sh - sourced by tests/long/jobs.sh and bench/jobs.sh: one row of `list`, and a run of it in a memory group.
 # WORK is the folder for inputs and swap files, JOBS this one.
 # shellcheck shell=bash
 JOBS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
