@@ -12,7 +12,9 @@ cat >"$TMP/job.c" <<'C'
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { THREADS = 2, REGIONS = 4, PAGES = 40 << 8, WORDS = 512 };
+enum { THREADS = 2, REGIONS = 4 };
+static const size_t REGION = 40 << 20;
+static size_t PAGE, PAGES, WORDS; /* bytes of a page; pages of a region; words of a page */
 static uint64_t *region[THREADS][REGIONS];
 static atomic_int wrong;
 static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER; /* held while there is a hole, or a page that can't be written to:
@@ -21,7 +23,7 @@ static int rounds, children;
 
 static uint64_t *map_region(void)
 {
-    void *p = mmap(NULL, (size_t)PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p = mmap(NULL, REGION, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
 
@@ -43,20 +45,20 @@ static void *work(void *argument)
                 mine[r][page * WORDS] = (page + 1) << 32 | (uint64_t)(round + 1);
             }
             seed = seed * 6364136223846793005u + 1442695040888963407u;
-            size_t page = (seed >> 40) % (PAGES - 700), pages = 1 + (seed >> 20) % 600;
+            size_t pages = 1 + (seed >> 20) % (PAGES / 17), page = (seed >> 40) % (PAGES - pages);
             char *at = (char *)(mine[r] + page * WORDS);
-            madvise(at, pages * 4096, seed >> 63 ? MADV_DONTNEED : MADV_FREE);
+            madvise(at, pages * PAGE, seed >> 63 ? MADV_DONTNEED : MADV_FREE);
             if (seed >> 63)
-                wrong += !is_zero(at, pages * 4096);
+                wrong += !is_zero(at, pages * PAGE);
             if (seed >> 62 & 1) { /* a hole is mapped again: zeroes */
                 pthread_mutex_lock(&changing);
-                wrong += munmap(at, pages * 4096) != 0;
-                wrong += mmap(at, pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != at;
+                wrong += munmap(at, pages * PAGE) != 0;
+                wrong += mmap(at, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != at;
                 pthread_mutex_unlock(&changing);
-                wrong += !is_zero(at, pages * 4096);
+                wrong += !is_zero(at, pages * PAGE);
             }
             pthread_mutex_lock(&changing);
-            wrong += mprotect(at, pages * 4096, PROT_READ) != 0 || mprotect(at, pages * 4096, PROT_READ | PROT_WRITE) != 0;
+            wrong += mprotect(at, pages * PAGE, PROT_READ) != 0 || mprotect(at, pages * PAGE, PROT_READ | PROT_WRITE) != 0;
             pthread_mutex_unlock(&changing);
         }
     return NULL;
@@ -78,6 +80,9 @@ static int child(void)
 int main(int argc, char **argv)
 {
     pthread_t thread[THREADS];
+    PAGE = (size_t)sysconf(_SC_PAGESIZE);
+    PAGES = REGION / PAGE;
+    WORDS = PAGE / sizeof(uint64_t);
     rounds = argc > 1 ? atoi(argv[1]) : 3;
     children = argc > 2 ? atoi(argv[2]) : 0;
     for (int t = 0; t < THREADS; t++)
