@@ -1,7 +1,11 @@
 /* unit_map.c [SEED [CALLS]] - what a program maps itself behaves like anonymous memory, whatever of it was moved
  * out: the same random calls go to an arena of the library's and to one of the kernel's, and results, errno,
  * protections and content must agree after each of them. */
+#ifdef __aarch64__ /* the library's pages are of 64 KiB there */
+#define MAP_UNIT (64 * 1024)
+#else
 #define MAP_UNIT (16 * 1024)
+#endif
 #define MAP_MOVED_MAX 24
 #define MAP_FILE_MAX 6
 #include "../bigmaac.c"
@@ -10,7 +14,7 @@
 #include <sys/wait.h>
 
 enum { PAGES = 1024 };
-static const size_t page = 4096, arena_bytes = PAGES * 4096;
+static size_t page, arena_bytes; /* the kernel's page */
 #ifdef __SANITIZE_THREAD__ /* addresses that nobody else uses: ours, the kernel's */
 static char *const arena[2] = {(char *)0x4000000000, (char *)0x5000000000};
 #else
@@ -33,7 +37,7 @@ struct answer {
 
 static struct answer answer_of(int side, long value)
 {
-    bool address = value > 4096 && (char *)value >= arena[side] && (char *)value < arena[side] + arena_bytes;
+    bool address = value > (long)page && (char *)value >= arena[side] && (char *)value < arena[side] + arena_bytes;
     return (struct answer){address ? value - (long)arena[side] : value, value == -1 ? errno : 0};
 }
 
@@ -294,7 +298,7 @@ static char *moved_region(size_t bytes)
 
 static size_t resident_bytes(const char *p, size_t bytes)
 {
-    static unsigned char vector[CASE_BYTES / 4096];
+    static unsigned char vector[CASE_BYTES / 4096]; /* at least */
     size_t n = 0;
     CHECK(syscall(SYS_mincore, p, bytes, vector) == 0);
     for (size_t i = 0; i < bytes / page; i++)
@@ -376,7 +380,8 @@ static void drops(void)
     CHECK(blocks == 0); /* memory is free */
     CHECK(mappings() <= before + 2 * MAP_MOVED_MAX + 2);
     for (size_t i = 0; i < CASE_BYTES; i += page) {
-        unsigned char was[4096], *page_at = (unsigned char *)p + i;
+        static unsigned char was[64 * 1024];
+        unsigned char *page_at = (unsigned char *)p + i;
         for (size_t k = 0; k < page; k++)
             was[k] = i / page % 2 ? (unsigned char)((5 + (i + k) * 0x9e3779b97f4a7c15u) >> 56) : 0;
         CHECK(memcmp(page_at, was, page) == 0);
@@ -459,7 +464,12 @@ static void half_frozen(void)
     map_munmap(p, 2 * MAP_UNIT);
 }
 
-__attribute__((constructor(101))) static void set(void) { setenv("BIGMAAC_MIN_MMAP_SIZE", "16K", 1); }
+__attribute__((constructor(101))) static void set(void)
+{
+    setenv("BIGMAAC_MIN_MMAP_SIZE", "16K", 1);
+    page = getauxval(AT_PAGESZ);
+    arena_bytes = PAGES * page;
+}
 
 int main(int argc, char **argv)
 {

@@ -1,40 +1,26 @@
-# The other architecture: the library and its tests compiled for aarch64, where pages of 64 KiB are
-# assumed and loads need an order, and run by qemu's user mode. That is qemu 7.2's: it has no fork
-# beside threads (an assertion of its own fails), no PR_SET_CHILD_SUBREAPER, and needs minutes for
-# the default reservation of a terabyte; hence the smaller regions and only some of the fork tests.
-# timeout: 1500
-. "$TOP/tests/lib.sh"
+# The other architecture, where loads need an order: the library and its tests cross-compiled, on Debian's kernel 6.1 with pages
+# of 4 KiB and on 6.12 with 16 KiB, in a virtual machine of two processors, with paging, forks beside threads, and mapped memory.
+# timeout: 3600
 CC=aarch64-linux-gnu-gcc
-need $CC; need qemu-aarch64
-[ -e /usr/aarch64-linux-gnu/lib/libc.so.6 ] || skip "needs libc6-dev-arm64-cross"
-export SIZE_FRIES=8G SIZE_BIGMAAC=16G
-
+. "$TOP/tests/lib.sh"
+# shellcheck source=tests/long/guest/lib.sh
+. "$TOP/tests/long/guest/lib.sh"
+for tool in $CC qemu-system-aarch64 $GUEST_TOOLS; do need "$tool"; done
+SYSTEM=/usr/aarch64-linux-gnu/lib
+[ -e $SYSTEM/libc.so.6 ] || skip "needs libc6-dev-arm64-cross"
 mkdir "$TMP/src" && cp "$TOP/bigmaac.c" "$TOP/bigmaac.h" "$TOP/Makefile" "$TMP/src"
 make -C "$TMP/src" CC=$CC CFLAGS="-O2 -g -Werror" || fail "it does not compile without warnings"
-build() { compile_c "$TMP/${1%.c}" "$TOP/tests/$1" -O1 -w -fno-builtin "${@:2}" -lm -ldl; }
-# native PROGRAM ARGUMENT...; preloaded "SETTINGS" PROGRAM ARGUMENT...
-native() { timeout 100 qemu-aarch64 -L /usr/aarch64-linux-gnu "$TMP/$1" "${@:2}" || fail "$*: status $?"; }
-preloaded() {
-    local settings=$1 status options=(-E "LD_PRELOAD=$TMP/src/bigmaac.so")
-    for setting in $settings; do options+=(-E "$setting"); done
-    timeout 100 qemu-aarch64 -L /usr/aarch64-linux-gnu "${options[@]}" "$TMP/$2" "${@:3}" >"$TMP/out" 2>&1
-    status=$?
-    [ $status = 0 ] || fail "$*: status $status: $(tail -n 8 "$TMP/out")"
-    echo "$SECONDS s: $*"
+guest_fetch arm64 bookworm busybox-static
+busybox=$FETCHED/bin/busybox
+guest() { # RELEASE PACKAGE SUITES PASSED
+    guest_fetch arm64 "$1" "$2"
+    guest_root "$busybox" "$TMP/src/bigmaac.so" "$3" vda:ext4
+    guest_module virtio_pci virtio_blk crc32c_generic ext4
+    mkdir -p "$ROOT/lib" && cp -L $SYSTEM/{ld-linux-aarch64.so.1,lib{c,m}.so.6,libgcc_s.so.1,libpthread.so.0,libdl.so.2} "$ROOT/lib"
+    guest_run "$(echo "$FETCHED"/boot/vmlinuz-*)" ttyAMA0 "$4" qemu-system-aarch64 -M virt -accel tcg,thread=multi -cpu max,pauth-impdef=on
+    grep '^DONE' "$TMP/console" >>"$TMP/ends"
 }
-for unit in unit_config unit_extent unit_stress; do # at -O1: where GCC 12 needs help, see quick_flush
-    build $unit.c -DBIGMAAC_PREFIX
-    native $unit 1 100000 1
-done
-for program in api_early api_family api_realloc api_threads fork_madvise; do build $program.c; done
-for program in api_family api_realloc; do
-    preloaded A=1 $program
-    preloaded BIGMAAC_MIN_BIGMAAC_SIZE=4K $program
-    preloaded "BIGMAAC_MIN_FRY_SIZE=64 BIGMAAC_MIN_BIGMAAC_SIZE=1M" $program
-done
-preloaded "BIGMAAC_MIN_FRY_SIZE=64 BIGMAAC_MIN_BIGMAAC_SIZE=1M" api_early
-preloaded "BIGMAAC_MIN_FRY_SIZE=64 BIGMAAC_MIN_BIGMAAC_SIZE=1M" api_threads
-for mode in private copy; do
-    preloaded "FORK_TEST_INNER=1 BIGMAAC_FORK=$mode BIGMAAC_RECYCLE=0 BIGMAAC_MIN_BIGMAAC_SIZE=256K BIGMAAC_MIN_FRY_SIZE=64" fork_madvise
-done
-exit 0
+guest bookworm linux-image-cloud-arm64 "${GUEST_SUITES:-api private forks mapped}" 15
+guest trixie linux-image-arm64-16k "${GUEST_SUITES:-beyond mapped}" 10
+cat "$TMP/ends"
+grep -q 'pages of 4 kB' "$TMP/ends" && grep -q 'pages of 16 kB' "$TMP/ends" || fail "not both page sizes"

@@ -9,7 +9,7 @@ source=$(echo /usr/src/glibc/glibc-*.tar.xz)
 need xz
 # All of them: GLIBC_SECONDS=100 GLIBC_MINUTES=45 make test-long ONLY=glibc_suite
 seconds=${GLIBC_SECONDS:-5}   # what is quick, without us
-minutes=${GLIBC_MINUTES:-10}  # for all: what is left then is not run
+minutes=${GLIBC_MINUTES:-7}  # for all: what is left then is not run
 
 # Can't be the same, each for a reason that is glibc's, not a program's.
 declare -A except=(
