@@ -7042,7 +7042,7 @@ static void home_child(void)
  * A call that a file mapping would answer in another way than anonymous memory finds its range turned back into
  * anonymous memory (map_restore). What the program decorates (executable, locked, not for children ...) also leaves
  * `ours`. Each GiB of address space that something is moved from has a GiB of the sparse file, its window, so that
- * neighbours become one mapping. What mremap moves keeps its offset.
+ * neighbours become one mapping. What mremap moves keeps its offset: another set has what is used of the file.
  *
  * map.lock guards all of it, after the gate. Calls that touch nothing of ours find that out without it.
  * ========================================================================================= */
@@ -7086,10 +7086,8 @@ static struct map {
     struct spans ours, moved, live;
     struct file file;        /* the current one; -1: none */
     struct file maps;        /* /proc/self/maps */
-    uint16_t window[MAP_WINDOWS]; /* by address: the GiB of the file, from 1 on; 0: has none */
-    struct window { uint32_t owner, pages; } windows[MAP_FILE_MAX + 1]; /* of the file: 1 + the GiB of addresses that it is for, 0:
-                                                               * none; pages of ours that are staged or live there */
-    unsigned windows_used;   /* so many were ever */
+    struct spans used;       /* of the file: what is staged or live */
+    uint16_t window[MAP_WINDOWS]; /* of the addresses' GiB: the one of the file where they go at first, from 1 on; 0: none yet */
     uintptr_t cursor;        /* monitor: where the next batch begins */
     size_t stage_bytes;      /* of own_map's place that the batch has; map.lock */
     uint64_t next_ms;        /* monitor: nothing is tried before */
@@ -7334,59 +7332,53 @@ static bool vma_part(struct vma_scan *scan, uintptr_t *from, uintptr_t to, struc
 
 /* --- the file ---------------------------------------------------------------------------------- */
 
-/* Requires map.lock. Nothing more is moved to that window. */
-static void map_retire(size_t window)
+/* Requires map.lock. May that part of the file be used, and does nothing use it? */
+static bool map_is_free(size_t offset, size_t bytes)
 {
-    if (map.windows[window].owner)
-        map.window[map.windows[window].owner - 1] = 0;
-    map.windows[window].owner = 0;
+    size_t end = min_size((MAP_FILE_MAX + 1) * gib, limit_of(RLIMIT_FSIZE));
+    return bytes <= end && offset <= end - bytes && !spans_touch(&map.used, offset, offset + bytes);
 }
 
-/* Requires map.lock. A window where nothing is; 0: there is none. */
-static size_t map_free_window(void)
+/* Requires map.lock. The first free place of the file, at a multiple of `unit`; 0: there is none. */
+static size_t map_place(size_t bytes, size_t unit)
 {
-    size_t w = 1;
-    while (w <= map.windows_used && map.windows[w].pages)
-        w++;
-    if (w > MAP_FILE_MAX)
-        return 0;
-    map.windows_used = max_size(map.windows_used, w);
-    map_retire(w);
-    return w;
+    size_t at = unit;
+    for (size_t i = 0; i < map.used.count && span_at(&map.used, i)->from < at + bytes; i++)
+        at = max_size(at, round_up(span_at(&map.used, i)->to, unit));
+    return map_is_free(at, bytes) ? at : 0;
 }
 
-/* Requires map.lock. Where the content of an address goes in the file; 0: nowhere. */
-static size_t map_offset(uintptr_t at)
+/* Requires map.lock. Where in the file a range is one mapping with what is moved beside it; 0: nowhere. */
+static size_t map_offset_beside(uintptr_t from, uintptr_t to)
 {
-    size_t part = at / gib;
-    if (part >= MAP_WINDOWS)
-        return 0;
-    if (!map.window[part]) {
-        map.window[part] = (uint16_t)map_free_window();
-        map.windows[map.window[part]].owner = (uint32_t)part + 1;
-    }
-    return map.window[part] ? map.window[part] * gib + at % gib : 0;
+    struct span p;
+    for (uintptr_t at = from - 1; spans_part(&map.live, at, to + 1, &p); at = p.to)
+        if (map_is_free(from + p.marks, to - from))
+            return from + p.marks;
+    return 0;
 }
 
-/* Requires map.lock. A range of the file has come into use, or is not used any more. */
-static void map_use(size_t offset, size_t bytes, bool begins)
+/* Requires map.lock. Where the content of a range goes in the file: beside its neighbours, or in its window. Where mremap has
+ * left something else there, the window is replaced by another, as long as a GiB of the file is free. 0: the file is full. */
+static size_t map_offset(uintptr_t from, uintptr_t to)
 {
-    for (size_t end = offset + bytes, to; offset < end; offset = to) {
-        to = min_size(round_down(offset, gib) + gib, end);
-        uint32_t pages = (uint32_t)((to - offset) / sys_page());
-        map.windows[offset / gib].pages += begins ? pages : -pages;
-    }
+    size_t part = from / gib, beside = map_offset_beside(from, to);
+    if (beside || part >= MAP_WINDOWS)
+        return beside;
+    size_t offset = map.window[part] * gib + from % gib;
+    if (map.window[part] && map_is_free(offset, to - from))
+        return offset;
+    size_t window = map_place(gib, gib);
+    if (!window)
+        return map_place(to - from, sys_page());
+    map.window[part] = (uint16_t)(window / gib);
+    return window + from % gib;
 }
 
-/* Requires map.lock. The next file begins with no window. */
+/* Requires map.lock. */
 static void map_close_file(void)
 {
-    for (size_t w = 1; w <= map.windows_used; w++) {
-        map_retire(w);
-        map.windows[w].pages = 0;
-    }
-    map.windows_used = 0;
-    map.live.count = 0;
+    map.used.count = map.live.count = 0;
     file_close(&map.file);
 }
 
@@ -7414,7 +7406,7 @@ static void map_forget_moved(uintptr_t from, uintptr_t to)
     bool valid = spans_touch(&map.live, from, to) && file_valid(&map.file);
     struct span p;
     for (uintptr_t at = from; spans_part(&map.live, at, to, &p); at = p.to) {
-        map_use(p.from + p.marks, p.to - p.from, false);
+        spans_remove(&map.used, p.from + p.marks, p.to + p.marks);
         if (!valid)
             continue;
         file_punch(&map.file, p.from + p.marks, p.to - p.from);
@@ -7714,17 +7706,14 @@ static void *remap_pieces(const struct remap *r, uintptr_t marks, int protection
     return MAP_FAILED;
 }
 
-/* Requires map.lock. What was moved of a range lies elsewhere now, at the offset that it had: nothing else comes there. */
+/* Requires map.lock. What was moved of a range lies elsewhere now, at the offset that it had. */
 static void map_carry(uintptr_t from, uintptr_t end, uintptr_t to)
 {
     struct span p;
     for (uintptr_t at = from; spans_part(&map.moved, at, end, &p); at = p.to)
         spans_add(&map.moved, p.from - from + to, p.to - from + to, 0);
-    for (uintptr_t at = from; spans_part(&map.live, at, end, &p); at = p.to) {
-        for (size_t w = (p.from + p.marks) / gib; w <= (p.to + p.marks - 1) / gib; w++)
-            map_retire(w);
+    for (uintptr_t at = from; spans_part(&map.live, at, end, &p); at = p.to)
         spans_add(&map.live, p.from - from + to, p.to - from + to, p.marks + from - to);
-    }
     spans_remove(&map.live, from, end);
     spans_remove(&map.moved, from, end);
 }
@@ -8043,13 +8032,6 @@ static size_t map_pick_unit(size_t runs, uintptr_t from, uintptr_t to)
     return runs + 1;
 }
 
-/* Requires map.lock. Will it be one mapping with what is moved beside it? */
-static bool map_joins(uintptr_t from, uintptr_t to)
-{
-    struct span p;
-    return spans_part(&map.live, from - 1, to + 1, &p) && p.marks == map_offset(from) - from;
-}
-
 /* Requires map.lock. Chooses the next units from the cursor on. Returns how many runs they are. */
 static size_t map_pick(size_t bytes, bool frozen)
 {
@@ -8065,7 +8047,7 @@ static size_t map_pick(size_t bytes, bool frozen)
             for (uintptr_t x = v.from, end; x < v.to; x = end) {
                 end = min_size(round_down(x, map_unit) + map_unit, v.to);
                 map.cursor = end;
-                if (runs_on(x, end) || (full && !map_joins(x, end)) || !map_populated(&v, x, end - x))
+                if (runs_on(x, end) || (full && !map_offset_beside(x, end)) || !map_populated(&v, x, end - x))
                     continue;
                 runs = map_pick_unit(runs, x, end);
                 picked += end - x;
@@ -8093,17 +8075,16 @@ static void map_unstage(struct map_run *r, bool exchanged)
         return;
     }
     own_unmap(r->stage, bytes);
-    if (file_valid(&map.file)) { /* else who shares our descriptors has closed it */
+    spans_remove(&map.used, r->offset, r->offset + bytes);
+    if (file_valid(&map.file)) /* else who shares our descriptors has closed it */
         file_punch(&map.file, r->offset, bytes);
-        map_use(r->offset, bytes, false);
-    }
     folder_count(0, bytes);
 }
 
 /* Requires map.lock. Makes the file mapping, with its blocks and all its pages in memory. */
 static bool map_stage(struct map_run *r)
 {
-    size_t bytes = r->to - r->from, offset = map_offset(r->from);
+    size_t bytes = r->to - r->from, offset = map_offset(r->from, r->to);
     if (!offset)
         return false;
     if (file_extend(&map.file, offset, bytes) != REASON_NONE) { /* some of it may be there */
@@ -8118,7 +8099,7 @@ static bool map_stage(struct map_run *r)
     }
     map.stage_bytes = at + bytes;
     folder_count(bytes, 0);
-    map_use(offset, bytes, true);
+    spans_add(&map.used, offset, offset + bytes, 0);
     r->offset = offset;
     r->stage = p;
     sys(SYS_madvise, p, bytes, MADV_DONTFORK); /* a raw clone must not share it */
@@ -8485,11 +8466,11 @@ static void map_child(bool copies, bool shares)
 COLD static void map_open(void)
 {
     const size_t bytes = MAP_SPANS_MAX * sizeof(struct span);
-    char *at = sys_mmap(NULL, 3 * bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    char *at = sys_mmap(NULL, 4 * bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
     if (at == MAP_FAILED)
         return;
-    struct spans *sets[] = {&map.ours, &map.moved, &map.live};
-    for (size_t i = 0; i < 3; i++)
+    struct spans *sets[] = {&map.ours, &map.moved, &map.live, &map.used};
+    for (size_t i = 0; i < 4; i++)
         sets[i]->at = (struct span *)(void *)(at + i * bytes);
     map_open_maps();
     map.paging = cfg.paging == PAGING_ADAPTIVE ? PAGING_RANDOM : (enum paging)cfg.paging;

@@ -7,6 +7,7 @@
 #include "../bigmaac.c"
 #include "check.h"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 enum { PAGES = 1024 };
@@ -63,14 +64,15 @@ static bool is_consistent(void)
     struct vma_scan scan = {0};
     struct span p;
     struct vma v;
-    size_t pages[MAP_FILE_MAX + 1] = {0};
+    size_t used = spans_bytes(&map.used, 0, UINTPTR_MAX);
     if (atomic_load(&map.moved_bytes) != spans_bytes(&map.moved, 0, UINTPTR_MAX))
         return false;
     for (uintptr_t at = 0; spans_part(&map.live, at, UINTPTR_MAX, &p); at = p.to) {
         if (spans_bytes(&map.moved, p.from, p.to) != p.to - p.from)
             return false;
-        for (size_t offset = p.from + p.marks; offset < p.to + p.marks; offset += page)
-            pages[offset / gib]++;
+        if (spans_bytes(&map.used, p.from + p.marks, p.to + p.marks) != p.to - p.from)
+            return false;
+        used -= p.to - p.from;
         for (size_t i = 0; i < map.live.count; i++) { /* no byte of the file is two ranges' */
             const struct span *q = span_at(&map.live, i);
             if (q->from != p.from && q->from + q->marks < p.to + p.marks && p.from + p.marks < q->to + q->marks)
@@ -80,10 +82,7 @@ static bool is_consistent(void)
             if (v.offset - v.from != p.marks || v.inode != map.file.ino)
                 return false;
     }
-    for (size_t w = 1; w <= MAP_FILE_MAX; w++)
-        if (pages[w] != map.windows[w].pages)
-            return false;
-    return true;
+    return used == 0;
 }
 
 static bool agree(void)
@@ -417,6 +416,45 @@ static void windows(void)
     map_munmap(both[1], MAP_UNIT);
 }
 
+/* Moved memory goes from place to place, as a collector's does: what comes after it is moved, too, however small the file may be. */
+static void carried(void)
+{
+    struct rlimit limit, was;
+    char *at = arena[0] + 2 * gib + gib / 4, *kept[3 * MAP_FILE_MAX];
+    getrlimit(RLIMIT_FSIZE, &was);
+    for (size_t least = 0; least < 2; least++) {
+        for (size_t i = 0; i < 3 * MAP_FILE_MAX; i++) {
+            size_t bytes = (1 + i % 5) * MAP_UNIT + i % 3 * page;
+            kept[i] = at + (1 + i) * gib / 16 + i % 2 * page;
+            CHECK(map_mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
+            fill(at, bytes, i);
+            move_out(at, bytes);
+            CHECK(map_mremap(at, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, kept[i]) == kept[i] && is_consistent());
+        }
+        for (size_t i = 0; i < 3 * MAP_FILE_MAX; i++) {
+            size_t bytes = (1 + i % 5) * MAP_UNIT + i % 3 * page;
+            CHECK(is_filled(kept[i], bytes, i) && in_file(kept[i], bytes) == bytes);
+            map_munmap(kept[i], bytes);
+        }
+        CHECK(map.used.count == 0 && is_consistent());
+        limit = (struct rlimit){4 << 20, was.rlim_max};
+        setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    setrlimit(RLIMIT_FSIZE, &was);
+    /* A block that grows and moves stays one mapping. */
+    char *p = moved_region(MAP_UNIT), *place = mmap(NULL, CASE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t ranges = map.live.count;
+    for (size_t bytes = MAP_UNIT; bytes < CASE_BYTES / 8; bytes += MAP_UNIT) {
+        char *q = map_mremap(p, bytes, bytes + MAP_UNIT, MREMAP_MAYMOVE | MREMAP_FIXED, place + (p == place ? CASE_BYTES / 2 : 0));
+        CHECK(q != MAP_FAILED);
+        p = q;
+        fill(p, bytes + MAP_UNIT, bytes);
+        move_out(p, bytes + MAP_UNIT);
+        CHECK(map.live.count == ranges && is_consistent());
+    }
+    map_munmap(place, CASE_BYTES);
+}
+
 /* The flags of the mapping at p, as smaps has them. */
 static bool stays_here(const char *p)
 {
@@ -498,6 +536,7 @@ int main(int argc, char **argv)
     refuses();
     drops();
     windows();
+    carried();
     half_frozen();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
     return check_result();
