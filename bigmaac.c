@@ -7407,10 +7407,9 @@ static void map_forget_moved(uintptr_t from, uintptr_t to)
     struct span p;
     for (uintptr_t at = from; spans_part(&map.live, at, to, &p); at = p.to) {
         spans_remove(&map.used, p.from + p.marks, p.to + p.marks);
-        if (!valid)
-            continue;
-        file_punch(&map.file, p.from + p.marks, p.to - p.from);
         folder_count(0, p.to - p.from);
+        if (valid)
+            file_punch(&map.file, p.from + p.marks, p.to - p.from);
     }
     atomic_fetch_sub(&map.moved_bytes, spans_bytes(&map.moved, from, to));
     spans_remove(&map.live, from, to);
@@ -8039,7 +8038,7 @@ static size_t map_pick(size_t bytes, bool frozen)
     struct span p;
     struct vma v;
     size_t runs = 0, picked = 0;
-    bool full = map.moved.count >= MAP_MOVED_MAX; /* a process has 65,530 mappings; each of ours splits one */
+    bool full = map.moved.count >= MAP_MOVED_MAX; /* a process has 65,530 mappings; each new one splits another */
     for (uintptr_t at = map.cursor; spans_part(&map.ours, at, UINTPTR_MAX, &p); at = p.to)
         for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);) {
             if (!map_movable(&v) || (frozen && !v.inode))
@@ -8047,7 +8046,7 @@ static size_t map_pick(size_t bytes, bool frozen)
             for (uintptr_t x = v.from, end; x < v.to; x = end) {
                 end = min_size(round_down(x, map_unit) + map_unit, v.to);
                 map.cursor = end;
-                if (runs_on(x, end) || (full && !map_offset_beside(x, end)) || !map_populated(&v, x, end - x))
+                if (runs_on(x, end) || (full && !v.inode && !map_offset_beside(x, end)) || !map_populated(&v, x, end - x))
                     continue;
                 runs = map_pick_unit(runs, x, end);
                 picked += end - x;

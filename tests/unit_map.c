@@ -497,6 +497,49 @@ static void half_frozen(void)
     map_munmap(p, 2 * MAP_UNIT);
 }
 
+/* As many ranges as may be moved, and a fork: what it froze comes home all the same. */
+static void frozen_full(void)
+{
+    enum { RANGES = MAP_MOVED_MAX + 2, BYTES = 2 * RANGES * MAP_UNIT };
+    char *place = mmap(NULL, BYTES + MAP_UNIT, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *p = (char *)round_up((uintptr_t)place, MAP_UNIT);
+    int status = -1;
+    for (size_t i = 0; i < BYTES; i += 2 * MAP_UNIT) {
+        CHECK(map_mmap(p + i, MAP_UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p + i);
+        fill(p + i, MAP_UNIT, i);
+    }
+    for (int i = 0; i < 20; i++)
+        map_move(BYTES, BYTES, true);
+    CHECK(map.moved.count >= MAP_MOVED_MAX && in_file(p, BYTES) >= MAP_MOVED_MAX * MAP_UNIT);
+    cfg.fork_mode = FORK_PRIVATE;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 && in_file(p, BYTES) == 0);
+    size_t moved = spans_bytes(&map.moved, (uintptr_t)p, (uintptr_t)p + BYTES);
+    for (int i = 0; i < 20; i++)
+        map_move(BYTES, BYTES, true);
+    CHECK(in_file(p, BYTES) == moved && is_consistent());
+    for (size_t i = 0; i < BYTES; i += 2 * MAP_UNIT)
+        CHECK(is_filled(p + i, MAP_UNIT, i));
+    map_munmap(p, BYTES);
+    munmap(place, BYTES + MAP_UNIT);
+}
+
+/* The program has closed the file: what is unmapped is no file's any more. */
+static void closed(void)
+{
+    size_t before = atomic_load(&folder.bytes);
+    char *p = moved_region(2 * MAP_UNIT);
+    CHECK(atomic_load(&folder.bytes) == before + 2 * MAP_UNIT && close(map.file.fd) == 0);
+    map_munmap(p, MAP_UNIT);
+    CHECK(atomic_load(&folder.bytes) == before + MAP_UNIT);
+    map_munmap(p + MAP_UNIT, MAP_UNIT);
+    CHECK(atomic_load(&folder.bytes) == before && is_consistent());
+    p = moved_region(MAP_UNIT); /* in a new one */
+    map_munmap(p, MAP_UNIT);
+}
+
 __attribute__((constructor(101))) static void set(void) { setenv("BIGMAAC_MIN_MMAP_SIZE", "16K", 1); }
 
 int main(int argc, char **argv)
@@ -538,6 +581,8 @@ int main(int argc, char **argv)
     windows();
     carried();
     half_frozen();
+    frozen_full();
+    closed();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
     return check_result();
 }
