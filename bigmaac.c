@@ -7071,13 +7071,13 @@ enum { MAP_SPANS_MAX = 1 << 17, /* a process has 65,530 mappings, unless the mac
 static const size_t map_unit = MAP_UNIT;         /* moved as a whole, where half of it is populated */
 static const size_t map_batch_bytes = 8 << 20;   /* that many page tables and file pages are made ready at once */
 static const size_t map_high = 60, map_low = 50; /* percent of the memory to be had that may be anonymous */
-static const size_t map_fill_ms = 2 << 20;       /* bytes that a program fills in a millisecond at the most */
+static const size_t map_fill_ms = 4 << 20;       /* bytes that a program fills in a millisecond at the most */
 /* The program is held up for so much at once, 0.1 s: threads that fill memory meanwhile outrun a mover that has to share the
  * processors with them. */
 static const size_t map_held_bytes = 128 << 20;
 static const size_t map_hurry = 70;              /* percent: from here on not even a half-done call puts it off for long */
-static const uint64_t map_idle_ms = 1000, map_pause_ms = 500, map_retry_ms = 5; /* at most; where nothing can be moved; or not
-                                                                                * at this moment */
+static const uint64_t map_idle_ms = 1000, map_pause_ms = 500, map_least_ms = 5; /* at most; where nothing can be moved; where
+                                                                                * threads can't be stopped, at first */
 
 static struct map {
     atomic_size_t least;     /* bytes of a mapping that is recorded; SIZE_MAX: none */
@@ -7091,6 +7091,7 @@ static struct map {
     uintptr_t cursor;        /* monitor: where the next batch begins */
     size_t stage_bytes;      /* of own_map's place that the batch has; map.lock */
     uint64_t next_ms;        /* monitor: nothing is tried before */
+    uint64_t retry_ms;       /* monitor: until the next try, where the last one moved nothing */
     atomic_bool no_query;    /* the kernel has no PROCMAP_QUERY */
     atomic_bool faults_elsewhere; /* the program handles page faults (userfaultfd), by a thread that would be stopped */
     bool starts;             /* a mapping may start the monitor */
@@ -8208,7 +8209,8 @@ static size_t map_move(size_t most, size_t least, bool hurry)
     home_lock();
     lock_take(&map.lock);
     stop.hurry = hurry; /* not before: others stop threads, too */
-    if (stop_begin(hurry ? 10 * home_await_ms : home_await_ms)) {
+    bool held = stop_begin(hurry ? 10 * home_await_ms : home_await_ms);
+    if (held) {
         mon_self = false; /* nobody sees which numbers its files take */
         bool safe = !home_is_unsafe();
         for (size_t part = 1; safe && part && bytes < least; bytes += part) {
@@ -8219,6 +8221,12 @@ static size_t map_move(size_t most, size_t least, bool hurry)
         mon_self = monitor;
         stop_end();
     }
+    if (bytes)
+        map.retry_ms = 0;
+    else if (held || stop.writes)
+        map.retry_ms = map_pause_ms;
+    else /* a thread is in the middle of a write; or, as it begins or ends, blocks all signals, for a moment */
+        map.retry_ms = stop.put_off ? map_least_ms : min_size(2 * map.retry_ms + map_least_ms, map_pause_ms);
     count_one(&map.stops);
     stop.hurry = false;
     lock_drop(&map.lock);
@@ -8359,10 +8367,9 @@ static uint64_t map_tick(void)
             return 2;
         size_t low = all / 100 * map_low;
         if (!map_move(map_batch_bytes, min_size(anonymous - low, map_held_bytes), anonymous > all / 100 * map_hurry)) {
-            uint64_t pause = stop.put_off ? map_retry_ms : map_pause_ms; /* a thread is in the middle of a write */
             map.moving = false;
-            map.next_ms = now_ms() + pause;
-            return min_size(look, pause);
+            map.next_ms = now_ms() + map.retry_ms;
+            return min_size(look, map.retry_ms);
         }
     }
     return 0; /* the other duties first */

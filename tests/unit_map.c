@@ -7,6 +7,7 @@
 #include "../bigmaac.c"
 #include "check.h"
 
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -540,6 +541,40 @@ static void closed(void)
     map_munmap(p, MAP_UNIT);
 }
 
+static atomic_int blocked; /* 1: it blocks all signals; 2: it shall end */
+
+static void *blocks(void *unused)
+{
+    const unsigned long all = ~0ul;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof all);
+    blocked = 1;
+    while (blocked == 1)
+        usleep(1000);
+    return unused;
+}
+
+/* A thread can't be stopped, for a moment as a rule: the next try comes soon, and later each time. */
+static void unstoppable(void)
+{
+    pthread_t thread;
+    char *p = map_mmap(NULL, CASE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    fill(p, CASE_BYTES, 2);
+    CHECK(pthread_create(&thread, NULL, blocks, NULL) == 0);
+    while (!blocked)
+        usleep(1000);
+    uint64_t last = map.retry_ms = 0;
+    for (int i = 0; i < 10; i++, last = map.retry_ms) {
+        CHECK(map_move(CASE_BYTES, CASE_BYTES, false) == 0);
+        CHECK(i ? map.retry_ms > last || last == map_pause_ms : map.retry_ms == map_least_ms);
+    }
+    CHECK(last == map_pause_ms);
+    blocked = 2;
+    pthread_join(thread, NULL);
+    move_out(p, CASE_BYTES);
+    CHECK(map.retry_ms == 0 && is_filled(p, CASE_BYTES, 2));
+    map_munmap(p, CASE_BYTES);
+}
+
 __attribute__((constructor(101))) static void set(void) { setenv("BIGMAAC_MIN_MMAP_SIZE", "16K", 1); }
 
 int main(int argc, char **argv)
@@ -583,6 +618,7 @@ int main(int argc, char **argv)
     half_frozen();
     frozen_full();
     closed();
+    unstoppable();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
     return check_result();
 }
