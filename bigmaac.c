@@ -7075,6 +7075,7 @@ static const size_t map_fill_ms = 4 << 20;       /* bytes that a program fills i
 /* The program is held up for so much at once, 0.1 s: threads that fill memory meanwhile outrun a mover that has to share the
  * processors with them. */
 static const size_t map_held_bytes = 128 << 20;
+static const size_t map_around = 128 * kib;      /* what kernels read around a fault, unless told otherwise (VM_READAHEAD_PAGES) */
 static const size_t map_hurry = 70;              /* percent: from here on not even a half-done call puts it off for long */
 static const uint64_t map_idle_ms = 1000, map_pause_ms = 500, map_least_ms = 5; /* at most; where nothing can be moved; where
                                                                                 * threads can't be stopped, at first */
@@ -7095,7 +7096,6 @@ static struct map {
     atomic_bool no_query;    /* the kernel has no PROCMAP_QUERY */
     atomic_bool faults_elsewhere; /* the program handles page faults (userfaultfd), by a thread that would be stopped */
     bool starts;             /* a mapping may start the monitor */
-    enum paging paging;      /* monitor: of all that was moved */
     size_t faults;           /* monitor: major ones, at the last look */
     struct chunk *chunks;    /* monitor: what the last two looks saw, each ending with address 0; NULL: none was */
     unsigned looks;          /* monitor: so far */
@@ -8059,11 +8059,13 @@ static size_t map_pick(size_t bytes, bool frozen)
     return runs;
 }
 
-/* What a fault there brings in: `paging` is one of the fixed policies, with single pages for ADAPTIVE. */
-static void map_advise_paging(void *at, size_t bytes, enum paging paging)
+/* What a fault there brings in: what the device reads around it, if that is little; else its page alone. */
+static void map_advise_paging(void *at, size_t bytes)
 {
-    sys(SYS_madvise, at, bytes, paging == PAGING_SEQUENTIAL ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-    sys(SYS_madvise, at, bytes, paging == PAGING_NORMAL ? MADV_NORMAL : MADV_RANDOM);
+    bool little = folder.readahead_known && folder.readahead * page_size <= map_around;
+    bool normal = cfg.paging == PAGING_NORMAL || (cfg.paging == PAGING_ADAPTIVE && little);
+    sys(SYS_madvise, at, bytes, cfg.paging == PAGING_SEQUENTIAL ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    sys(SYS_madvise, at, bytes, normal ? MADV_NORMAL : MADV_RANDOM);
 }
 
 /* What was staged and not used; the rest is written soon. */
@@ -8103,7 +8105,7 @@ static bool map_stage(struct map_run *r)
     r->offset = offset;
     r->stage = p;
     sys(SYS_madvise, p, bytes, MADV_DONTFORK); /* a raw clone must not share it */
-    map_advise_paging(p, bytes, map.paging);
+    map_advise_paging(p, bytes);
     if (sys(SYS_madvise, p, bytes, MADV_POPULATE_WRITE) == 0)
         return true;
     if (errno == EINVAL) { /* before 5.14 */
@@ -8274,9 +8276,9 @@ static size_t chunk_came(const struct chunk *now, const struct chunk *before)
     return came;
 }
 
-/* Requires map.lock. A fault in moved memory brings in its page alone. Where many pages of a chunk have come since the last
- * look, the program goes through it in order: the rest, and as many chunks again as were read ahead for it before, are
- * asked for, in large reads of small pages (a write to a page of a large one costs as much as 500 writes on ext4). */
+/* Requires map.lock. A fault in moved memory brings in little. Where many pages of a chunk have come since the last look,
+ * the program goes through it in order: the rest, and as many chunks again as were read ahead for it before, are asked
+ * for, in large reads of small pages (a write to a page of a large one costs as much as 500 writes on ext4). */
 static void map_look(struct chunk *now, const struct chunk *before)
 {
     struct span p;
@@ -8479,7 +8481,6 @@ COLD static void map_open(void)
     for (size_t i = 0; i < 4; i++)
         sets[i]->at = (struct span *)(void *)(at + i * bytes);
     map_open_maps();
-    map.paging = cfg.paging == PAGING_ADAPTIVE ? PAGING_RANDOM : (enum paging)cfg.paging;
     Dl_info own, first, after, others;
     map.starts = dladdr((void *)map_open, &own) && dladdr((void *)malloc, &first) && first.dli_fbase == own.dli_fbase &&
                  dladdr((void *)next.malloc, &after) && dladdr((void *)next.syscall, &others) && after.dli_fbase == others.dli_fbase;
