@@ -456,21 +456,40 @@ static void carried(void)
     map_munmap(place, CASE_BYTES);
 }
 
-/* The flags of the mapping at p, as smaps has them. */
-static bool stays_here(const char *p)
+/* Has the mapping at p that flag, as smaps has it? */
+static bool is_flagged(const char *p, const char *flag)
 {
     char line[512];
-    bool found = false, stays = false;
+    bool found = false, flagged = false;
     FILE *f = fopen("/proc/self/smaps", "r");
     for (unsigned long from, to; fgets(line, sizeof line, f);) {
         char dash;
         if (sscanf(line, "%lx%c%lx ", &from, &dash, &to) == 3 && dash == '-')
             found = from <= (unsigned long)p && to > (unsigned long)p;
         if (found && strncmp(line, "VmFlags:", 8) == 0)
-            stays = strstr(line, " dc") != NULL;
+            flagged = strstr(line, flag) != NULL;
     }
     fclose(f);
-    return stays;
+    return flagged;
+}
+
+static bool stays_here(const char *p) { return is_flagged(p, " dc"); }
+
+/* A fault brings in what the device reads around it, where that is little. */
+static void faults(void)
+{
+    static const struct { size_t readahead; bool known, single; } cases[] = {{32, true, false}, {32, false, true}, {2048, true, true}};
+    size_t readahead = folder.readahead;
+    bool known = folder.readahead_known;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        folder.readahead = cases[i].readahead;
+        folder.readahead_known = cases[i].known;
+        char *p = moved_region(MAP_UNIT);
+        CHECK(is_flagged(p, " rr") == cases[i].single);
+        map_munmap(p, MAP_UNIT);
+    }
+    folder.readahead = readahead;
+    folder.readahead_known = known;
 }
 
 /* A fork could not turn all of it private: what is may go to children, what is shared may not. */
@@ -619,6 +638,7 @@ int main(int argc, char **argv)
     frozen_full();
     closed();
     unstoppable();
+    faults();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
     return check_result();
 }
