@@ -143,7 +143,7 @@ static void grows(void)
 /* Blocks that are moved time and again, as by a collector, while files may have 4 GiB. */
 static void moves(void)
 {
-    enum { BLOCKS = 14, BLOCK = 24 << 20 };
+    enum { BLOCKS = 24, BLOCK = 24 << 20 };
     const struct rlimit limit = {(rlim_t)4 << 30, (rlim_t)4 << 30};
     CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
     char *at[BLOCKS], *place = mmap(NULL, (size_t)2 * BLOCKS * BLOCK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -153,6 +153,8 @@ static void moves(void)
         for (int k = 0; k <= i; k++) {
             char *to = place + (size_t)(2 * k + (i & 1)) * BLOCK;
             CHECK(mremap(at[k], BLOCK, BLOCK, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+            if (k < i) /* no block comes there */
+                mmap(at[k], BLOCK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
             at[k] = to;
         }
     }
