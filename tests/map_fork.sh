@@ -150,6 +150,7 @@ static void moves(void)
     for (int i = 0; i < BLOCKS; i++) {
         at[i] = map(BLOCK);
         fill_slowly(at[i], BLOCK, i);
+        usleep(30000);
         for (int k = 0; k <= i; k++) {
             char *to = place + (size_t)(2 * k + (i & 1)) * BLOCK;
             CHECK(mremap(at[k], BLOCK, BLOCK, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
