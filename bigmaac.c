@@ -7042,7 +7042,7 @@ static void home_child(void)
  * A call that a file mapping would answer in another way than anonymous memory finds its range turned back into
  * anonymous memory (map_restore). What the program decorates (executable, locked, not for children ...) also leaves
  * `ours`. Each GiB of address space that something is moved from has a GiB of the sparse file, its window, so that
- * neighbours become one mapping. What mremap moves keeps its offset.
+ * neighbours become one mapping. What mremap moves keeps its offset: another set has what is used of the file.
  *
  * map.lock guards all of it, after the gate. Calls that touch nothing of ours find that out without it.
  * ========================================================================================= */
@@ -7071,13 +7071,14 @@ enum { MAP_SPANS_MAX = 1 << 17, /* a process has 65,530 mappings, unless the mac
 static const size_t map_unit = MAP_UNIT;         /* moved as a whole, where half of it is populated */
 static const size_t map_batch_bytes = 8 << 20;   /* that many page tables and file pages are made ready at once */
 static const size_t map_high = 60, map_low = 50; /* percent of the memory to be had that may be anonymous */
-static const size_t map_fill_ms = 2 << 20;       /* bytes that a program fills in a millisecond at the most */
+static const size_t map_fill_ms = 4 << 20;       /* bytes that a program fills in a millisecond at the most */
 /* The program is held up for so much at once, 0.1 s: threads that fill memory meanwhile outrun a mover that has to share the
  * processors with them. */
 static const size_t map_held_bytes = 128 << 20;
+static const size_t map_around = 128 * kib;      /* what kernels read around a fault, unless told otherwise (VM_READAHEAD_PAGES) */
 static const size_t map_hurry = 70;              /* percent: from here on not even a half-done call puts it off for long */
-static const uint64_t map_idle_ms = 1000, map_pause_ms = 500, map_retry_ms = 5; /* at most; where nothing can be moved; or not
-                                                                                * at this moment */
+static const uint64_t map_idle_ms = 1000, map_pause_ms = 500, map_least_ms = 5; /* at most; where nothing can be moved; where
+                                                                                * threads can't be stopped, at first */
 
 static struct map {
     atomic_size_t least;     /* bytes of a mapping that is recorded; SIZE_MAX: none */
@@ -7086,17 +7087,15 @@ static struct map {
     struct spans ours, moved, live;
     struct file file;        /* the current one; -1: none */
     struct file maps;        /* /proc/self/maps */
-    uint16_t window[MAP_WINDOWS]; /* by address: the GiB of the file, from 1 on; 0: has none */
-    struct window { uint32_t owner, pages; } windows[MAP_FILE_MAX + 1]; /* of the file: 1 + the GiB of addresses that it is for, 0:
-                                                               * none; pages of ours that are staged or live there */
-    unsigned windows_used;   /* so many were ever */
+    struct spans used;       /* of the file: what is staged or live */
+    uint16_t window[MAP_WINDOWS]; /* of the addresses' GiB: the one of the file where they go at first, from 1 on; 0: none yet */
     uintptr_t cursor;        /* monitor: where the next batch begins */
     size_t stage_bytes;      /* of own_map's place that the batch has; map.lock */
     uint64_t next_ms;        /* monitor: nothing is tried before */
+    uint64_t retry_ms;       /* monitor: until the next try, where the last one moved nothing */
     atomic_bool no_query;    /* the kernel has no PROCMAP_QUERY */
     atomic_bool faults_elsewhere; /* the program handles page faults (userfaultfd), by a thread that would be stopped */
     bool starts;             /* a mapping may start the monitor */
-    enum paging paging;      /* monitor: of all that was moved */
     size_t faults;           /* monitor: major ones, at the last look */
     struct chunk *chunks;    /* monitor: what the last two looks saw, each ending with address 0; NULL: none was */
     unsigned looks;          /* monitor: so far */
@@ -7334,59 +7333,53 @@ static bool vma_part(struct vma_scan *scan, uintptr_t *from, uintptr_t to, struc
 
 /* --- the file ---------------------------------------------------------------------------------- */
 
-/* Requires map.lock. Nothing more is moved to that window. */
-static void map_retire(size_t window)
+/* Requires map.lock. May that part of the file be used, and does nothing use it? */
+static bool map_is_free(size_t offset, size_t bytes)
 {
-    if (map.windows[window].owner)
-        map.window[map.windows[window].owner - 1] = 0;
-    map.windows[window].owner = 0;
+    size_t end = min_size((MAP_FILE_MAX + 1) * gib, limit_of(RLIMIT_FSIZE));
+    return bytes <= end && offset <= end - bytes && !spans_touch(&map.used, offset, offset + bytes);
 }
 
-/* Requires map.lock. A window where nothing is; 0: there is none. */
-static size_t map_free_window(void)
+/* Requires map.lock. The first free place of the file, at a multiple of `unit`; 0: there is none. */
+static size_t map_place(size_t bytes, size_t unit)
 {
-    size_t w = 1;
-    while (w <= map.windows_used && map.windows[w].pages)
-        w++;
-    if (w > MAP_FILE_MAX)
-        return 0;
-    map.windows_used = max_size(map.windows_used, w);
-    map_retire(w);
-    return w;
+    size_t at = unit;
+    for (size_t i = 0; i < map.used.count && span_at(&map.used, i)->from < at + bytes; i++)
+        at = max_size(at, round_up(span_at(&map.used, i)->to, unit));
+    return map_is_free(at, bytes) ? at : 0;
 }
 
-/* Requires map.lock. Where the content of an address goes in the file; 0: nowhere. */
-static size_t map_offset(uintptr_t at)
+/* Requires map.lock. Where in the file a range is one mapping with what is moved beside it; 0: nowhere. */
+static size_t map_offset_beside(uintptr_t from, uintptr_t to)
 {
-    size_t part = at / gib;
-    if (part >= MAP_WINDOWS)
-        return 0;
-    if (!map.window[part]) {
-        map.window[part] = (uint16_t)map_free_window();
-        map.windows[map.window[part]].owner = (uint32_t)part + 1;
-    }
-    return map.window[part] ? map.window[part] * gib + at % gib : 0;
+    struct span p;
+    for (uintptr_t at = from - 1; spans_part(&map.live, at, to + 1, &p); at = p.to)
+        if (map_is_free(from + p.marks, to - from))
+            return from + p.marks;
+    return 0;
 }
 
-/* Requires map.lock. A range of the file has come into use, or is not used any more. */
-static void map_use(size_t offset, size_t bytes, bool begins)
+/* Requires map.lock. Where the content of a range goes in the file: beside its neighbours, or in its window. Where mremap has
+ * left something else there, the window is replaced by another, as long as a GiB of the file is free. 0: the file is full. */
+static size_t map_offset(uintptr_t from, uintptr_t to)
 {
-    for (size_t end = offset + bytes, to; offset < end; offset = to) {
-        to = min_size(round_down(offset, gib) + gib, end);
-        uint32_t pages = (uint32_t)((to - offset) / sys_page());
-        map.windows[offset / gib].pages += begins ? pages : -pages;
-    }
+    size_t part = from / gib, beside = map_offset_beside(from, to);
+    if (beside || part >= MAP_WINDOWS)
+        return beside;
+    size_t offset = map.window[part] * gib + from % gib;
+    if (map.window[part] && map_is_free(offset, to - from))
+        return offset;
+    size_t window = map_place(gib, gib);
+    if (!window)
+        return map_place(to - from, sys_page());
+    map.window[part] = (uint16_t)(window / gib);
+    return window + from % gib;
 }
 
-/* Requires map.lock. The next file begins with no window. */
+/* Requires map.lock. */
 static void map_close_file(void)
 {
-    for (size_t w = 1; w <= map.windows_used; w++) {
-        map_retire(w);
-        map.windows[w].pages = 0;
-    }
-    map.windows_used = 0;
-    map.live.count = 0;
+    map.used.count = map.live.count = 0;
     file_close(&map.file);
 }
 
@@ -7414,11 +7407,10 @@ static void map_forget_moved(uintptr_t from, uintptr_t to)
     bool valid = spans_touch(&map.live, from, to) && file_valid(&map.file);
     struct span p;
     for (uintptr_t at = from; spans_part(&map.live, at, to, &p); at = p.to) {
-        map_use(p.from + p.marks, p.to - p.from, false);
-        if (!valid)
-            continue;
-        file_punch(&map.file, p.from + p.marks, p.to - p.from);
+        spans_remove(&map.used, p.from + p.marks, p.to + p.marks);
         folder_count(0, p.to - p.from);
+        if (valid)
+            file_punch(&map.file, p.from + p.marks, p.to - p.from);
     }
     atomic_fetch_sub(&map.moved_bytes, spans_bytes(&map.moved, from, to));
     spans_remove(&map.live, from, to);
@@ -7714,17 +7706,14 @@ static void *remap_pieces(const struct remap *r, uintptr_t marks, int protection
     return MAP_FAILED;
 }
 
-/* Requires map.lock. What was moved of a range lies elsewhere now, at the offset that it had: nothing else comes there. */
+/* Requires map.lock. What was moved of a range lies elsewhere now, at the offset that it had. */
 static void map_carry(uintptr_t from, uintptr_t end, uintptr_t to)
 {
     struct span p;
     for (uintptr_t at = from; spans_part(&map.moved, at, end, &p); at = p.to)
         spans_add(&map.moved, p.from - from + to, p.to - from + to, 0);
-    for (uintptr_t at = from; spans_part(&map.live, at, end, &p); at = p.to) {
-        for (size_t w = (p.from + p.marks) / gib; w <= (p.to + p.marks - 1) / gib; w++)
-            map_retire(w);
+    for (uintptr_t at = from; spans_part(&map.live, at, end, &p); at = p.to)
         spans_add(&map.live, p.from - from + to, p.to - from + to, p.marks + from - to);
-    }
     spans_remove(&map.live, from, end);
     spans_remove(&map.moved, from, end);
 }
@@ -8043,13 +8032,6 @@ static size_t map_pick_unit(size_t runs, uintptr_t from, uintptr_t to)
     return runs + 1;
 }
 
-/* Requires map.lock. Will it be one mapping with what is moved beside it? */
-static bool map_joins(uintptr_t from, uintptr_t to)
-{
-    struct span p;
-    return spans_part(&map.live, from - 1, to + 1, &p) && p.marks == map_offset(from) - from;
-}
-
 /* Requires map.lock. Chooses the next units from the cursor on. Returns how many runs they are. */
 static size_t map_pick(size_t bytes, bool frozen)
 {
@@ -8057,7 +8039,7 @@ static size_t map_pick(size_t bytes, bool frozen)
     struct span p;
     struct vma v;
     size_t runs = 0, picked = 0;
-    bool full = map.moved.count >= MAP_MOVED_MAX; /* a process has 65,530 mappings; each of ours splits one */
+    bool full = map.moved.count >= MAP_MOVED_MAX; /* a process has 65,530 mappings; each new one splits another */
     for (uintptr_t at = map.cursor; spans_part(&map.ours, at, UINTPTR_MAX, &p); at = p.to)
         for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);) {
             if (!map_movable(&v) || (frozen && !v.inode))
@@ -8065,7 +8047,7 @@ static size_t map_pick(size_t bytes, bool frozen)
             for (uintptr_t x = v.from, end; x < v.to; x = end) {
                 end = min_size(round_down(x, map_unit) + map_unit, v.to);
                 map.cursor = end;
-                if (runs_on(x, end) || (full && !map_joins(x, end)) || !map_populated(&v, x, end - x))
+                if (runs_on(x, end) || (full && !v.inode && !map_offset_beside(x, end)) || !map_populated(&v, x, end - x))
                     continue;
                 runs = map_pick_unit(runs, x, end);
                 picked += end - x;
@@ -8077,11 +8059,13 @@ static size_t map_pick(size_t bytes, bool frozen)
     return runs;
 }
 
-/* What a fault there brings in: `paging` is one of the fixed policies, with single pages for ADAPTIVE. */
-static void map_advise_paging(void *at, size_t bytes, enum paging paging)
+/* What a fault there brings in: what the device reads around it, if that is little; else its page alone. */
+static void map_advise_paging(void *at, size_t bytes)
 {
-    sys(SYS_madvise, at, bytes, paging == PAGING_SEQUENTIAL ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-    sys(SYS_madvise, at, bytes, paging == PAGING_NORMAL ? MADV_NORMAL : MADV_RANDOM);
+    bool little = folder.readahead_known && folder.readahead * page_size <= map_around;
+    bool normal = cfg.paging == PAGING_NORMAL || (cfg.paging == PAGING_ADAPTIVE && little);
+    sys(SYS_madvise, at, bytes, cfg.paging == PAGING_SEQUENTIAL ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    sys(SYS_madvise, at, bytes, normal ? MADV_NORMAL : MADV_RANDOM);
 }
 
 /* What was staged and not used; the rest is written soon. */
@@ -8093,17 +8077,16 @@ static void map_unstage(struct map_run *r, bool exchanged)
         return;
     }
     own_unmap(r->stage, bytes);
-    if (file_valid(&map.file)) { /* else who shares our descriptors has closed it */
+    spans_remove(&map.used, r->offset, r->offset + bytes);
+    if (file_valid(&map.file)) /* else who shares our descriptors has closed it */
         file_punch(&map.file, r->offset, bytes);
-        map_use(r->offset, bytes, false);
-    }
     folder_count(0, bytes);
 }
 
 /* Requires map.lock. Makes the file mapping, with its blocks and all its pages in memory. */
 static bool map_stage(struct map_run *r)
 {
-    size_t bytes = r->to - r->from, offset = map_offset(r->from);
+    size_t bytes = r->to - r->from, offset = map_offset(r->from, r->to);
     if (!offset)
         return false;
     if (file_extend(&map.file, offset, bytes) != REASON_NONE) { /* some of it may be there */
@@ -8118,11 +8101,11 @@ static bool map_stage(struct map_run *r)
     }
     map.stage_bytes = at + bytes;
     folder_count(bytes, 0);
-    map_use(offset, bytes, true);
+    spans_add(&map.used, offset, offset + bytes, 0);
     r->offset = offset;
     r->stage = p;
     sys(SYS_madvise, p, bytes, MADV_DONTFORK); /* a raw clone must not share it */
-    map_advise_paging(p, bytes, map.paging);
+    map_advise_paging(p, bytes);
     if (sys(SYS_madvise, p, bytes, MADV_POPULATE_WRITE) == 0)
         return true;
     if (errno == EINVAL) { /* before 5.14 */
@@ -8228,7 +8211,8 @@ static size_t map_move(size_t most, size_t least, bool hurry)
     home_lock();
     lock_take(&map.lock);
     stop.hurry = hurry; /* not before: others stop threads, too */
-    if (stop_begin(hurry ? 10 * home_await_ms : home_await_ms)) {
+    bool held = stop_begin(hurry ? 10 * home_await_ms : home_await_ms);
+    if (held) {
         mon_self = false; /* nobody sees which numbers its files take */
         bool safe = !home_is_unsafe();
         for (size_t part = 1; safe && part && bytes < least; bytes += part) {
@@ -8239,6 +8223,12 @@ static size_t map_move(size_t most, size_t least, bool hurry)
         mon_self = monitor;
         stop_end();
     }
+    if (bytes)
+        map.retry_ms = 0;
+    else if (held || stop.writes)
+        map.retry_ms = map_pause_ms;
+    else /* a thread is in the middle of a write; or, as it begins or ends, blocks all signals, for a moment */
+        map.retry_ms = stop.put_off ? map_least_ms : min_size(2 * map.retry_ms + map_least_ms, map_pause_ms);
     count_one(&map.stops);
     stop.hurry = false;
     lock_drop(&map.lock);
@@ -8286,9 +8276,9 @@ static size_t chunk_came(const struct chunk *now, const struct chunk *before)
     return came;
 }
 
-/* Requires map.lock. A fault in moved memory brings in its page alone. Where many pages of a chunk have come since the last
- * look, the program goes through it in order: the rest, and as many chunks again as were read ahead for it before, are
- * asked for, in large reads of small pages (a write to a page of a large one costs as much as 500 writes on ext4). */
+/* Requires map.lock. A fault in moved memory brings in little. Where many pages of a chunk have come since the last look,
+ * the program goes through it in order: the rest, and as many chunks again as were read ahead for it before, are asked
+ * for, in large reads of small pages (a write to a page of a large one costs as much as 500 writes on ext4). */
 static void map_look(struct chunk *now, const struct chunk *before)
 {
     struct span p;
@@ -8379,10 +8369,9 @@ static uint64_t map_tick(void)
             return 2;
         size_t low = all / 100 * map_low;
         if (!map_move(map_batch_bytes, min_size(anonymous - low, map_held_bytes), anonymous > all / 100 * map_hurry)) {
-            uint64_t pause = stop.put_off ? map_retry_ms : map_pause_ms; /* a thread is in the middle of a write */
             map.moving = false;
-            map.next_ms = now_ms() + pause;
-            return min_size(look, pause);
+            map.next_ms = now_ms() + map.retry_ms;
+            return min_size(look, map.retry_ms);
         }
     }
     return 0; /* the other duties first */
@@ -8485,14 +8474,13 @@ static void map_child(bool copies, bool shares)
 COLD static void map_open(void)
 {
     const size_t bytes = MAP_SPANS_MAX * sizeof(struct span);
-    char *at = sys_mmap(NULL, 3 * bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    char *at = sys_mmap(NULL, 4 * bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
     if (at == MAP_FAILED)
         return;
-    struct spans *sets[] = {&map.ours, &map.moved, &map.live};
-    for (size_t i = 0; i < 3; i++)
+    struct spans *sets[] = {&map.ours, &map.moved, &map.live, &map.used};
+    for (size_t i = 0; i < 4; i++)
         sets[i]->at = (struct span *)(void *)(at + i * bytes);
     map_open_maps();
-    map.paging = cfg.paging == PAGING_ADAPTIVE ? PAGING_RANDOM : (enum paging)cfg.paging;
     Dl_info own, first, after, others;
     map.starts = dladdr((void *)map_open, &own) && dladdr((void *)malloc, &first) && first.dli_fbase == own.dli_fbase &&
                  dladdr((void *)next.malloc, &after) && dladdr((void *)next.syscall, &others) && after.dli_fbase == others.dli_fbase;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Mapped memory beyond the limit: a fork where nothing is moved any more; the thread that mapped first has ended; a thread
-# that is for ever in the middle of a write; the same calls by syscall(); mremap of more than fits.
+# that is for ever in the middle of a write; the same calls by syscall(); mremap of more than fits, and time and
+# again.
 # shellcheck source=tests/lib.sh
 . "$TOP/tests/lib.sh"
 need_root
@@ -10,6 +11,7 @@ cat >"$TMP/job.c" <<'C'
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -138,6 +140,30 @@ static void grows(void)
     unmap(place, BYTES);
 }
 
+/* Blocks that are moved time and again, as by a collector, while files may have 4 GiB. */
+static void moves(void)
+{
+    enum { BLOCKS = 24, BLOCK = 24 << 20 };
+    const struct rlimit limit = {(rlim_t)4 << 30, (rlim_t)4 << 30};
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    char *at[BLOCKS], *place = mmap(NULL, (size_t)2 * BLOCKS * BLOCK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int i = 0; i < BLOCKS; i++) {
+        at[i] = map(BLOCK);
+        fill_slowly(at[i], BLOCK, i);
+        usleep(30000);
+        for (int k = 0; k <= i; k++) {
+            char *to = place + (size_t)(2 * k + (i & 1)) * BLOCK;
+            CHECK(mremap(at[k], BLOCK, BLOCK, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+            if (k < i) /* no block comes there */
+                mmap(at[k], BLOCK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+            at[k] = to;
+        }
+    }
+    for (int i = 0; i < BLOCKS; i++)
+        CHECK(is_right(at[i], BLOCK, i));
+    unmap(place, (size_t)2 * BLOCKS * BLOCK);
+}
+
 int main(int argc, char **argv)
 {
     switch (argc > 1 ? argv[1][0] : 0) {
@@ -146,13 +172,14 @@ int main(int argc, char **argv)
     case 'w': writer(); break;
     case 'c': calls(); break;
     case 'g': grows(); break;
+    case 'm': moves(); break;
     }
     return check_result();
 }
 C
 compile_c "$TMP/job" "$TMP/job.c"
 moved() { sed -n "s/.* file_peak=\([0-9]*\).*/\1/p" "$TMP/err" | sort -n | tail -n 1; }
-for way in calls ended writer forks grows; do
+for way in calls ended writer forks grows moves; do
     "$TMP/job" $way || fail "$way without the library or a limit"
     limited $((200 * M)) env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_MMAP_SIZE=256K BIGMAAC_STATS=1 "$TMP/job" $way 2>"$TMP/err" ||
         fail "$way: exit status $? with: $(head -n 5 "$TMP/err")"

@@ -11,6 +11,8 @@
 #include "../bigmaac.c"
 #include "check.h"
 
+#include <pthread.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 enum { PAGES = 1024 };
@@ -67,14 +69,15 @@ static bool is_consistent(void)
     struct vma_scan scan = {0};
     struct span p;
     struct vma v;
-    size_t pages[MAP_FILE_MAX + 1] = {0};
+    size_t used = spans_bytes(&map.used, 0, UINTPTR_MAX);
     if (atomic_load(&map.moved_bytes) != spans_bytes(&map.moved, 0, UINTPTR_MAX))
         return false;
     for (uintptr_t at = 0; spans_part(&map.live, at, UINTPTR_MAX, &p); at = p.to) {
         if (spans_bytes(&map.moved, p.from, p.to) != p.to - p.from)
             return false;
-        for (size_t offset = p.from + p.marks; offset < p.to + p.marks; offset += page)
-            pages[offset / gib]++;
+        if (spans_bytes(&map.used, p.from + p.marks, p.to + p.marks) != p.to - p.from)
+            return false;
+        used -= p.to - p.from;
         for (size_t i = 0; i < map.live.count; i++) { /* no byte of the file is two ranges' */
             const struct span *q = span_at(&map.live, i);
             if (q->from != p.from && q->from + q->marks < p.to + p.marks && p.from + p.marks < q->to + q->marks)
@@ -84,10 +87,7 @@ static bool is_consistent(void)
             if (v.offset - v.from != p.marks || v.inode != map.file.ino)
                 return false;
     }
-    for (size_t w = 1; w <= MAP_FILE_MAX; w++)
-        if (pages[w] != map.windows[w].pages)
-            return false;
-    return true;
+    return used == 0;
 }
 
 static bool agree(void)
@@ -422,21 +422,79 @@ static void windows(void)
     map_munmap(both[1], MAP_UNIT);
 }
 
-/* The flags of the mapping at p, as smaps has them. */
-static bool stays_here(const char *p)
+/* Moved memory goes from place to place, as a collector's does: what comes after it is moved, too, however small the file may be. */
+static void carried(void)
+{
+    struct rlimit limit, was;
+    char *at = arena[0] + 2 * gib + gib / 4, *kept[3 * MAP_FILE_MAX];
+    getrlimit(RLIMIT_FSIZE, &was);
+    for (size_t least = 0; least < 2; least++) {
+        for (size_t i = 0; i < 3 * MAP_FILE_MAX; i++) {
+            size_t bytes = (1 + i % 5) * MAP_UNIT + i % 3 * page;
+            kept[i] = at + (1 + i) * gib / 16 + i % 2 * page;
+            CHECK(map_mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
+            fill(at, bytes, i);
+            move_out(at, bytes);
+            CHECK(map_mremap(at, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, kept[i]) == kept[i] && is_consistent());
+        }
+        for (size_t i = 0; i < 3 * MAP_FILE_MAX; i++) {
+            size_t bytes = (1 + i % 5) * MAP_UNIT + i % 3 * page;
+            CHECK(is_filled(kept[i], bytes, i) && in_file(kept[i], bytes) == bytes);
+            map_munmap(kept[i], bytes);
+        }
+        CHECK(map.used.count == 0 && is_consistent());
+        limit = (struct rlimit){4 << 20, was.rlim_max};
+        setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    setrlimit(RLIMIT_FSIZE, &was);
+    /* A block that grows and moves stays one mapping. */
+    char *p = moved_region(MAP_UNIT), *place = mmap(NULL, CASE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t ranges = map.live.count;
+    for (size_t bytes = MAP_UNIT; bytes < CASE_BYTES / 8; bytes += MAP_UNIT) {
+        char *q = map_mremap(p, bytes, bytes + MAP_UNIT, MREMAP_MAYMOVE | MREMAP_FIXED, place + (p == place ? CASE_BYTES / 2 : 0));
+        CHECK(q != MAP_FAILED);
+        p = q;
+        fill(p, bytes + MAP_UNIT, bytes);
+        move_out(p, bytes + MAP_UNIT);
+        CHECK(map.live.count == ranges && is_consistent());
+    }
+    map_munmap(place, CASE_BYTES);
+}
+
+/* Has the mapping at p that flag, as smaps has it? */
+static bool is_flagged(const char *p, const char *flag)
 {
     char line[512];
-    bool found = false, stays = false;
+    bool found = false, flagged = false;
     FILE *f = fopen("/proc/self/smaps", "r");
     for (unsigned long from, to; fgets(line, sizeof line, f);) {
         char dash;
         if (sscanf(line, "%lx%c%lx ", &from, &dash, &to) == 3 && dash == '-')
             found = from <= (unsigned long)p && to > (unsigned long)p;
         if (found && strncmp(line, "VmFlags:", 8) == 0)
-            stays = strstr(line, " dc") != NULL;
+            flagged = strstr(line, flag) != NULL;
     }
     fclose(f);
-    return stays;
+    return flagged;
+}
+
+static bool stays_here(const char *p) { return is_flagged(p, " dc"); }
+
+/* A fault brings in what the device reads around it, where that is little. */
+static void faults(void)
+{
+    static const struct { size_t readahead; bool known, single; } cases[] = {{32, true, false}, {32, false, true}, {2048, true, true}};
+    size_t readahead = folder.readahead;
+    bool known = folder.readahead_known;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        folder.readahead = cases[i].readahead;
+        folder.readahead_known = cases[i].known;
+        char *p = moved_region(MAP_UNIT);
+        CHECK(is_flagged(p, " rr") == cases[i].single);
+        map_munmap(p, MAP_UNIT);
+    }
+    folder.readahead = readahead;
+    folder.readahead_known = known;
 }
 
 /* A fork could not turn all of it private: what is may go to children, what is shared may not. */
@@ -462,6 +520,83 @@ static void half_frozen(void)
         _exit(!is_filled(p, 2 * MAP_UNIT, 8));
     CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
     map_munmap(p, 2 * MAP_UNIT);
+}
+
+/* As many ranges as may be moved, and a fork: what it froze comes home all the same. */
+static void frozen_full(void)
+{
+    enum { RANGES = MAP_MOVED_MAX + 2, BYTES = 2 * RANGES * MAP_UNIT };
+    char *place = mmap(NULL, BYTES + MAP_UNIT, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *p = (char *)round_up((uintptr_t)place, MAP_UNIT);
+    int status = -1;
+    for (size_t i = 0; i < BYTES; i += 2 * MAP_UNIT) {
+        CHECK(map_mmap(p + i, MAP_UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p + i);
+        fill(p + i, MAP_UNIT, i);
+    }
+    for (int i = 0; i < 20; i++)
+        map_move(BYTES, BYTES, true);
+    CHECK(map.moved.count >= MAP_MOVED_MAX && in_file(p, BYTES) >= MAP_MOVED_MAX * MAP_UNIT);
+    cfg.fork_mode = FORK_PRIVATE;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 && in_file(p, BYTES) == 0);
+    size_t moved = spans_bytes(&map.moved, (uintptr_t)p, (uintptr_t)p + BYTES);
+    for (int i = 0; i < 20; i++)
+        map_move(BYTES, BYTES, true);
+    CHECK(in_file(p, BYTES) == moved && is_consistent());
+    for (size_t i = 0; i < BYTES; i += 2 * MAP_UNIT)
+        CHECK(is_filled(p + i, MAP_UNIT, i));
+    map_munmap(p, BYTES);
+    munmap(place, BYTES + MAP_UNIT);
+}
+
+/* The program has closed the file: what is unmapped is no file's any more. */
+static void closed(void)
+{
+    size_t before = atomic_load(&folder.bytes);
+    char *p = moved_region(2 * MAP_UNIT);
+    CHECK(atomic_load(&folder.bytes) == before + 2 * MAP_UNIT && close(map.file.fd) == 0);
+    map_munmap(p, MAP_UNIT);
+    CHECK(atomic_load(&folder.bytes) == before + MAP_UNIT);
+    map_munmap(p + MAP_UNIT, MAP_UNIT);
+    CHECK(atomic_load(&folder.bytes) == before && is_consistent());
+    p = moved_region(MAP_UNIT); /* in a new one */
+    map_munmap(p, MAP_UNIT);
+}
+
+static atomic_int blocked; /* 1: it blocks all signals; 2: it shall end */
+
+static void *blocks(void *unused)
+{
+    const unsigned long all = ~0ul;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof all);
+    blocked = 1;
+    while (blocked == 1)
+        usleep(1000);
+    return unused;
+}
+
+/* A thread can't be stopped, for a moment as a rule: the next try comes soon, and later each time. */
+static void unstoppable(void)
+{
+    pthread_t thread;
+    char *p = map_mmap(NULL, CASE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    fill(p, CASE_BYTES, 2);
+    CHECK(pthread_create(&thread, NULL, blocks, NULL) == 0);
+    while (!blocked)
+        usleep(1000);
+    uint64_t last = map.retry_ms = 0;
+    for (int i = 0; i < 10; i++, last = map.retry_ms) {
+        CHECK(map_move(CASE_BYTES, CASE_BYTES, false) == 0);
+        CHECK(i ? map.retry_ms > last || last == map_pause_ms : map.retry_ms == map_least_ms);
+    }
+    CHECK(last == map_pause_ms);
+    blocked = 2;
+    pthread_join(thread, NULL);
+    move_out(p, CASE_BYTES);
+    CHECK(map.retry_ms == 0 && is_filled(p, CASE_BYTES, 2));
+    map_munmap(p, CASE_BYTES);
 }
 
 __attribute__((constructor(101))) static void set(void)
@@ -508,7 +643,12 @@ int main(int argc, char **argv)
     refuses();
     drops();
     windows();
+    carried();
     half_frozen();
+    frozen_full();
+    closed();
+    unstoppable();
+    faults();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
     return check_result();
 }
