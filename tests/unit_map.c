@@ -443,7 +443,7 @@ static void carried(void)
             map_munmap(kept[i], bytes);
         }
         CHECK(map.used.count == 0 && is_consistent());
-        limit = (struct rlimit){4 << 20, was.rlim_max};
+        limit = (struct rlimit){256 * MAP_UNIT, was.rlim_max};
         setrlimit(RLIMIT_FSIZE, &limit);
     }
     setrlimit(RLIMIT_FSIZE, &was);
@@ -483,7 +483,8 @@ static bool stays_here(const char *p) { return is_flagged(p, " dc"); }
 /* A fault brings in what the device reads around it, where that is little. */
 static void faults(void)
 {
-    static const struct { size_t readahead; bool known, single; } cases[] = {{32, true, false}, {32, false, true}, {2048, true, true}};
+    static const struct { size_t readahead; bool known, single; } cases[] = {
+        {128 * kib / page_size, true, false}, {128 * kib / page_size, false, true}, {8192 * kib / page_size, true, true}};
     size_t readahead = folder.readahead;
     bool known = folder.readahead_known;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
