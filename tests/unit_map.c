@@ -595,6 +595,8 @@ static void unstoppable(void)
     CHECK(last == map_pause_ms);
     blocked = 2;
     pthread_join(thread, NULL);
+    for (int i = 0; i < 10000 && thread_count() > 1; i++) /* the kernel may not be through with it */
+        usleep(1000);
     move_out(p, CASE_BYTES);
     CHECK(map.retry_ms == 0 && is_filled(p, CASE_BYTES, 2));
     map_munmap(p, CASE_BYTES);
