@@ -7071,7 +7071,7 @@ enum { MAP_SPANS_MAX = 1 << 17, /* a process has 65,530 mappings, unless the mac
 static const size_t map_unit = MAP_UNIT;         /* moved as a whole, where half of it is populated */
 static const size_t map_batch_bytes = 8 << 20;   /* that many page tables and file pages are made ready at once */
 static const size_t map_high = 60, map_low = 50; /* percent of the memory to be had that may be anonymous */
-static const size_t map_fill_ms = 4 << 20;       /* bytes that a program fills in a millisecond at the most */
+static const size_t map_fill_ms = 2 << 20;       /* bytes that a program fills in a millisecond at the most */
 /* The program is held up for so much at once, 0.1 s: threads that fill memory meanwhile outrun a mover that has to share the
  * processors with them. */
 static const size_t map_held_bytes = 128 << 20;
