@@ -3927,6 +3927,12 @@ static const char *big_check(void)
  *
  * Who may touch what: a heap and the plain fields of its slabs - the owner; idle heaps and
  * everything of theirs - whoever holds fry.lock; remote bits, count and visitors - anybody.
+ *
+ * What pairs, where loads need an order: remote bits are set with release, and taken with acquire: the next owner of a
+ * block sees what the last one wrote, and a counted free has its bit. A push on `visitors` and taking them: so does
+ * visitor_next. Who pushes looks at `idle` afterwards, and who sets `idle` takes the visitors afterwards: all four are
+ * sequentially consistent, so one of both sees the other's, and no free waits for ever. `owner` and `listed` are written
+ * last, with release, and read with acquire.
  * ========================================================================================= */
 enum {
     CLASS_COUNT = 80,
@@ -4523,8 +4529,7 @@ static void heap_push_visitor(struct heap *h, struct slab *s)
     struct slab *top = atomic_load_explicit(&h->visitors, memory_order_relaxed);
     do
         s->visitor_next = top;
-    while (!atomic_compare_exchange_weak_explicit(&h->visitors, &top, s, memory_order_acq_rel,
-                                                  memory_order_relaxed));
+    while (!atomic_compare_exchange_weak(&h->visitors, &top, s));
 }
 
 /* May the empty slab stay? One of each class may: where few blocks are live, slabs become empty all
@@ -4553,7 +4558,7 @@ static void slab_retire(struct heap *h, struct slab *s)
  * goes on to its new owner, unless that has become idle: nobody would look there. */
 static void heap_collect(struct heap *h)
 {
-    struct slab *s = atomic_exchange_explicit(&h->visitors, NULL, memory_order_acq_rel);
+    struct slab *s = atomic_exchange(&h->visitors, NULL);
     for (struct slab *next; s; s = next) {
         next = s->visitor_next;
         struct heap *owner = atomic_load_explicit(&s->owner, memory_order_relaxed);
@@ -4773,7 +4778,7 @@ static uint64_t slab_push_remote(struct slab *s, uint32_t word, uint64_t bits)
         heap_push_visitor(owner, s);
     else if (!owner)
         return 0; /* it is empty, and about to become another slab */
-    if (atomic_load_explicit(&owner->idle, memory_order_acquire))
+    if (atomic_load(&owner->idle))
         heap_collect_idle(owner);
     else if (before + n == used)
         mon_consider();
