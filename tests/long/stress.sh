@@ -1,10 +1,10 @@
-# The model stress (tests/unit_stress.c): 200 million random operations in all, by several threads, with
+# The model stress (tests/unit_stress.c): 100 million random operations in all, by several threads, with
 # many settings, contents and structures checked, zero differences. A part runs with more data than its
 # memory limit allows, so that it is paged, and a part under each sanitizer. Every run prints its seed.
 # STRESS_OPERATIONS=... for fewer.
 # timeout: 3800
 . "$TOP/tests/lib.sh"
-total=${STRESS_OPERATIONS:-200000000} done=0 number=0
+total=${STRESS_OPERATIONS:-100000000} done=0 number=0
 build() { "$CC" -std=gnu11 -g -fno-builtin -I"$TOP" -I"$TOP/tests" -pthread -DBIGMAAC_PREFIX "${@:2}" \
     -o "$TMP/$1" "$TOP/tests/unit_stress.c" -lm -ldl || fail "compile"; }
 build plain -O2
