@@ -9,7 +9,7 @@ source=$(echo /usr/src/glibc/glibc-*.tar.xz)
 need xz
 # All of them: GLIBC_SECONDS=100 GLIBC_MINUTES=45 make test-long ONLY=glibc_suite
 seconds=${GLIBC_SECONDS:-5}   # what is quick, without us
-minutes=${GLIBC_MINUTES:-7}  # for all: what is left then is not run
+minutes=${GLIBC_MINUTES:-10}  # for all: what is left then is not run
 
 # Can't be the same, each for a reason that is glibc's, not a program's.
 declare -A except=(
@@ -56,6 +56,20 @@ cd .. && rm -rf "$program.dir"
 S
 END=$(($(date +%s) + minutes * 60))
 export END
+# Some, such as tst-cancel7, are races that other work on the machine decides: it fails without us as well, sooner or later.
+unstable() { # PROGRAM
+    local run
+    for run in $(seq 40); do
+        mkdir "$TMP/run/again"
+        (cd "$TMP/run/again" && timeout -k 1 $((seconds + 25)) "$TMP/bin/$1" >/dev/null 2>&1 </dev/null) || {
+            rm -rf "$TMP/run/again"
+            echo "== $1 fails without the library, too: the run $run of it"
+            return 0
+        }
+        rm -rf "$TMP/run/again"
+    done
+    return 1
+}
 way() { # WAY SECONDS [VARIABLE=VALUE...]: runs what is named on stdin
     local way=$1 limit=$2
     shift 2
@@ -80,7 +94,7 @@ for name in default 4096 fries; do
         status=$(cat "$TMP/run/$name/$test" 2>/dev/null) || continue
         if [ "$status" = 0 ]; then
             same=$((same + 1))
-        elif [ -z "${except[$test]:-}" ]; then
+        elif [ -z "${except[$test]:-}" ] && ! unstable "$test"; then
             wrong="$wrong $name:$test:$status"
             echo "== $name $test: status $status"
             tail -n 3 "$TMP/run/$name/$test.out"
