@@ -11,7 +11,7 @@
 #   *.sh        script; exit 0: passed, 77: skipped (the last line says why), else failed
 # Scripts find in the environment: TOP (the checkout), LIB (the library), BUILD (a folder for
 # what they make), TMP (an empty folder of their own on a disk), and lib.sh beside them.
-# Nobody keeps a list. Two files run at a time, three long ones (BIGMAAC_TEST_JOBS), those with the longest "# timeout: SECONDS" first.
+# Nobody keeps a list. Two files run at a time (BIGMAAC_TEST_JOBS), those with the longest "# timeout: SECONDS" first.
 # After each test the runner looks for what it may have left behind: files, mounts, loop devices, control groups,
 # processes, and open files in its folder, whoever has them. As root each test has a name space of mounts of its own:
 # a neighbour's would have a copy of its mounts, and so keep them busy.
@@ -29,7 +29,6 @@ mkdir -p "$BUILD"
 modes="private copy"
 [ -z "${BIGMAAC_TEST_PLAIN:-}" ] || modes=private
 cores=$(nproc) jobs=${BIGMAAC_TEST_JOBS:-2}
-[ "$suite" = quick ] || jobs=${BIGMAAC_TEST_JOBS:-3} # many of them wait for a disk
 RESULTS=$BUILD/results.$$ # lines of two words and more: PASS, FAIL, SKIP NAME; EXITS COUNT; ENDED FILE
 apart=$(unshare -m true 2>/dev/null && echo unshare -m)
 
