@@ -21,6 +21,6 @@ guest() { # RELEASE PACKAGE SUITES PASSED
     grep '^DONE' "$TMP/console" >>"$TMP/ends"
 }
 guest bookworm linux-image-cloud-arm64 "${GUEST_SUITES:-api private forks mapped}" 15
-guest trixie linux-image-arm64-16k "${GUEST_SUITES:-beyond}" 8
+guest trixie linux-image-arm64-16k "${GUEST_SUITES:-beyond mapped}" 10
 cat "$TMP/ends"
 grep -q 'pages of 4 kB' "$TMP/ends" && grep -q 'pages of 16 kB' "$TMP/ends" || fail "not both page sizes"
