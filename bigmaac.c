@@ -1112,7 +1112,7 @@ enum policy {
     POLICY_NORMAL, /* the readahead of the block device around it */
     POLICY_HUGE,   /* the 2 MiB around it, and no readahead beyond */
     POLICY_RANDOM, /* that page alone */
-    POLICY_BLOCKS, /* as much as NORMAL, but from it on, and nothing behind that */
+    POLICY_BLOCKS, /* as much as NORMAL, but from it on, and nothing behind that: the best where WATCH is denied */
     POLICY_WATCHED, /* that page alone; then a thread of ours asks for the rest of its block (WATCH) */
     POLICY_COUNT
 };
@@ -2143,6 +2143,19 @@ static bool file_punch(const struct file *f, size_t offset, size_t bytes)
     return file_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes) == 0;
 }
 
+/* Bytes of the largest page that the kernel caches a file in, at a multiple of them: as much as a page middle directory entry
+ * reaches, but at most 2048 pages (MAX_PAGECACHE_ORDER). */
+static size_t file_page_most(void) { return sys_page() * min_size(sys_page() / sizeof(uint64_t), 2048); }
+
+/* Extends what is to be punched, of which nothing is used any more, nor of [low, high) around it: a store to a large page
+ * across both got blocks for these holes, too, which go back with it. */
+static void file_punch_extend(size_t *from, size_t *to, size_t low, size_t high)
+{
+    size_t most = file_page_most();
+    *from = max_size(low, round_down(*from, most));
+    *to = min_size(high, round_up(*to, most));
+}
+
 /* Makes a range read zero; its blocks stay reserved, or it stays sparse. */
 static bool file_zero(const struct file *f, size_t offset, size_t bytes)
 {
@@ -2325,8 +2338,8 @@ static void gate_leave(void)
         futex_wake(&gate, INT32_MAX);
 }
 
-/* Returns when nobody is inside, and nobody but the caller can open it. */
-static void gate_close(void)
+/* Nobody enters from now on, and nobody but the caller can open it. Some may be inside. */
+static void gate_shut(void)
 {
     unsigned seen = atomic_load(&gate);
     for (;;) {
@@ -2334,11 +2347,34 @@ static void gate_close(void)
             futex_wait(&gate, seen, NULL);
             seen = atomic_load(&gate);
         } else if (atomic_compare_exchange_weak(&gate, &seen, seen | gate_closed)) {
-            break;
+            return;
         }
     }
-    while ((seen = atomic_load(&gate)) != gate_closed)
-        futex_wait(&gate, seen, NULL);
+}
+
+/* Waits until nobody is inside. False: that takes longer. */
+static bool gate_await(uint64_t most_ms)
+{
+    const struct timespec most = {.tv_sec = (time_t)(most_ms / 1000), .tv_nsec = (long)(most_ms % 1000) * 1000000};
+    uint64_t until = now_ms() + most_ms;
+    for (unsigned seen; (seen = atomic_load(&gate)) != gate_closed; futex_wait(&gate, seen, &most))
+        if (now_ms() > until)
+            return false;
+    return true;
+}
+
+/* Requires the gate, shut. Returns when nobody is inside. */
+static void gate_empty(void)
+{
+    while (!gate_await(1000))
+        ;
+}
+
+/* Returns when nobody is inside, and nobody but the caller can open it. */
+static void gate_close(void)
+{
+    gate_shut();
+    gate_empty();
 }
 
 static void gate_open(void)
@@ -2369,6 +2405,13 @@ static void signals_hold(sigmask *saved)
     sys_sigmask(SIG_SETMASK, &all, saved);
 }
 
+/* Of such a thread? Those that glibc ends have the same: they go on, too, and are stopped later. */
+static bool signals_are_held(sigmask now)
+{
+    const sigmask never = sigmask_of(SIGKILL) | sigmask_of(SIGSTOP);
+    return (now | never | sigmask_of(SIGBUS)) == ~sigmask_of(STOP_SIGNAL);
+}
+
 /* Starts a slow operation: no signal handler of this thread runs until it ends (it could call malloc or
  * fork while we hold a lock), but BUS's; and no fork happens meanwhile. Not recursive. */
 static void op_begin(struct op *op)
@@ -2378,9 +2421,15 @@ static void op_begin(struct op *op)
     gate_enter();
 }
 
+static atomic_uint stop_round; /* futex: odd while threads are to wait (STOP); raised to let them go */
+
+/* Who was not stopped in the middle of an operation waits behind it. */
 static void op_restore(const struct op *op)
 {
     sys_sigmask(SIG_SETMASK, &op->signals, NULL);
+    unsigned round = atomic_load(&stop_round);
+    while (unlikely(round & 1) && atomic_load(&stop_round) == round)
+        futex_wait(&stop_round, round, NULL);
     errno = op->err;
 }
 
@@ -3482,14 +3531,14 @@ static bool warm_expire(uint64_t before)
 
 /* --- the operations ------------------------------------------------------------------------ */
 
-static bool fry_give_back(void);
+static bool fry_give_back(void), map_give_back(void);
 
-/* What is dead gives back what is short: of blocks on disk fries have some, too. False: nothing was dead. */
+/* What is dead gives back what is short: of blocks on disk fries and mapped memory have some, too. False: nothing was dead. */
 static bool dead_give_back(enum reason short_of)
 {
     bool warm = big.warm_bytes != 0;
     warm_expire(UINT64_MAX);
-    return (short_of == REASON_DISK_FULL && fry_give_back()) || warm;
+    return (short_of == REASON_DISK_FULL && fry_give_back() | map_give_back()) || warm;
 }
 
 static bool disk_give_back(void) { return dead_give_back(REASON_DISK_FULL); }
@@ -3771,7 +3820,9 @@ static enum reason big_map_tail(struct big *r, size_t bytes)
 /* Gives back what the file has from there on. That of a frozen block may end before it: it must not grow by this. */
 static void big_cut_file(const struct big *r, size_t from, size_t to)
 {
-    if (big_is_frozen(r) ? !file_punch(&r->file, from, to - from) : sys_ftruncate(r->file.fd, (off_t)from) != 0)
+    struct stat st;
+    bool ends_before = sys_fstat(r->file.fd, &st) != 0 || (size_t)st.st_size < from;
+    if (ends_before ? !file_punch(&r->file, from, to - from) : sys_ftruncate(r->file.fd, (off_t)from) != 0)
         file_failed("giving disk space back", errno);
 }
 
@@ -4252,7 +4303,7 @@ static uint32_t fry_pages(uint32_t pages, uint32_t align, bool *zeroed, enum rea
         return 0;
     }
     *why = fry_back(extent_at(s, e), take);
-    if (*why == REASON_DISK_FULL && big.warm_bytes) {
+    if (*why == REASON_DISK_FULL && (map_give_back() || big.warm_bytes)) {
         warm_expire(UINT64_MAX);
         *why = fry_back(extent_at(s, e), take);
     }
@@ -4278,10 +4329,31 @@ static bool extent_is_aged(uint32_t i, uint32_t pages)
            x->pages >= pages;
 }
 
-/* Requires fry.lock. Makes that part of the current file read zero. */
+/* Requires fry.lock. Is that extent free, without blocks of its own? */
+static bool extent_is_hole(uint32_t i)
+{
+    const struct extent *x = extent_at(&fry.space, i);
+    return i && x->state == EXTENT_FREE && x->kind == KIND_CLEAN;
+}
+
+/* Requires fry.lock, and the current file. Makes that part of it read zero. */
+static bool fry_punch_among(const struct extent *x)
+{
+    const struct extent *first = x, *last = x;
+    size_t pages = to_pages(file_page_most()); /* farther than that nothing is punched */
+    while (extent_is_hole(first->prev) && x->page - first->page < pages)
+        first = extent_at(&fry.space, first->prev);
+    while (extent_is_hole(last->next) && last->page - x->page < x->pages + pages)
+        last = extent_at(&fry.space, last->next);
+    size_t from = to_bytes(x->page), to = to_bytes(x->page + (size_t)x->pages);
+    file_punch_extend(&from, &to, to_bytes(first->page), to_bytes(last->page + (size_t)last->pages));
+    return file_punch(&fry.file, from, to - from);
+}
+
+/* Requires fry.lock. The same, where there may be none. */
 static bool fry_punch_file(const struct extent *x)
 {
-    return fry.file.fd < 0 || !file_valid(&fry.file) || file_punch(&fry.file, to_bytes(x->page), to_bytes(x->pages));
+    return fry.file.fd < 0 || !file_valid(&fry.file) || fry_punch_among(x);
 }
 
 /* Requires fry.lock. From now on there is more behind it than one mapping of a file of ours. */
@@ -4309,11 +4381,7 @@ static void fry_pages_free(uint32_t e)
     extent_at(&fry.space, e)->flags = aged ? flag_aged : 0;
 }
 
-static bool extent_is_clean(uint32_t i)
-{
-    const struct extent *x = extent_at(&fry.space, i);
-    return i && x->state == EXTENT_FREE && x->kind == KIND_CLEAN && x->slot == 0;
-}
+static bool extent_is_clean(uint32_t i) { return extent_is_hole(i) && extent_at(&fry.space, i)->slot == 0; }
 
 /* Requires fry.lock. What a fork has frozen can't be punched, the file is another process's too: it
  * is unmapped, and so are free neighbours, or they would keep the file. */
@@ -4333,7 +4401,7 @@ static bool fry_punch(uint32_t e)
     struct extent *x = extent_at(&fry.space, e);
     bool current = x->slot == slot_current, mixed = x->slot == 0 || x->slot == slot_mixed; /* a part may have come home */
     if (current && file_valid(&fry.file)) {
-        if (!file_punch(&fry.file, to_bytes(x->page), to_bytes(x->pages)))
+        if (!fry_punch_among(x))
             return false;
     } else if (mixed || !mem_advise(extent_offset(&fry.space, x), to_bytes(x->pages), MADV_REMOVE)) {
         if ((mixed && !fry_punch_file(x)) || !fry_unmap(x))
@@ -5921,19 +5989,21 @@ static struct {
 } watch;
 
 enum { STOP_MAX = 4096 };
+static const uint64_t stop_apart_ns = 500000, stop_apart_most_ns = 20 * 1000000; /* between two threads that go on one by one */
 
 static struct stopped {
     pid_t tid;
-    bool sent;          /* its signal */
     long call;          /* the system call that it slept in before its signal was sent; -1: not known, or it ran */
     unsigned long argument[6], stack; /* and that one's arguments, and its stack pointer */
-    atomic_uint round;  /* that its signal was sent for; 0: only to make its system call again */
+    atomic_uint round;  /* that its signal was sent for; 0: only to make its system call again, or to be sent again */
     atomic_uint waits;  /* the round that it waits in */
-} stopped[STOP_MAX];    /* the stopper's, but `waits` */
+} stopped[STOP_MAX];    /* the stopper's; but its thread sets `waits`, and `round` to 0 */
 
 static struct {
-    atomic_uint round;     /* futex: odd while threads are to wait; raised to let them go */
     unsigned threads;      /* entries of stopped[] in this round */
+    atomic_bool one_by_one; /* so the threads go on: else all of them have a turn before the stopper, which ran alone */
+    atomic_bool early;     /* the gate may not be closed yet: who is in the middle of an operation of ours goes on */
+    pid_t deaf;            /* a thread that blocked the signal for too long; 0: none */
     bool complete;         /* there was room for all, all are known, and all could be sent the signal */
     bool several;          /* the process has several threads: their files may be opened */
     bool writes;           /* the kernel's own threads write for the program (io_uring), and can't be stopped */
@@ -5946,7 +6016,8 @@ static struct {
 
 /* --- the threads of the program -------------------------------------------------------------------- */
 
-/* Calls `see` with each thread of the program, none of ours, as /proc/self/task, open as fd, has them.
+/* Calls `see` with each thread of the program, none of ours, as /proc/self/task, open as fd, has them: not with all where some
+ * end meanwhile (stop_knows_all).
  * Returns how many there are; 0 if `see` was false for one. */
 static unsigned threads_see(int fd, bool (*see)(pid_t tid, int argument), int argument)
 {
@@ -6207,6 +6278,8 @@ static void stop_repeat(ucontext_t *u, const struct stopped *s)
 }
 #endif
 
+static void map_await_look(void), map_looked(uint64_t due_ms); /* MAP */
+
 /* Runs in each thread of the program: waits for the end of the round, if that is not over, and puts right what it
  * interrupted. What isn't ours is glibc's. Only async-signal-safe calls. */
 static void stop_handler(int sig, siginfo_t *info, void *context)
@@ -6220,12 +6293,24 @@ static void stop_handler(int sig, siginfo_t *info, void *context)
     }
     int err = errno;
     unsigned round = atomic_load(&s->round);
-    if (round & 1 && s->tid == sys_gettid()) {
-        atomic_store(&s->waits, round);
-        while (atomic_load(&stop.round) == round)
-            futex_wait(&stop.round, round, NULL);
+    const struct stopped own = *s; /* the next round may have another thread there */
+    sigmask before;
+    memcpy(&before, &((ucontext_t *)context)->uc_sigmask, sizeof before);
+    bool waits = round & 1 && s->tid == sys_gettid();
+    if (waits && atomic_load(&stop.early) && signals_are_held(before)) {
+        atomic_store(&s->round, 0);
+        waits = !atomic_load(&stop.early); /* the stopper may have missed it */
     }
-    stop_repeat(context, s);
+    if (waits) {
+        atomic_store(&s->waits, round);
+        while (atomic_load(&stop_round) == round)
+            futex_wait(&stop_round, round, NULL);
+        if (atomic_load(&stop.one_by_one)) {
+            sleep_ns(min_size((size_t)(s - stopped + 1) * stop_apart_ns, stop_apart_most_ns));
+            map_await_look();
+        }
+    }
+    stop_repeat(context, &own);
     errno = err;
 }
 
@@ -6305,9 +6390,11 @@ static bool call_is_half_done(const struct stopped *s)
     }
 }
 
+enum { SIGNALS_NONE, SIGNALS_BLOCKED, SIGNALS_TAKEN };
+
 /* Can that thread be stopped? Some of the kernel's work for the program (io_uring), and take no signals; some block even
- * this one. */
-static bool thread_takes_signals(pid_t tid)
+ * this one, as each does that begins or ends. */
+static int thread_takes_signals(pid_t tid)
 {
     char text[2048];
     const char *at = thread_look(tid, "stat", text, sizeof text) ? text_find_last(text, ')') : NULL;
@@ -6317,34 +6404,70 @@ static bool thread_takes_signals(pid_t tid)
     at = at ? at + 1 : "0";
     if (text_digits(&at, 10) & io_worker) {
         stop.writes = true;
-        return false;
+        return SIGNALS_NONE;
     }
     const char *blocked = thread_look(tid, "status", text, sizeof text) ? text : "";
     while (*blocked && !text_begins(blocked, "SigBlk:"))
         blocked++;
     blocked += *blocked ? text_length("SigBlk:") + 1 : 0;
-    return !(text_digits(&blocked, 16) & sigmask_of(STOP_SIGNAL));
+    return text_digits(&blocked, 16) & sigmask_of(STOP_SIGNAL) ? SIGNALS_BLOCKED : SIGNALS_TAKEN;
 }
 
-/* A thread that was not there, or not seen, before. */
-static bool stop_one(pid_t tid, int unused)
+/* Sends the thread its signal. */
+static void stop_send(struct stopped *s, unsigned round)
 {
-    (void)unused;
-    if (tid == sys_gettid())
-        return true;
+    siginfo_t info = {.si_signo = STOP_SIGNAL, .si_code = SI_QUEUE};
+    info.si_pid = sys_getpid();
+    info.si_uid = (uid_t)sys(SYS_getuid);
+    info.si_value.sival_ptr = s;
+    atomic_store(&s->round, round);
+    if (sys(SYS_rt_tgsigqueueinfo, sys_getpid(), s->tid, STOP_SIGNAL, &info) != 0 && errno != ESRCH)
+        stop.complete = false;
+}
+
+/* Has the thread been seen in this round? */
+static bool stop_knows(pid_t tid)
+{
     for (unsigned i = 0; i < stop.threads; i++)
         if (stopped[i].tid == tid)
             return true;
-    struct stopped *s = &stopped[min_size(stop.threads, STOP_MAX - 1)];
-    bool took = s->tid == tid && atomic_load(&s->waits); /* the last one; its handler, which blocks all, may not be over */
-    if (stop.threads == STOP_MAX || (!took && !thread_takes_signals(tid))) {
+    return false;
+}
+
+/* Have all threads been seen that exist? A listing of /proc may skip one when another ends that it has shown: so the count comes
+ * first, and of those seen only who exists after it counts. */
+static bool stop_knows_all(void)
+{
+    const pid_t ours[] = {sys_gettid(), atomic_load(&mon.tid), atomic_load(&watch.tid)};
+    struct stat st;
+    size_t known = 0;
+    if (sys_stat("/proc/self/task", &st) != 0 || st.st_nlink <= 2)
+        return true;
+    for (unsigned i = 0; i < stop.threads; i++)
+        known += thread_exists(stopped[i].tid);
+    for (unsigned i = 0; i < sizeof ours / sizeof ours[0]; i++)
+        known += ours[i] && (i == 0 || ours[i] != ours[0]) && !stop_knows(ours[i]) && thread_exists(ours[i]);
+    return known >= st.st_nlink - 2;
+}
+
+/* Sends a thread that was not there, or not seen, before its signal, unless it is in the middle of a call that would come
+ * back half-done. */
+static bool stop_one(pid_t tid, int unused)
+{
+    (void)unused;
+    if (tid == sys_gettid() || stop_knows(tid))
+        return true;
+    if (stop.threads == STOP_MAX) {
         stop.complete = false;
         return true;
     }
-    stop.threads++;
+    struct stopped *s = &stopped[stop.threads++];
     s->tid = tid;
-    s->sent = false;
+    atomic_store(&s->round, 0);
+    atomic_store(&s->waits, 0);
     thread_call(s);
+    if (!call_is_half_done(s))
+        stop_send(s, atomic_load(&stop_round));
     return true;
 }
 
@@ -6356,27 +6479,14 @@ static bool threads_all(bool (*see)(pid_t tid, int argument))
     return atomic_load(&mon.only_ours) && !atomic_load(&mon.others) && see(sys_getpid(), 0);
 }
 
-/* Sends the thread its signal. */
-static void stop_send(struct stopped *s, unsigned round)
-{
-    siginfo_t info = {.si_signo = STOP_SIGNAL, .si_code = SI_QUEUE};
-    info.si_pid = sys_getpid();
-    info.si_uid = (uid_t)sys(SYS_getuid);
-    info.si_value.sival_ptr = s;
-    s->sent = true;
-    atomic_store(&s->waits, 0);
-    atomic_store(&s->round, round);
-    if (sys(SYS_rt_tgsigqueueinfo, sys_getpid(), s->tid, STOP_SIGNAL, &info) != 0 && errno != ESRCH)
-        stop.complete = false;
-}
-
 static bool map_touches(const void *at, size_t bytes); /* MAP */
 
 /* May what is there be mapped from elsewhere while threads are stopped? */
 static bool memory_is_ours(const void *p) { return mem_owns(p) || map_touches(p, 1); }
 
 /* Can the thread not run on before it has taken the signal, though it has not yet? It has ended, or waits in the kernel
- * for a page, which may take a second on a slow disk; on its stack the handler's frame will be written then. */
+ * for a page, which may take a second on a slow disk; on its stack the handler's frame will be written then. But one that
+ * blocks the signal would run on. */
 static bool stop_is_held(const struct stopped *s)
 {
     char text[512];
@@ -6384,7 +6494,7 @@ static bool stop_is_held(const struct stopped *s)
     if (!thread_exists(s->tid))
         return true;
     if (thread_look(s->tid, "syscall", text, sizeof text) && text_begins(text, "-1 0x"))
-        return !memory_is_ours((void *)text_digits(&stack, 16));
+        return !memory_is_ours((void *)text_digits(&stack, 16)) && thread_takes_signals(s->tid) == SIGNALS_TAKEN;
     const char *state = thread_look(s->tid, "stat", text, sizeof text) ? text_find_last(text, ')') : NULL;
     return state && (state[2] == 'Z' || state[2] == 'X');
 }
@@ -6392,20 +6502,42 @@ static bool stop_is_held(const struct stopped *s)
 static const uint64_t stop_look_ns = 3 * 1000000;   /* before it is looked why a thread does not come */
 static const unsigned stop_halves = 50, stop_halves_hurry = 4; /* stops in a row that are put off for a half-done call */
 
-/* Sends the signal to those that were not sent it, and waits until every thread has taken it. */
+static const unsigned stop_lists = 20; /* in which no new thread is seen, though there is one */
+
+static const uint64_t stop_blocked_ns = 50 * 1000000; /* for a thread that begins or ends, while all others wait */
+
+/* Sends the signal to those that were not sent it. */
+static void stop_send_all(unsigned round)
+{
+    for (unsigned i = 0; i < stop.threads; i++)
+        if (atomic_load(&stopped[i].round) != round)
+            stop_send(&stopped[i], round);
+}
+
+/* Will it not take the signal? `after`: it had time to begin, or to end. */
+static bool stop_is_deaf(const struct stopped *s, bool after)
+{
+    int takes = thread_takes_signals(s->tid);
+    bool deaf = takes == SIGNALS_NONE || (takes == SIGNALS_BLOCKED && after);
+    if (deaf)
+        stop.deaf = s->tid;
+    return deaf;
+}
+
+/* Waits until every thread has taken its signal. Who went on until now is sent it again; nobody does from here on. */
 static bool stop_await(uint64_t until_ns)
 {
     const struct timespec step = {.tv_nsec = 30000};
-    unsigned round = atomic_load(&stop.round);
-    uint64_t look_ns = now_ns() + stop_look_ns;
-    for (unsigned i = 0; i < stop.threads; i++)
-        if (!stopped[i].sent)
-            stop_send(&stopped[i], round);
+    unsigned round = atomic_load(&stop_round);
+    uint64_t began = now_ns();
+    stop_send_all(round);
     for (unsigned i = 0; i < stop.threads && stop.complete;) {
+        struct stopped *s = &stopped[i];
         uint64_t now = now_ns();
-        if (atomic_load(&stopped[i].waits) == round || (now > look_ns && stop_is_held(&stopped[i])))
+        bool late = now > began + stop_look_ns;
+        if (atomic_load(&s->waits) == round || (late && stop_is_held(s)))
             i++;
-        else if (now > until_ns)
+        else if (now > until_ns || (late && stop_is_deaf(s, now > began + stop_blocked_ns)))
             return false;
         else
             sys(SYS_nanosleep, &step, NULL);
@@ -6415,43 +6547,60 @@ static bool stop_await(uint64_t until_ns)
 
 static void stop_end(void)
 {
-    atomic_fetch_add(&stop.round, 1);
-    futex_wake(&stop.round, INT32_MAX);
+    atomic_fetch_add(&stop_round, 1);
+    futex_wake(&stop_round, INT32_MAX);
 }
 
-/* Looks at every thread, before any is stopped. False: they had better not be, or can't. */
-static bool stop_is_possible(void)
+/* Asks every other thread of the program to wait. Requires the gate, shut: who is inside is not stopped there. False: some
+ * thread had better not be stopped, or can't. */
+static bool stop_ask(void)
 {
     stop.threads = 0;
-    stop.writes = false;
+    stop.writes = stop.put_off = false;
     stop.several = thread_count() > 1;
     stop.complete = true;
-    stop.complete = stop_handles() && threads_all(stop_one) && stop.complete;
-    bool half_done = false;
+    if (!stop_handles() || (stop.deaf && thread_takes_signals(stop.deaf) != SIGNALS_TAKEN))
+        return false;
+    stop.deaf = 0;
+    atomic_store(&stop.early, true);
+    atomic_store(&stop.one_by_one, false);
+    unsigned round = atomic_fetch_add(&stop_round, 1) + 1;
+    map_looked(0); /* who waits for that in the handler would keep us waiting */
+    bool half_done = false, all = threads_all(stop_one) && stop.complete;
     for (unsigned i = 0; i < stop.threads; i++)
         half_done |= call_is_half_done(&stopped[i]);
     stop.halves = half_done ? stop.halves + 1 : 0;
-    stop.put_off = stop.complete && half_done && stop.halves <= (stop.hurry ? stop_halves_hurry : stop_halves);
-    return stop.complete && !stop.put_off;
+    stop.put_off = all && half_done && stop.halves <= (stop.hurry ? stop_halves_hurry : stop_halves);
+    if (all && !stop.put_off)
+        stop_send_all(round);
+    else
+        stop_end();
+    return all && !stop.put_off;
 }
 
-/* Stops every other thread of the program until stop_end. Requires the gate, closed: nobody is in the middle of an
- * operation of ours. False: some thread can't be stopped in that time, and all go on. */
-static bool stop_begin(uint64_t most_ms)
+/* Waits for those that were asked, until stop_end. Requires the gate, closed: nobody is in the middle of an operation of
+ * ours. False: some thread can't be stopped in that time, and all go on. */
+static bool stop_asked(uint64_t most_ms)
 {
     uint64_t until_ns = now_ns() + most_ms * 1000000;
-    unsigned before;
-    if (!stop_is_possible())
-        return false;
-    atomic_fetch_add(&stop.round, 1);
-    bool all = true;
-    do { /* until there is none that another one has made meanwhile */
-        before = stop.threads;
+    atomic_store(&stop.early, false);
+    bool all = true, known = false;
+    for (unsigned lists = 0; all && !known && lists < stop_lists;) {
+        unsigned before = stop.threads;
         all = stop_await(until_ns) && threads_all(stop_one) && stop.complete;
-    } while (all && stop.threads > before);
-    if (!all)
+        bool more = stop.threads > before; /* another one has made it meanwhile */
+        known = all && !more && stop_knows_all();
+        lists += !more;
+    }
+    if (!known)
         stop_end();
-    return all;
+    return known;
+}
+
+/* Stops every other thread of the program until stop_end, likewise. */
+static bool stop_begin(uint64_t most_ms)
+{
+    return stop_ask() && stop_asked(most_ms);
 }
 
 /* For what the program waits for: tried again for two seconds. A thread that is being made blocks all signals for a
@@ -6478,17 +6627,18 @@ enum { CALL_FUTEX_WAITV = 449, CALL_FUTEX_WAIT = 455 }; /* on every platform; li
 static bool sleeper_rouse(pid_t tid, int unused)
 {
     (void)unused;
-    struct stopped *s = &stopped[stop.threads % STOP_MAX];
-    if (tid == sys_gettid())
+    if (tid == sys_gettid() || stop_knows(tid))
         return true;
+    stop.threads -= stop.threads == STOP_MAX;
+    struct stopped *s = &stopped[stop.threads++];
     s->tid = tid;
+    atomic_store(&s->round, 0);
+    atomic_store(&s->waits, 0);
     thread_call(s);
     bool elsewhere = s->call >= 0 && s->call != CALL_FUTEX_WAITV && s->call != CALL_FUTEX_WAIT && s->call != SYS_restart_syscall &&
                      (s->call != SYS_futex || s->argument[1] & FUTEX_PRIVATE_FLAG || !memory_is_ours((void *)s->argument[0]));
-    if (elsewhere || call_is_half_done(s))
-        return true;
-    stop.threads++;
-    stop_send(s, 0);
+    if (!elsewhere && !call_is_half_done(s))
+        stop_send(s, 0);
     return true;
 }
 
@@ -6500,10 +6650,18 @@ static void sleepers_rouse(void)
     if (!stop.several || !stop_handles())
         return;
     int fd = threads_open();
-    if (fd >= 0) {
-        threads_see(fd, sleeper_rouse, 0);
-        sys(SYS_close, fd);
-    }
+    if (fd < 0)
+        return;
+    for (unsigned lists = 0; lists < stop_lists && threads_see(fd, sleeper_rouse, 0) && !stop_knows_all();)
+        lists++;
+    sys(SYS_close, fd);
+}
+
+/* It looks at once. */
+static void mon_wake(void)
+{
+    atomic_fetch_add(&mon.wake, 1);
+    futex_wake(&mon.wake, 1);
 }
 
 /* Keeps the thread asleep, or waits until it is. */
@@ -6853,12 +7011,18 @@ static size_t home_move(struct coming *c)
 
 /* --- when ------------------------------------------------------------------------------------------------ */
 
-/* Takes every lock, so that no stopped thread holds one. Signals are blocked by the caller. */
-static void home_lock(void)
+/* Takes every lock, so that no stopped thread holds one. Signals are blocked by the caller, which has shut the gate. */
+static void home_lock_shut(void)
 {
-    gate_close();
+    gate_empty();
     lock_take(&fry.lock);
     lock_take(&big.lock);
+}
+
+static void home_lock(void)
+{
+    gate_shut();
+    home_lock_shut();
 }
 
 /* Requires fry.lock and big.lock. What is BUSY is not looked at: it is counted the next time. */
@@ -7049,6 +7213,9 @@ static void home_child(void)
  * `ours`. Each GiB of address space that something is moved from has a GiB of the sparse file, its window, so that
  * neighbours become one mapping. What mremap moves keeps its offset: another set has what is used of the file.
  *
+ * What is free again gives its blocks back at once, unless it is small and lies beside what is used: it is kept until it has
+ * become large, but no more than is used, and none where the disk is nearly full.
+ *
  * map.lock guards all of it, after the gate. Calls that touch nothing of ours find that out without it.
  * ========================================================================================= */
 /* What the kernel knows of a mapping beside its protection: it joins only equal neighbours. */
@@ -7077,11 +7244,20 @@ static const size_t map_unit = MAP_UNIT;         /* moved as a whole, where half
 static const size_t map_batch_bytes = 8 << 20;   /* that many page tables and file pages are made ready at once */
 static const size_t map_high = 60, map_low = 50; /* percent of the memory to be had that may be anonymous */
 static const size_t map_fill_ms = 2 << 20;       /* bytes that a program fills in a millisecond at the most */
+static const uint64_t map_soon_ms = 64, map_grows_ms = 4; /* memory may be full so soon: threads that start have turns of 1 to 4 ms
+                                                           * each first; between two looks then */
 /* The program is held up for so much at once, 0.1 s: threads that fill memory meanwhile outrun a mover that has to share the
  * processors with them. */
 static const size_t map_held_bytes = 128 << 20;
 static const size_t map_around = 128 * kib;      /* what kernels read around a fault, unless told otherwise (VM_READAHEAD_PAGES) */
 static const size_t map_hurry = 70;              /* percent: from here on not even a half-done call puts it off for long */
+/* A punch costs by the extents that it frees: each is a discard that the caller waits for where ext4 has no journal and is mounted
+ * with discard (0.1 to 20 ms), else 5 to 40 us. So small pieces keep their blocks until they are large together. */
+static const size_t map_spare = 64 << 20;        /* bytes of the disk: with less of them free, beside as much as is kept, none is */
+static const size_t map_purges = 4;              /* kept pieces that go back at a time: at most 0.1 s */
+static const size_t map_frozen_kept = 16 << 20;  /* bytes that a file may keep which a fork freezes, until it goes */
+static const uint64_t map_purge_ms = 20;         /* until the monitor goes on with that */
+static const uint64_t map_still_ms = 2000, map_rest_ms = 100; /* without a page fault; between two looks from then on, at most */
 static const uint64_t map_idle_ms = 1000, map_pause_ms = 500, map_least_ms = 5; /* at most; where nothing can be moved; where
                                                                                 * threads can't be stopped, at first */
 
@@ -7092,10 +7268,16 @@ static struct map {
     struct spans ours, moved, live;
     struct file file;        /* the current one; -1: none */
     struct file maps;        /* /proc/self/maps */
-    struct spans used;       /* of the file: what is staged or live */
+    struct spans used, kept; /* of the file: what is staged or live; what is free, but has its blocks yet */
+    size_t used_bytes;
+    atomic_size_t kept_bytes;
+    bool mixed;              /* pieces of the file were zeroed: its extents are smaller than they might be */
     uint16_t window[MAP_WINDOWS]; /* of the addresses' GiB: the one of the file where they go at first, from 1 on; 0: none yet */
     uintptr_t cursor;        /* monitor: where the next batch begins */
     size_t stage_bytes;      /* of own_map's place that the batch has; map.lock */
+    atomic_uint_fast64_t due_ms; /* the monitor's next look, where memory may be full soon; 0: not soon */
+    atomic_uint seen;        /* futex: its looks */
+    size_t level, recorded;  /* monitor: anonymous memory, and `bytes`, at the last one */
     uint64_t next_ms;        /* monitor: nothing is tried before */
     uint64_t retry_ms;       /* monitor: until the next try, where the last one moved nothing */
     atomic_bool no_query;    /* the kernel has no PROCMAP_QUERY */
@@ -7107,6 +7289,10 @@ static struct map {
     bool streams;            /* monitor: most of what came between these two lay dense */
     uint64_t pause, look_ms; /* monitor: ms between two looks, and when the next one is due */
     bool moving;             /* monitor: until `map_low` is reached */
+    bool filling;            /* monitor: memory may be full soon, and grew between the last looks: nothing else may take time */
+    size_t touched;          /* monitor: page faults of the process */
+    uint64_t touched_ms;     /* monitor: and when there were more */
+    atomic_bool rests;       /* the monitor sleeps long: who maps memory wakes it */
     atomic_size_t bytes, peak, maps_count; /* of `ours` */
     atomic_size_t moved_bytes; /* of `moved` */
     atomic_size_t restored_bytes, stops; /* since the start */
@@ -7234,6 +7420,10 @@ static void map_record(uintptr_t from, uintptr_t to, uintptr_t marks)
     spans_add(&map.ours, from, to, marks);
     atomic_fetch_add(&map.turn, 1);
     count_peak(&map.bytes, &map.peak, spans_bytes(&map.ours, from, to), before);
+    if (atomic_load(&map.rests) && atomic_exchange(&map.rests, false)) {
+        atomic_store(&map.due_ms, now_ms()); /* whoever maps more waits for its look */
+        mon_wake();
+    }
 }
 
 /* Requires map.lock. */
@@ -7364,11 +7554,14 @@ static size_t map_offset_beside(uintptr_t from, uintptr_t to)
     return 0;
 }
 
-/* Requires map.lock. Where the content of a range goes in the file: beside its neighbours, or in its window. Where mremap has
- * left something else there, the window is replaced by another, as long as a GiB of the file is free. 0: the file is full. */
-static size_t map_offset(uintptr_t from, uintptr_t to)
+/* Requires map.lock. Where the content of a range goes in the file: beside its neighbours; at `behind`, unless that is 0, after
+ * what will be its neighbour; or in its window. Where mremap has left something else there, the window is replaced by another, as
+ * long as a GiB of the file is free. 0: the file is full. */
+static size_t map_offset(uintptr_t from, uintptr_t to, size_t behind)
 {
     size_t part = from / gib, beside = map_offset_beside(from, to);
+    if (!beside && behind && map_is_free(behind, to - from))
+        return behind;
     if (beside || part >= MAP_WINDOWS)
         return beside;
     size_t offset = map.window[part] * gib + from % gib;
@@ -7384,7 +7577,9 @@ static size_t map_offset(uintptr_t from, uintptr_t to)
 /* Requires map.lock. */
 static void map_close_file(void)
 {
-    map.used.count = map.live.count = 0;
+    folder_count(0, atomic_exchange(&map.kept_bytes, 0));
+    map.used.count = map.live.count = map.kept.count = map.used_bytes = 0;
+    map.mixed = false;
     file_close(&map.file);
 }
 
@@ -7406,20 +7601,119 @@ static void map_note_moved(uintptr_t from, uintptr_t to, uintptr_t delta)
     atomic_fetch_add(&map.moved_bytes, to - from - before);
 }
 
-/* Requires map.lock. The range is no file mapping any more: its disk blocks go back. */
+/* Requires map.lock. The blocks of a kept piece go back, and those of all that is free around it up to where a large page of the
+ * file may reach: a store to one across holes got blocks for these, too. */
+static void map_punch(size_t from, size_t to)
+{
+    size_t i = spans_find(&map.used, from), low = from, high = to;
+    file_punch_extend(&low, &high, i ? span_at(&map.used, i - 1)->to : 0,
+                      i < map.used.count ? span_at(&map.used, i)->from : SIZE_MAX);
+    size_t bytes = spans_bytes(&map.kept, low, high);
+    spans_remove(&map.kept, low, high);
+    atomic_fetch_sub(&map.kept_bytes, bytes);
+    folder_count(0, bytes);
+    if (!file_valid(&map.file)) /* who shares our descriptors has closed it */
+        return;
+    if (map.mixed && to - from >= map_unit) /* makes one extent of many */
+        file_zero(&map.file, from, to - from);
+    file_punch(&map.file, low, high - low);
+}
+
+/* Requires map.lock. All that is kept goes back. False: nothing was. */
+static bool map_purge_all(void)
+{
+    bool any = map.kept.count;
+    while (map.kept.count)
+        map_punch(span_at(&map.kept, 0)->from, span_at(&map.kept, 0)->to);
+    return any;
+}
+
+/* Requires map.lock. Of what is kept, the largest piece goes back. */
+static void map_purge_one(void)
+{
+    struct span most = *span_at(&map.kept, 0);
+    for (size_t n = 1; n < map.kept.count; n++)
+        if (span_at(&map.kept, n)->to - span_at(&map.kept, n)->from > most.to - most.from)
+            most = *span_at(&map.kept, n);
+    map_punch(most.from, most.to);
+}
+
+/* Requires map.lock. The same for a few, down to as much as is used; of all where the disk is nearly full. */
+static void map_purge(void)
+{
+    if (!file_valid(&map.file))
+        map_purge_all();
+    for (size_t i = 0; i < map_purges && map.kept_bytes; i++) {
+        if (map.kept_bytes <= map.used_bytes && file_room(&map.file, map.kept_bytes, map_spare) == 0)
+            return;
+        map_purge_one();
+    }
+}
+
+/* For who found the disk full. False: nothing was kept. */
+static bool map_give_back(void)
+{
+    if (!map.kept_bytes)
+        return false;
+    lock_take(&map.lock);
+    bool any = map_purge_all();
+    lock_drop(&map.lock);
+    return any;
+}
+
+/* Requires map.lock. Nothing uses that part of the file any more; its blocks are kept. */
+static void map_file_keep(size_t from, size_t to)
+{
+    spans_remove(&map.used, from, to);
+    map.used_bytes -= to - from;
+    spans_add(&map.kept, from, to, 0);
+    atomic_fetch_add(&map.kept_bytes, to - from);
+}
+
+/* Requires map.lock. Something in that part of the file was kept just now: what is large, or has nothing used beside it, goes
+ * back. The rest leaves memory. */
+static void map_file_free(size_t from, size_t to)
+{
+    struct span p;
+    for (size_t at = from; spans_part(&map.kept, at, to, &p); at = p.to) {
+        struct span whole = *span_at(&map.kept, spans_find(&map.kept, p.from));
+        if (whole.to - whole.from >= map_unit || !spans_touch(&map.used, whole.from - 1, whole.to + 1))
+            map_punch(whole.from, whole.to);
+    }
+    map_purge();
+    for (size_t at = from; file_valid(&map.file) && spans_part(&map.kept, at, to, &p); at = p.to)
+        sys(SYS_fadvise64, map.file.fd, p.from, p.to - p.from, POSIX_FADV_DONTNEED);
+}
+
+/* Requires map.lock. That part of the file will be used: what is kept of it reads zero, and need not be read. */
+static void map_file_reuse(size_t from, size_t to)
+{
+    struct span p;
+    for (size_t at = from; spans_part(&map.kept, at, to, &p); at = p.to) {
+        if (!file_zero(&map.file, p.from, p.to - p.from))
+            file_punch(&map.file, p.from, p.to - p.from);
+        atomic_fetch_sub(&map.kept_bytes, p.to - p.from);
+        folder_count(0, p.to - p.from);
+        map.mixed = true;
+    }
+    spans_remove(&map.kept, from, to);
+}
+
+/* Requires map.lock. The range is no file mapping any more. */
 static void map_forget_moved(uintptr_t from, uintptr_t to)
 {
-    bool valid = spans_touch(&map.live, from, to) && file_valid(&map.file);
     struct span p;
+    size_t low = SIZE_MAX, high = 0;
     for (uintptr_t at = from; spans_part(&map.live, at, to, &p); at = p.to) {
-        spans_remove(&map.used, p.from + p.marks, p.to + p.marks);
-        folder_count(0, p.to - p.from);
-        if (valid)
-            file_punch(&map.file, p.from + p.marks, p.to - p.from);
+        map_file_keep(p.from + p.marks, p.to + p.marks);
+        low = min_size(low, p.from + p.marks);
+        high = max_size(high, p.to + p.marks);
     }
     atomic_fetch_sub(&map.moved_bytes, spans_bytes(&map.moved, from, to));
     spans_remove(&map.live, from, to);
     spans_remove(&map.moved, from, to);
+    if (high)
+        map_file_free(low, high);
 }
 
 /* Anonymous memory, zeroes, marked so. `fixed`: MAP_FIXED; or, where it must not replace anything, the other one. */
@@ -7573,13 +7867,38 @@ static uintptr_t map_page_end(const void *at, size_t bytes)
 
 static bool map_may_come(void);
 
+/* Who may be about to fill memory waits for a look that is late: the monitor waits for a processor. */
+static void map_await_look(void)
+{
+    const struct timespec most = {.tv_nsec = 50 * 1000000}; /* it must not hang on that thread of ours */
+    unsigned seen = atomic_load(&map.seen); /* before `due_ms`: a look changes that first */
+    uint64_t due = atomic_load(&map.due_ms);
+    int err = errno;
+    if (due && now_ms() > due + 1)
+        futex_wait(&map.seen, seen, &most);
+    errno = err;
+}
+
+/* Who waits for a look goes on. */
+static void map_looked(uint64_t due_ms)
+{
+    atomic_store(&map.due_ms, due_ms);
+    atomic_fetch_add(&map.seen, 1);
+    futex_wake(&map.seen, INT32_MAX);
+}
+
 /* Starts the monitor. What makes threads allocates: where the next malloc is another one than libc's, it may be
  * the caller, and hold its locks; then the next call of ours starts it. */
 static void map_consider(void)
 {
-    if (atomic_load_explicit(&mon.running, memory_order_relaxed) || atomic_load(&mon.wanted) || !map_may_come())
+    if (atomic_load_explicit(&mon.running, memory_order_relaxed)) {
+        map_await_look();
+        return;
+    }
+    if (atomic_load(&mon.wanted) || !map_may_come())
         return;
     if (map.starts) {
+        atomic_store(&map.due_ms, now_ms());
         mon_consider();
         return;
     }
@@ -7864,6 +8183,7 @@ static bool map_zero(const struct vma *v)
     if (map.moved.count < MAP_MOVED_MAX / 2 || !spans_part(&map.moved, v->from - 1, v->to + 1, &p) || p.from == v->from ||
         p.to == v->to)
         return false;
+    map.mixed = true;
     if (spans_part(&map.live, v->from, v->to, &p)) /* copies, too, where a fork could not turn all private */
         return p.to - p.from == bytes && file_valid(&map.file) && file_zero(&map.file, p.from + p.marks, bytes) &&
                sys_madvise((void *)v->from, bytes, MADV_DONTNEED) == 0;
@@ -8082,19 +8402,29 @@ static void map_unstage(struct map_run *r, bool exchanged)
         return;
     }
     own_unmap(r->stage, bytes);
-    spans_remove(&map.used, r->offset, r->offset + bytes);
-    if (file_valid(&map.file)) /* else who shares our descriptors has closed it */
-        file_punch(&map.file, r->offset, bytes);
-    folder_count(0, bytes);
+    map_file_keep(r->offset, r->offset + bytes);
+    map_file_free(r->offset, r->offset + bytes);
 }
 
-/* Requires map.lock. Makes the file mapping, with its blocks and all its pages in memory. */
-static bool map_stage(struct map_run *r)
+/* Requires map.lock. Has that part of the file its blocks? What is kept elsewhere makes room for them. */
+static bool map_reserve(size_t offset, size_t bytes)
 {
-    size_t bytes = r->to - r->from, offset = map_offset(r->from, r->to);
+    map_file_reuse(offset, offset + bytes);
+    enum reason why = file_extend(&map.file, offset, bytes);
+    if (why == REASON_DISK_FULL && map_purge_all())
+        why = file_extend(&map.file, offset, bytes);
+    return why == REASON_NONE;
+}
+
+/* Requires map.lock. Makes the file mapping, with its blocks and all its pages in memory. `last` is the run before it; NULL:
+ * there is none. */
+static bool map_stage(struct map_run *r, const struct map_run *last)
+{
+    size_t behind = last && last->to == r->from ? last->offset + (last->to - last->from) : 0;
+    size_t bytes = r->to - r->from, offset = map_offset(r->from, r->to, behind);
     if (!offset)
         return false;
-    if (file_extend(&map.file, offset, bytes) != REASON_NONE) { /* some of it may be there */
+    if (!map_reserve(offset, bytes)) { /* some of it may be there */
         file_punch(&map.file, offset, bytes);
         return false;
     }
@@ -8107,6 +8437,7 @@ static bool map_stage(struct map_run *r)
     map.stage_bytes = at + bytes;
     folder_count(bytes, 0);
     spans_add(&map.used, offset, offset + bytes, 0);
+    map.used_bytes += bytes;
     r->offset = offset;
     r->stage = p;
     sys(SYS_madvise, p, bytes, MADV_DONTFORK); /* a raw clone must not share it */
@@ -8181,7 +8512,7 @@ static size_t map_prepare(size_t most, bool frozen)
         runs = map_pick(most, frozen);
     if (ready && !runs && begin) /* from the start */
         runs = map_pick(most, frozen);
-    while (staged < runs && map_stage(&map_runs[staged]))
+    while (staged < runs && map_stage(&map_runs[staged], staged ? &map_runs[staged - 1] : NULL))
         staged++;
     return staged;
 }
@@ -8204,20 +8535,55 @@ static void map_unstage_all(size_t staged, const bool *done)
         map_unstage(&map_runs[i], done[i]);
 }
 
-/* Moves so many bytes out, if it can, in batches of `most`, and returns how many it did. The program waits, for the file's
- * pages to be made, too: it would fill memory faster than that. */
+/* Anonymous memory, and what it may be. */
+struct map_level {
+    size_t bytes, all;
+};
+
+static struct map_level map_level(void)
+{
+    size_t bytes = anonymous_bytes();
+    atomic_store(&room.read_ms, 0);
+    return (struct map_level){bytes, room_bytes() + bytes};
+}
+
+/* How much of it is to be moved: more, where the program has filled memory faster than that was seen. It will again. */
+static size_t map_excess(const struct map_level *l)
+{
+    size_t low = l->all / 100 * map_low, high = l->all / 100 * map_high;
+    low -= l->bytes > high ? min_size(l->bytes - high, low) : 0;
+    return l->bytes > low ? l->bytes - low : 0;
+}
+
+/* Takes every lock, and stops the program. Its threads are asked first: one that is in the middle of a call of ours would
+ * wait for a processor while the others fill memory. False: some can't be stopped. */
+static bool map_stop(bool hurry)
+{
+    gate_shut();
+    stop.hurry = hurry; /* not before: others stop threads, too */
+    bool asked = stop_ask();
+    if (asked && !gate_await(home_await_ms)) {
+        stop_end();
+        asked = false;
+    }
+    home_lock_shut();
+    lock_take(&map.lock);
+    return asked && stop_asked(hurry ? 10 * home_await_ms : home_await_ms);
+}
+
+/* Moves so many bytes out, if it can, in batches of `most`, and returns how many it did; 0: what is too much when all threads
+ * stand. The program waits, for the file's pages to be made, too: it would fill memory faster than that. */
 static size_t map_move(size_t most, size_t least, bool hurry)
 {
     bool done[MAP_BATCH] = {false}, monitor = mon_self;
     size_t bytes = 0;
     sigmask saved;
     signals_hold(&saved);
-    stop.put_off = false;
-    home_lock();
-    lock_take(&map.lock);
-    stop.hurry = hurry; /* not before: others stop threads, too */
-    bool held = stop_begin(hurry ? 10 * home_await_ms : home_await_ms);
+    bool held = map_stop(hurry);
     if (held) {
+        struct map_level level = map_level();
+        size_t excess = level.bytes ? map_excess(&level) : map_held_bytes; /* a stopped thread may be in the middle of a look */
+        least = least ? least : max_size(min_size(excess, map_held_bytes), 1);
         mon_self = false; /* nobody sees which numbers its files take */
         bool safe = !home_is_unsafe();
         for (size_t part = 1; safe && part && bytes < least; bytes += part) {
@@ -8226,6 +8592,8 @@ static size_t map_move(size_t most, size_t least, bool hurry)
             map_unstage_all(staged, done);
         }
         mon_self = monitor;
+        atomic_store(&stop.one_by_one, true);
+        atomic_store(&map.due_ms, now_ms());
         stop_end();
     }
     if (bytes)
@@ -8246,73 +8614,141 @@ static size_t map_move(size_t most, size_t least, bool hurry)
 
 enum { LOOK_CHUNKS = 4096, LOOK_PAGES = 512, LOOK_DENSE = 48 }; /* of 2 MiB; pages of the kernel's there; of them that a
                                                                   * stream brings in between two looks */
-static const unsigned ahead_most = 16;         /* chunks in front of a stream */
-static const size_t ahead_budget = 64 << 20;   /* bytes asked for at a look */
+static const int ahead_most = 16;         /* chunks in front of a stream */
+static const size_t ahead_budget = 16 << 20;   /* bytes asked for at a look, at most: the device takes so much without a wait */
+static const uint8_t asked_looks = 3;          /* in which it comes: 20 ms and more */
+static const size_t ahead_part = 8;            /* and no more than one part in so many of the memory to be had */
 static const uint64_t look_ms = 10, look_most_ms = 500; /* between looks: while there are streams; where none was seen */
 
-/* What the last look saw of 2 MiB of moved memory. */
+/* What a look saw of 2 MiB of addresses that have moved memory. */
 struct chunk {
-    uintptr_t at;
+    uintptr_t at;                       /* a multiple of huge_size; 0: none */
     uint64_t resident[LOOK_PAGES / 64]; /* a bit for each page */
-    uint8_t ahead;                      /* how many chunks were asked for with it; 0: the program's faults brought it in */
-    bool asked;                         /* at the last look: what has come since is no fault's */
+    uint16_t missing;                   /* pages of moved memory that are not in memory */
+    uint16_t came;                      /* that the program's faults brought in since the look before */
+    uint16_t trace;                     /* the same, with half of what was before */
+    int8_t ahead;                       /* how many chunks were asked for with it, below 0: downwards; 0: it was not */
+    uint8_t asked;                      /* what comes in so many looks is no fault's */
+    unsigned marked;                    /* the look that set `ahead`: its number */
 };
 
-/* The part of a chunk from `at` on: what is resident. Returns how many pages are missing; 0 if that is not known. */
-static size_t chunk_look(struct chunk *c, uintptr_t at, size_t bytes)
+/* Requires map.lock. The moved memory of a chunk: what is resident, and what is not. */
+static void chunk_look(struct chunk *c, uintptr_t at)
 {
     unsigned char vector[LOOK_PAGES];
-    size_t pages = bytes / sys_page(), missing = 0;
+    struct span p;
     *c = (struct chunk){.at = at};
-    if (sys_mincore((void *)at, bytes, vector) != 0)
-        return 0;
-    for (size_t i = 0; i < pages; i++) {
-        c->resident[i / 64] |= (uint64_t)(vector[i] & 1) << i % 64;
-        missing += !(vector[i] & 1);
+    for (uintptr_t from = at; spans_part(&map.live, from, at + huge_size, &p); from = p.to) {
+        size_t first = (p.from - at) / sys_page(), pages = (p.to - p.from) / sys_page();
+        if (sys_mincore((void *)p.from, p.to - p.from, vector) != 0)
+            continue;
+        for (size_t i = 0; i < pages; i++) {
+            c->resident[(first + i) / 64] |= (uint64_t)(vector[i] & 1) << (first + i) % 64;
+            c->missing += !(vector[i] & 1);
+        }
     }
-    return missing;
 }
 
-static size_t chunk_came(const struct chunk *now, const struct chunk *before)
+/* What has come to it since the look before. */
+static void chunk_compare(struct chunk *c, const struct chunk *before)
 {
-    size_t came = 0;
-    for (size_t i = 0; i < LOOK_PAGES / 64; i++)
-        came += (size_t)__builtin_popcountl(now->resident[i] & ~before->resident[i]);
-    return came;
+    for (size_t i = 0; i < LOOK_PAGES / 64 && !before->asked; i++)
+        c->came += (uint16_t)__builtin_popcountl(c->resident[i] & ~before->resident[i]);
+    c->trace = c->came + before->trace / 2;
+    c->ahead = before->ahead;
+    c->marked = before->marked;
+    c->asked = before->asked - (before->asked > 0);
 }
 
-/* Requires map.lock. A fault in moved memory brings in little. Where many pages of a chunk have come since the last look,
- * the program goes through it in order: the rest, and as many chunks again as were read ahead for it before, are asked
- * for, in large reads of small pages (a write to a page of a large one costs as much as 500 writes on ext4). */
-static void map_look(struct chunk *now, const struct chunk *before)
+/* The look that asked for it upwards (step 1) or downwards (-1); 0: none did. */
+static unsigned chunk_mark(const struct chunk *c, int step) { return step * c->ahead > 0 ? c->marked : 0; }
+
+/* How many chunks to ask for in front of a run of them that the program goes through, below 0: downwards, as the kernel places
+ * mappings. It comes from where pages came before, or from where they were asked for last: then it gets twice as many. */
+static int run_ahead(const struct chunk *low, const struct chunk *high)
+{
+    static const struct chunk none;
+    const struct chunk *below = low[-1].at + huge_size == low->at ? &low[-1] : &none;
+    const struct chunk *above = high[1].at == high->at + huge_size ? &high[1] : &none;
+    int more_below = below->trace + low->trace - low->came - (above->trace + high->trace - high->came);
+    unsigned up = chunk_mark(below, 1) > chunk_mark(low, 1) ? chunk_mark(below, 1) : chunk_mark(low, 1);
+    unsigned down = chunk_mark(above, -1) > chunk_mark(high, -1) ? chunk_mark(above, -1) : chunk_mark(high, -1);
+    bool goes_down = low->came < high->came; /* the end that is not full is in front */
+    if (more_below <= -LOOK_DENSE / 2 || more_below >= LOOK_DENSE / 2)
+        goes_down = more_below < 0;
+    else if (up != down)
+        goes_down = down > up;
+    int last = goes_down ? -(above->ahead < high->ahead ? above->ahead : high->ahead)
+                         : (below->ahead > low->ahead ? below->ahead : low->ahead);
+    int ahead = last <= 0 ? 1 : last < ahead_most / 2 ? 2 * last : ahead_most;
+    return goes_down ? -ahead : ahead;
+}
+
+/* Requires map.lock. Asks for what is missing of the foremost chunk of a run and of those in front of it. Returns what is
+ * left of the budget. */
+static size_t run_ask(struct chunk *low, struct chunk *high, size_t budget)
+{
+    int ahead = run_ahead(low, high), step = ahead < 0 ? -1 : 1;
+    struct chunk *c = step < 0 ? low : high;
+    struct span p;
+    for (struct chunk *in = low; in <= high; in++) {
+        in->ahead = (int8_t)ahead;
+        in->marked = map.looks;
+    }
+    for (int i = 0; i <= step * ahead && c->at; i++, c += step) {
+        size_t bytes = c->missing * sys_page();
+        if (bytes > budget || (i && c[-step].at + (uintptr_t)(step * (intptr_t)huge_size) != c->at))
+            break;
+        for (uintptr_t at = c->at; bytes && spans_part(&map.live, at, c->at + huge_size, &p); at = p.to)
+            if (sys_madvise((void *)p.from, p.to - p.from, MADV_WILLNEED) == 0)
+                c->asked = asked_looks;
+        c->ahead = (int8_t)ahead;
+        c->marked = map.looks;
+        budget -= bytes;
+    }
+    return budget;
+}
+
+/* Requires map.lock. Looks at what was moved: now[1 .. n], between two that are none. Returns n. */
+static size_t moved_look(struct chunk *now, const struct chunk *before)
 {
     struct span p;
-    size_t n = 0, budget = ahead_budget, all = 0, dense = 0;
-    uintptr_t ahead_to = 0;
-    unsigned ahead = 0;
-    for (uintptr_t at = 0; n < LOOK_CHUNKS && spans_part(&map.live, at, UINTPTR_MAX, &p); at = p.to, n++) {
-        p.to = min_size(p.to, round_down(p.from, huge_size) + huge_size);
-        size_t missing = chunk_look(&now[n], p.from, p.to - p.from);
-        while (before->at && before->at < p.from)
+    size_t n = 0;
+    now[0].at = 0;
+    before++;
+    for (uintptr_t at = 0; n < LOOK_CHUNKS && spans_part(&map.live, at, UINTPTR_MAX, &p); at = now[n].at + huge_size) {
+        chunk_look(&now[++n], round_down(p.from, huge_size));
+        while (before->at && before->at < now[n].at)
             before++;
-        bool known = before->at == p.from;
-        now[n].ahead = known ? before->ahead : 0;
-        size_t came = known && !before->asked ? chunk_came(&now[n], before) : 0;
-        all += came;
-        dense += came >= LOOK_DENSE ? came : 0;
-        if (map.streams && came >= LOOK_DENSE) {
-            unsigned last = n && now[n - 1].at + huge_size >= p.from ? now[n - 1].ahead : 0;
-            ahead = min_size(max_size(2 * last, 1), ahead_most);
-            ahead_to = p.to + ahead * huge_size;
-        }
-        if (p.from >= ahead_to || !missing || missing * sys_page() > budget)
-            continue;
-        budget -= missing * sys_page();
-        now[n].asked = sys_madvise((void *)p.from, p.to - p.from, MADV_WILLNEED) == 0;
-        now[n].ahead = (uint8_t)ahead;
+        if (before->at == now[n].at)
+            chunk_compare(&now[n], before);
     }
-    now[n].at = 0;
-    map.streams = dense >= LOOK_DENSE && dense * 2 >= all;
+    now[n + 1].at = 0;
+    return n;
+}
+
+/* Requires map.lock. A fault in moved memory brings in little. Where many pages of chunks have come since the last look,
+ * and did so at that one, the program goes through them in order: the rest, and as many chunks again as were read ahead for it
+ * before, are asked for, in large reads of small pages (a write to a page of a large one costs as much as 500 writes on
+ * ext4). */
+static void map_look(struct chunk *now, const struct chunk *before)
+{
+    size_t n = moved_look(now, before), all = 0, dense = 0;
+    size_t budget = min_size(ahead_budget, room_bytes() / ahead_part);
+    for (size_t i = 1, last; i <= n; i = last + 1) {
+        all += now[last = i].came;
+        if (now[i].came < LOOK_DENSE)
+            continue;
+        dense += now[i].came;
+        while (now[last + 1].at == now[last].at + huge_size && now[last + 1].came >= LOOK_DENSE) {
+            all += now[++last].came;
+            dense += now[last].came;
+        }
+        if (map.streams)
+            budget = run_ask(&now[i], &now[last], budget);
+    }
+    if (all >= LOOK_DENSE) /* fewer may be what a stream finds already there */
+        map.streams = dense * 2 >= all;
 }
 
 static size_t map_major_faults(void)
@@ -8325,10 +8761,8 @@ static size_t map_major_faults(void)
 /* Where the process pages, reads ahead. Returns the milliseconds until the next look. */
 static uint64_t map_read_ahead(void)
 {
-    size_t faults = map_major_faults(), each = LOOK_CHUNKS + 1;
-    bool pages = faults - map.faults >= 16;
-    map.faults = faults;
-    if (cfg.paging != PAGING_ADAPTIVE || !pages)
+    size_t faults = map_major_faults() - map.faults, each = LOOK_CHUNKS + 2;
+    if (cfg.paging != PAGING_ADAPTIVE || faults < (map.streams ? 1 : 2 * LOOK_DENSE)) /* however long they take */
         return 2 * look_ms;
     if (!map.chunks) {
         map.chunks = own_table(2 * each * sizeof(struct chunk));
@@ -8339,6 +8773,7 @@ static uint64_t map_read_ahead(void)
         return map.look_ms - now_ms();
     uint64_t began = now_ns();
     map.looks++;
+    map.faults += faults;
     lock_take(&map.lock);
     map_look(map.chunks + map.looks % 2 * each, map.chunks + (map.looks + 1) % 2 * each);
     lock_drop(&map.lock);
@@ -8355,31 +8790,97 @@ static bool map_may_come(void)
     return bytes >= 16 * mib && bytes >= room_bytes() / 4;
 }
 
-/* The monitor's look. Returns the milliseconds until the next one. */
-static uint64_t map_tick(void)
+/* The milliseconds until the next look: it may take no longer until too much is filled. While it grows they are few: who has
+ * waited for a processor once is not late the next time. *due_ms: when that is, if memory may be full soon. */
+static uint64_t map_wait(size_t bytes, size_t high, uint64_t *due_ms)
+{
+    size_t recorded = atomic_load(&map.bytes);
+    bool grows = bytes > map.level + mib || recorded > map.recorded;
+    uint64_t wait = max_size((high - bytes) / map_fill_ms, 2);
+    map.level = bytes;
+    map.recorded = recorded;
+    map.filling = grows && wait < map_soon_ms;
+    wait = map.filling ? min_size(wait, map_grows_ms) : wait;
+    *due_ms = wait < map_soon_ms ? now_ms() + wait : 0;
+    return wait;
+}
+
+/* Moves out what has to be. Returns the milliseconds until the next look. */
+static uint64_t map_work(uint64_t *due_ms)
 {
     if (!atomic_load(&map.bytes) || atomic_load(&map.faults_elsewhere))
         return map_idle_ms;
-    uint64_t began = now_ms(), look = map.live.count ? map_read_ahead() : map_idle_ms;
+    uint64_t began = now_ms(), look = map.filling ? 2 * look_ms : map.live.count ? map_read_ahead() : map_idle_ms;
     if (began < map.next_ms)
         return min_size(look, map.next_ms - began);
     while (now_ms() - began <= 2 * look_ms && !mon_wanted()) {
-        size_t anonymous = anonymous_bytes();
-        atomic_store(&room.read_ms, 0);
-        size_t all = room_bytes() + anonymous, high = all / 100 * map_high;
-        if (anonymous < high && !map.moving)
-            return min_size(look, max_size((high - anonymous) / map_fill_ms, 2));
-        map.moving = anonymous > all / 100 * map_low;
+        struct map_level level = map_level();
+        size_t high = level.all / 100 * map_high;
+        if (level.bytes < high && !map.moving)
+            return min_size(look, map_wait(level.bytes, high, due_ms));
+        map.moving = map.filling = map_excess(&level) != 0;
         if (!map.moving)
             return 2;
-        size_t low = all / 100 * map_low;
-        if (!map_move(map_batch_bytes, min_size(anonymous - low, map_held_bytes), anonymous > all / 100 * map_hurry)) {
-            map.moving = false;
+        if (!map_move(map_batch_bytes, 0, level.bytes > level.all / 100 * map_hurry)) {
+            map.moving = map.filling = false;
             map.next_ms = now_ms() + map.retry_ms;
             return min_size(look, map.retry_ms);
         }
     }
     return 0; /* the other duties first */
+}
+
+/* Of what is kept and had better not be. Returns the milliseconds until the next time. */
+static uint64_t map_purge_some(void)
+{
+    size_t before = map.kept_bytes;
+    lock_take(&map.lock);
+    map_purge();
+    lock_drop(&map.lock);
+    return map.kept_bytes < before ? map_purge_ms : map_idle_ms;
+}
+
+/* What MAP may move yet. */
+static size_t map_bytes_left(void)
+{
+    size_t bytes = atomic_load(&map.bytes), moved = atomic_load(&map.moved_bytes);
+    return bytes - min_size(bytes, moved);
+}
+
+/* The milliseconds that the monitor may sleep where the program has touched nothing new for long, and can't fill the memory by
+ * what it has mapped: what brk brings takes twice as long. 0: it may not. */
+static uint64_t map_rest(void)
+{
+    struct rusage u;
+    sys_getrusage(RUSAGE_SELF, &u);
+    size_t faults = (size_t)u.ru_minflt + (size_t)u.ru_majflt, few = 4; /* ours, in a look */
+    bool touches = faults > map.touched + few;
+    map.touched = faults;
+    if (touches || map.moving)
+        map.touched_ms = now_ms();
+    if (now_ms() - map.touched_ms < map_still_ms)
+        return 0;
+    atomic_store(&map.rests, true); /* before it is seen what is mapped: who maps more wakes it */
+    struct map_level level = map_level();
+    if (level.bytes && max_size(level.bytes, map_bytes_left()) < level.all / 100 * map_hurry)
+        return min_size(map_rest_ms, (level.all - level.bytes) / map_fill_ms / 2);
+    atomic_store(&map.rests, false);
+    return 0;
+}
+
+/* The monitor's look. Returns the milliseconds until the next one. */
+static uint64_t map_tick(void)
+{
+    uint64_t due_ms = 0;
+    atomic_store(&map.due_ms, 0);
+    atomic_store(&map.rests, false);
+    uint64_t wait = map_work(&due_ms), rest = wait < map_rest_ms ? map_rest() : 0;
+    if (rest > wait) {
+        wait = rest;
+        due_ms = 0;
+    }
+    map_looked(due_ms);
+    return map.kept_bytes && !due_ms ? min_size(wait, map_purge_some()) : wait;
 }
 
 static void map_stats(struct bigmaac_stats *out)
@@ -8439,6 +8940,8 @@ static size_t map_freeze(void)
     if (failed)
         return failed;
     folder_count(0, spans_bytes(&map.live, 0, UINTPTR_MAX));
+    while (map.kept_bytes > map_frozen_kept)
+        map_purge_one();
     map_close_file();
     return 0;
 }
@@ -8461,8 +8964,10 @@ static void map_child(bool copies, bool shares)
     if (!shares)
         file_drop(&map.maps);
     map.maps.fd = -1;
-    map.cursor = map.next_ms = map.look_ms = 0;
-    map.moving = false;
+    map.cursor = map.next_ms = map.look_ms = map.level = map.recorded = map.touched = 0;
+    map.touched_ms = now_ms();
+    atomic_store(&map.due_ms, 0);
+    map.moving = map.filling = false;
     for (uintptr_t at = 0; spans_part(&map.ours, at, UINTPTR_MAX, &p); at = p.to)
         if (p.marks & MARK_DONTFORK) {
             map_forget(p.from, p.to);
@@ -8479,11 +8984,11 @@ static void map_child(bool copies, bool shares)
 COLD static void map_open(void)
 {
     const size_t bytes = MAP_SPANS_MAX * sizeof(struct span);
-    char *at = sys_mmap(NULL, 4 * bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    char *at = sys_mmap(NULL, 5 * bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
     if (at == MAP_FAILED)
         return;
-    struct spans *sets[] = {&map.ours, &map.moved, &map.live, &map.used};
-    for (size_t i = 0; i < 4; i++)
+    struct spans *sets[] = {&map.ours, &map.moved, &map.live, &map.used, &map.kept};
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
         sets[i]->at = (struct span *)(void *)(at + i * bytes);
     map_open_maps();
     Dl_info own, first, after, others;
@@ -8533,13 +9038,6 @@ static void warn_share(void)
         return;
     void *p = sys_mmap(NULL, sys_page(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     warn.family = p == MAP_FAILED ? NULL : p;
-}
-
-/* What MAP may move yet. */
-static size_t map_bytes_left(void)
-{
-    size_t bytes = atomic_load(&map.bytes), moved = atomic_load(&map.moved_bytes);
-    return bytes - min_size(bytes, moved);
 }
 
 /* What can't be paged out of this process: its anonymous and its shared memory, but for what MAP may move yet. */
@@ -9139,8 +9637,7 @@ static void mon_after_fork(bool bare)
     if (!frozen)
         return;
     if (atomic_load(&mon.running)) {
-        atomic_fetch_add(&mon.wake, 1);
-        futex_wake(&mon.wake, 1);
+        mon_wake();
     } else if (!bare && frozen > (known ? known : room_bytes()) / 4) {
         mon_consider();
     } else {
@@ -9375,6 +9872,35 @@ COLD static void thread_note_start(void)
     at_start.priority = sys(SYS_getpriority, PRIO_PROCESS, 0);
 }
 
+/* The kernel's struct sched_attr. */
+struct turns {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
+
+/* Asks for short turns of the calling thread's, and for such of those that it makes: they run as soon as they wake, among
+ * whatever number of threads of the program's. Kernels before 6.12 have no such thing for ordinary threads, and ignore it.
+ * Returns what was before; size 0: it still is. */
+static struct turns thread_take_short_turns(void)
+{
+    struct turns before = {0};
+    if (!sys_unfiltered() || sys(SYS_sched_getattr, 0, &before, sizeof before, 0) != 0 || before.policy != SCHED_OTHER)
+        return (struct turns){0};
+    struct turns turns = before;
+    turns.runtime = 100000; /* ns: the least that can be asked for */
+    sys(SYS_sched_setattr, 0, &turns, 0);
+    return before;
+}
+
+static void thread_take_turns(const struct turns *before)
+{
+    if (before->size && sys_unfiltered())
+        sys(SYS_sched_setattr, 0, before, 0);
+}
+
 /* The first that each thread of ours does: what it has inherited from the thread that made it is not meant for it. */
 static void thread_settle(const char *name)
 {
@@ -9386,6 +9912,7 @@ static void thread_settle(const char *name)
         sys(SYS_sched_setaffinity, 0, at_start.cpu_bytes, at_start.cpus);
     if (at_start.priority > 0)
         sys(SYS_setpriority, PRIO_PROCESS, 0, 20 - at_start.priority); /* upwards it may be refused */
+    thread_take_short_turns();
     sys_prctl(PR_SET_NAME, name);
 }
 
@@ -9400,7 +9927,9 @@ COLD static bool thread_make(void *(*run)(void *))
     pthread_attr_setstacksize(&attr, 256 * kib);
     mon_starting = libc_inside = true;
     __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE); /* what it allocates is boot memory: see boot_alloc */
+    struct turns before = thread_take_short_turns();
     bool made = next_thread_create(&thread, &attr, run, NULL) == 0;
+    thread_take_turns(&before);
     if (!made) {
         pthread_attr_setstacksize(&attr, 8 * mib); /* some programs have large TLS */
         made = next_thread_create(&thread, &attr, run, NULL) == 0;
@@ -9872,6 +10401,7 @@ static const size_t stride_doubt = 8;    /* pages that a large one brings in for
 static const size_t trial_part = 4;      /* of the memory that there is: so much may be filled with single pages */
 static const uint64_t trial_least_ms = 2000, trial_most_ms = 20000, trial_rest = 16; /* times as long as it took */
 static const size_t trial_cpu_us = 16000; /* four ticks of a clock with 250 a second */
+static const size_t crowd_part = 7; /* of the memory: 64 streams of 2 MiB in 400 are as fast as they can be, 200 are not */
 static const size_t lacking_part = 16;   /* a large page lacks something where more than that part is not in memory */
 
 /* What faults cost, in microseconds; only the ratios matter. */
@@ -9881,6 +10411,7 @@ static const double cost_watch = 50, cost_stride = 20; /* until the watching thr
 static const double cost_never = 1e12;                 /* what can't be had */
 
 enum { SPAN_LOGS = 14, PIECE_LOGS = 10 }; /* of the lengths of runs, and of the blocks that WATCH reads */
+enum { flow_piece = 4 }; /* log2 of the pages that WATCH reads of each of many streams: least of what may be dropped unused */
 
 struct evidence {
     size_t misses, runs, span;  /* span: pages from the first to the last of each run */
@@ -9888,20 +10419,21 @@ struct evidence {
     uint16_t spans[SPAN_LOGS];  /* runs that have an end, by the log2 of their pages, rounded up */
     uint16_t strided;           /* of these, in equal strides */
     uint16_t onward, backward;  /* runs that go on where what was in memory ended, or end where it began */
+    uint16_t several;           /* pieces of streams that lie side by side */
 };
 
 static struct {
-    uint64_t *chunks;        /* bit per 2 MiB of the reservation: its sample was resident */
+    bool *chunks;            /* for each 2 MiB of the reservation: its sample was resident */
     unsigned char *vector;   /* mincore's answers: WINDOW_MAX windows before, as many halfway, one after */
     struct range range[RANGE_MAX];
     unsigned ranges, subjects;
-    struct { size_t offset, bytes; unsigned range; } window[WINDOW_MAX];
+    struct { size_t offset, bytes; const struct range *range; } window[WINDOW_MAX];
     unsigned windows;
     size_t total_pages, window_pages;
     struct evidence part[SUBJECT_MAX][BIG_PARTS];
     struct evidence open[SUBJECT_MAX][BIG_PARTS]; /* of long runs that had not come to an end */
     struct evidence flow[SUBJECT_MAX][BIG_PARTS]; /* of the runs in `part`, if they are pieces of many streams */
-    uint8_t small_policy;    /* of all bigmaacs below large_bytes */
+    uint8_t small_policy[BIG_PARTS]; /* of all bigmaacs below large_bytes, which have one part */
     uint8_t small_piece;     /* and what it was for WATCHED */
     unsigned watching;       /* something is WATCHED, or was so many probes ago at most */
     struct usage last;       /* at the last tick */
@@ -9949,13 +10481,12 @@ static bool pager_open(void)
 {
     if (pager.chunks)
         return true;
-    size_t bits = round_up(mem.size / huge_size / 8 + 8, page_size);
-    size_t bytes = bits + (2 * WINDOW_MAX + 1) * to_pages(window_bytes);
-    void *p = own_table(bytes);
+    size_t vectors = (2 * WINDOW_MAX + 1) * to_pages(window_bytes);
+    void *p = own_table(vectors + mem.size / huge_size + 1);
     if (!p)
         return false;
-    pager.vector = (unsigned char *)p + bits;
-    pager.chunks = p; /* last: a child that is forked in between has neither, or both */
+    pager.vector = p;
+    pager.chunks = (bool *)p + vectors; /* last: a child that is forked in between has neither, or both */
     return true;
 }
 
@@ -10009,9 +10540,6 @@ static void ranges_find(void)
     pager.total_pages = 0;
     for (unsigned i = 0; i < pager.ranges; i++)
         pager.total_pages += pager.range[i].bytes / page_size;
-    memset(pager.part, 0, sizeof pager.part);
-    memset(pager.open, 0, sizeof pager.open);
-    memset(pager.flow, 0, sizeof pager.flow);
 }
 
 static bool is_resident(size_t offset, size_t pages)
@@ -10025,21 +10553,20 @@ static bool is_resident(size_t offset, size_t pages)
     return false;
 }
 
-static void window_add(unsigned range, size_t from, size_t bytes)
+static void window_add(const struct range *r, size_t from, size_t bytes)
 {
-    const struct range *r = &pager.range[range];
     if (pager.windows == WINDOW_MAX)
         return;
     from = min_size(round_down(from, huge_size), round_down(r->bytes - 1, huge_size));
     bytes = min_size(bytes, r->bytes - from);
     for (unsigned i = 0; i < pager.windows; i++) {
         size_t at = pager.window[i].offset - r->offset;
-        if (pager.window[i].range == range && from < at + pager.window[i].bytes && at < from + bytes)
+        if (pager.window[i].range == r && from < at + pager.window[i].bytes && at < from + bytes)
             return;
     }
     pager.window[pager.windows].offset = r->offset + from;
     pager.window[pager.windows].bytes = bytes;
-    pager.window[pager.windows++].range = range;
+    pager.window[pager.windows++].range = r;
     pager.window_pages += bytes / page_size;
 }
 
@@ -10051,13 +10578,11 @@ static void chunks_look(bool open_windows)
     for (unsigned i = 0; i < pager.ranges; i++) {
         const struct range *r = &pager.range[i];
         for (size_t at = 0; at < r->bytes; at += stride) {
-            size_t chunk = (r->offset + at) / huge_size;
-            uint64_t bit = (uint64_t)1 << (chunk % 64);
-            bool now = is_resident(r->offset + at, min_size(8, (r->bytes - at) / page_size));
-            bool fresh = now && !(pager.chunks[chunk / 64] & bit);
-            pager.chunks[chunk / 64] = now ? pager.chunks[chunk / 64] | bit : pager.chunks[chunk / 64] & ~bit;
+            bool *seen = &pager.chunks[(r->offset + at) / huge_size];
+            bool now = is_resident(r->offset + at, min_size(8, (r->bytes - at) / page_size)), fresh = now && !*seen;
+            *seen = now;
             if (open_windows && fresh && pager.windows < ACTIVE_MAX)
-                window_add(i, at > window_bytes / 4 ? at - window_bytes / 4 : 0, window_bytes);
+                window_add(r, at > window_bytes / 4 ? at - window_bytes / 4 : 0, window_bytes);
         }
     }
 }
@@ -10065,24 +10590,26 @@ static void chunks_look(bool open_windows)
 /* Windows from where a stream is to behind what has been read ahead of it. */
 static void windows_ahead(void)
 {
-    for (unsigned i = 0; i < pager.ranges; i++)
-        for (size_t from = pager.front - pager.range[i].offset; pager.front >= pager.range[i].offset &&
-             from < pager.range[i].bytes && pager.windows < ACTIVE_MAX; from += window_bytes)
-            window_add(i, from, window_bytes);
+    for (const struct range *g = pager.range; g < pager.range + pager.ranges; g++)
+        for (size_t from = pager.front - g->offset; from < g->bytes && pager.windows < ACTIVE_MAX; from += window_bytes)
+            window_add(g, from, window_bytes);
 }
 
-/* Windows at random places, each mapping as likely as it is large. */
+/* The mapping of a page at random, *at bytes from its start: each as likely as it is large. */
+static const struct range *range_anywhere(size_t *at)
+{
+    const struct range *g = pager.range;
+    for (*at = pager_random() % pager.total_pages * page_size; *at >= g->bytes; g++)
+        *at -= g->bytes;
+    return g;
+}
+
 static void windows_scatter(void)
 {
+    size_t at;
     for (int tries = 0; tries < 2 * WINDOW_MAX && pager.windows < WINDOW_MAX; tries++) {
-        size_t at = pager_random() % pager.total_pages * page_size;
-        for (unsigned i = 0; i < pager.ranges; i++) {
-            if (at < pager.range[i].bytes) {
-                window_add(i, at, window_bytes / 2);
-                break;
-            }
-            at -= pager.range[i].bytes;
-        }
+        const struct range *g = range_anywhere(&at);
+        window_add(g, at, window_bytes / 2);
     }
 }
 
@@ -10132,6 +10659,8 @@ static double watched_cost(const struct evidence *e, unsigned piece)
 static unsigned evidence_piece(const struct evidence *e)
 {
     unsigned best = 0;
+    if (2 * (size_t)e->several > e->runs)
+        return flow_piece;
     for (unsigned piece = 1; piece < PIECE_LOGS; piece++)
         best = watched_cost(e, piece) < watched_cost(e, best) ? piece : best;
     return best;
@@ -10161,6 +10690,7 @@ static void evidence_add(struct evidence *to, const struct evidence *from)
     to->strided = (uint16_t)(to->strided + from->strided);
     to->onward = (uint16_t)(to->onward + from->onward);
     to->backward = (uint16_t)(to->backward + from->backward);
+    to->several = (uint16_t)(to->several + from->several);
 }
 
 /* What all of them show, taken together. */
@@ -10289,10 +10819,7 @@ static unsigned large_decide(struct big *r, unsigned subject)
 static unsigned policies_decide(void)
 {
     unsigned changed = policy_decide(pager.part[SUBJECT_FRIES], fry.policy, &fry.piece);
-    uint8_t small[BIG_PARTS];
-    memset(small, pager.small_policy, sizeof small);
-    changed += policy_decide(pager.part[SUBJECT_SMALL], small, &pager.small_piece);
-    pager.small_policy = small[0];
+    changed += policy_decide(pager.part[SUBJECT_SMALL], pager.small_policy, &pager.small_piece);
     for (unsigned i = 0; i < pager.ranges; i++) {
         const struct range *g = &pager.range[i];
         struct big *r = big_at(g->record);
@@ -10301,8 +10828,8 @@ static unsigned policies_decide(void)
             unsigned n = 0;
             if (g->subject != SUBJECT_SMALL)
                 n = large_decide(r, g->subject);
-            else if (r->policy[0] != pager.small_policy)
-                n = 1, memset(r->policy, pager.small_policy, sizeof r->policy);
+            else if (memcmp(r->policy, pager.small_policy, sizeof r->policy) != 0)
+                n = 1, memcpy(r->policy, pager.small_policy, sizeof r->policy);
             r->piece = g->subject == SUBJECT_SMALL ? pager.small_piece : r->piece;
             r->policy_changes = (uint16_t)(r->policy_changes + (n != 0));
             changed += n;
@@ -10338,6 +10865,11 @@ struct run {
 /* Adds what WATCH would have cost. */
 static void evidence_add_watched(struct evidence *e, const struct run *r)
 {
+    if (r->several) {
+        e->several++;
+        e->cost[POLICY_WATCHED] += ((cost_fault + cost_watch) / (1 << flow_piece) + cost_page) * (double)r->misses;
+        return;
+    }
     size_t pieces = r->strided ? r->pieces : 1;
     size_t pages = r->strided ? (r->misses + r->pieces - 1) / r->pieces : r->end - r->first;
     unsigned log = 0;
@@ -10437,13 +10969,32 @@ static void run_judge_each(const struct range *g, size_t part, struct run r)
         run_judge(g, part, one);
 }
 
+/* The windows are one part of so many of all mappings. */
+static size_t windows_part(void) { return pager.total_pages / (pager.window_pages + 1) + 1; }
+
+/* So many streams that what is read ahead of all of them is dropped before it is used? About half of them show in a
+ * probe, and half of the memory is for what they have used. */
+static void evidence_crowd(struct evidence *part, size_t runs)
+{
+    size_t streams = runs * windows_part();
+    size_t most = to_pages(paging_room()) / crowd_part / streams;
+    for (unsigned i = 0; i < BIG_PARTS; i++) {
+        if (folder.readahead > most)
+            part[i].cost[POLICY_NORMAL] = part[i].cost[POLICY_BLOCKS] = cost_never;
+        if (to_pages(huge_size) > most)
+            part[i].cost[POLICY_HUGE] = cost_never;
+    }
+}
+
 /* Where streams turn out to be side by side, the short runs there are what their pieces are. */
 static void evidence_flow(void)
 {
     for (unsigned subject = 0; subject < SUBJECT_MAX; subject++) {
         struct evidence *part = pager.part[subject], all = evidence_sum(part, BIG_PARTS);
-        if (evidence_flows(&all) && all.runs >= evidence_runs)
-            memcpy(part, pager.flow[subject], sizeof pager.flow[subject]);
+        if (!evidence_flows(&all) || all.runs < evidence_runs)
+            continue;
+        memcpy(part, pager.flow[subject], sizeof pager.flow[subject]);
+        evidence_crowd(part, all.runs);
     }
 }
 
@@ -10487,7 +11038,7 @@ static void window_forget_large(unsigned w, const unsigned char *after, size_t f
 /* Finds the runs of a window; small gaps don't end one. Returns how many pages they are. */
 static size_t window_evaluate(unsigned w, const unsigned char *after)
 {
-    const struct range *g = &pager.range[pager.window[w].range];
+    const struct range *g = pager.window[w].range;
     const unsigned char *before = window_vector(w), *halfway = window_vector(WINDOW_MAX + w);
     size_t at = (pager.window[w].offset - g->offset) / page_size, all = 0;
     size_t part_pages = big_part_bytes(g->bytes) / page_size, pages = pager.window[w].bytes / page_size;
@@ -10544,16 +11095,14 @@ static size_t windows_snapshot(bool halfway)
     return resident;
 }
 
-/* Waits for the pages that readahead has asked for before the probe began. */
+/* Waits for the pages that readahead has asked for before the probe began: a slow disk needs long. */
 static void windows_settle(void)
 {
     size_t resident = 0, before = 0;
-    for (int tries = 0; tries < 8; tries++) {
+    for (int tries = 0; tries < 8 && (tries < 2 || resident >= before + stream_misses); tries++) {
         op_sleep(2);
         before = resident;
         resident = windows_snapshot(false);
-        if (tries && resident < before + stream_misses)
-            return;
     }
 }
 
@@ -10562,7 +11111,7 @@ static void windows_settle(void)
 static size_t probe_wait(void)
 {
     struct usage begin, now;
-    size_t seldom = pager.total_pages / (pager.window_pages + 1) + 1; /* a fault in so many is seen */
+    size_t seldom = windows_part(); /* a fault in so many is seen */
     size_t enough = min_size(probe_misses * seldom, 500);
     bool held = pager.dirtying && !pager.watching && !pager.blind; /* up by what a fill has left to be written */
     size_t few = held ? min_size(evidence_least * seldom, probe_faults_few) : 0;
@@ -10595,8 +11144,10 @@ static unsigned probe(void)
     if (!pager.ranges || !pager.total_pages)
         return 0;
     count_one(&count.probes);
-    pager.windows = 0;
-    pager.window_pages = 0;
+    pager.windows = pager.window_pages = 0;
+    memset(pager.part, 0, sizeof pager.part);
+    memset(pager.open, 0, sizeof pager.open);
+    memset(pager.flow, 0, sizeof pager.flow);
     chunks_look(false);
     op_sleep(4);
     if (pager.front)
@@ -10699,7 +11250,7 @@ static struct scan {
     uint64_t rest_until;     /* ms: no look before that */
     uint64_t share_at;       /* ms: `drops` and `kept` are not found out before that, again */
     bool blind;              /* the next look only brings `seen` up to date */
-    uint64_t seen[SCAN_UNITS / 64];
+    bool seen[SCAN_UNITS];   /* each unit: was it mapped at the last look? */
 } scans[SCAN_MAX];
 
 static void scan_begin(struct scan *s, const struct range *g)
@@ -10755,9 +11306,8 @@ static void scan_measure(struct scan *s, const struct range *g, struct advance *
     size_t absent = 0, old = 0, n = s->units;
     for (size_t k = 0; k < n && !(a->fresh && k > a->last + SCAN_PAST && s->front < n); k++) {
         size_t unit = (s->front + 1 + k) % n;
-        uint64_t bit = (uint64_t)1 << (unit % 64);
-        bool before = s->seen[unit / 64] & bit, now = op_is_mapped(g->offset + unit * s->unit);
-        s->seen[unit / 64] = now ? s->seen[unit / 64] | bit : s->seen[unit / 64] & ~bit;
+        bool before = s->seen[unit], now = op_is_mapped(g->offset + unit * s->unit);
+        s->seen[unit] = now;
         absent += !now;
         old += now && before;
         if (!now || before)
@@ -10821,6 +11371,14 @@ static size_t range_resident(const struct range *g)
     return looked ? (size_t)((double)g->bytes * (double)resident / (double)looked) : 0;
 }
 
+static size_t ranges_resident(void)
+{
+    size_t resident = 0;
+    for (unsigned i = 0; i < pager.ranges; i++)
+        resident += range_resident(&pager.range[i]);
+    return resident;
+}
+
 /* How much memory there should be for the `others` bytes that no stream goes through: as much as they have now;
  * but for what is picked from at random, and faults for it, as much as it is. */
 static size_t others_need(size_t others)
@@ -10874,14 +11432,8 @@ static void scan_drop(const struct scan *s, const struct range *g, size_t from, 
     }
 }
 
-/* Begins to write them, so that they can be dropped at the next look. */
-static void scan_write(const struct scan *s, const struct range *g, size_t from, size_t to)
-{
-    if (from < to)
-        op_write(g, from * s->unit, min_size(to * s->unit, g->bytes) - from * s->unit);
-}
-
-/* Follows the stream: what is behind it goes, up to the part that stays. */
+/* Follows the stream: what is behind it goes, up to the part that stays; what is changed when it has been written, which
+ * begins a look before. */
 static void scan_follow(struct scan *s, const struct range *g)
 {
     size_t end = s->units - s->kept, lag = scan_lag / s->unit + 1;
@@ -10890,18 +11442,18 @@ static void scan_follow(struct scan *s, const struct range *g)
         scan_drop(s, g, s->dropped, end);
         s->written = s->dropped = 0;
         scan_share(s);
-    } else if (pager.writing) {
-        scan_drop(s, g, s->dropped, s->written);
-        s->dropped = max_size(s->dropped, s->written);
-        scan_write(s, g, s->written, to);
-        s->written = max_size(s->written, to);
-    } else if (to > s->dropped) {
-        scan_drop(s, g, s->dropped, to);
-        s->written = s->dropped = to;
+        return;
     }
+    size_t ready = max_size(s->dropped, pager.writing ? s->written : to);
+    scan_drop(s, g, s->dropped, ready);
+    s->dropped = ready;
+    if (pager.writing && s->written < to)
+        op_write(g, s->written * s->unit, min_size(to * s->unit, g->bytes) - s->written * s->unit);
+    s->written = max_size(s->written, to);
 }
 
-/* Reads what the stream will need next, for one look's time at most. */
+/* Reads what the stream will need next, for one look's time at most: a sixth to two fifths more for streams that are changed, on
+ * the slower disks. */
 static void scan_read_ahead(const struct scan *s, const struct range *g)
 {
     uint64_t end = op_now() + scan_ms;
@@ -10963,10 +11515,8 @@ static size_t refill(size_t most)
 {
     size_t step = min_size(folder.readahead * page_size, huge_size), asked = 0;
     for (int tries = 0; tries < 64 && asked < most; tries++) {
-        size_t at = pager_random() % pager.total_pages * page_size;
-        const struct range *g = pager.range;
-        while (at >= g->bytes)
-            at -= g++->bytes;
+        size_t at;
+        const struct range *g = range_anywhere(&at);
         at = round_down(at, huge_size);
         if (!scattered_at(g, at))
             continue;
@@ -10983,9 +11533,7 @@ static bool refill_look(void)
 {
     uint64_t now = op_now();
     if (!pager.refill && now >= pager.refill_at) {
-        size_t fits = paging_room(), used = fits / 8;
-        for (unsigned i = 0; i < pager.ranges; i++)
-            used += range_resident(&pager.range[i]);
+        size_t fits = paging_room(), used = fits / 8 + ranges_resident();
         size_t left = fits - min_size(fits, used);
         pager.refill = left > fits / 8 ? min_size(left, refill_most * mon_idle_ms / scan_ms) : 0;
         pager.refill_at = now + (left > fits / 8 && pager.refill == left ? refill_gap_ms : mon_idle_ms);
@@ -11005,10 +11553,8 @@ static void readahead_learn(void)
 {
     unsigned char *vector = pager.vector;
     for (int tries = 0; tries < 16 && !folder.readahead_known && pager.total_pages; tries++) {
-        size_t at = pager_random() % pager.total_pages * page_size, pages = 0;
-        const struct range *g = pager.range;
-        while (at >= g->bytes)
-            at -= g++->bytes;
+        size_t at, pages = 0;
+        const struct range *g = range_anywhere(&at);
         size_t most = min_size(g->bytes - at, window_bytes);
         if (!op_resident(g->offset + at, most, vector))
             continue;
@@ -11057,14 +11603,6 @@ static bool usage_since(struct usage *since)
                             .blocks = blocks / faults, .written = written / faults,
                             .cpu_us = cpu / faults};
     return true;
-}
-
-static size_t ranges_resident(void)
-{
-    size_t resident = 0;
-    for (unsigned i = 0; i < pager.ranges; i++)
-        resident += range_resident(&pager.range[i]);
-    return resident;
 }
 
 /* What the process reads and waits for: is it our data? Where ROOM sees a limit nearby, it is. Else some of the data
@@ -11140,7 +11678,7 @@ static bool streams_explain(void)
 }
 
 /* Does a stream work more or less on what it reads than it did after the last probe? A walk through a column
- * touches the same large pages in the same order. */
+ * touches the same large pages in the same order (transposes on a slow disk: a third to a hundredth without this). */
 static bool stream_differs(const struct usage *since)
 {
     double cpu = ((double)since->cpu_us + 1) / ((double)since->blocks + 1);
@@ -11511,15 +12049,22 @@ COLD static void next_find(void)
         fatal("there is no next malloc to pass requests to");
 }
 
+/* Before anybody's: called first where others register theirs. */
+static void fork_register(void)
+{
+    if (!forking.handled && next.register_atfork)
+        forking.handled = next.register_atfork(fork_prepare, fork_parent, fork_child, NULL) == 0;
+}
+
 /* What asks libc, whose functions others may have wrapped: here no lock of ours is held. */
 COLD static void init_all(void)
 {
     next_find();
+    fork_register();
     sys_page();
     config_load();
     if (cfg.profile)
         profile_open();
-    forking.handled = forking.handled || (next.register_atfork && next.register_atfork(fork_prepare, fork_parent, fork_child, NULL) == 0);
     if (!forking.handled)
         cfg.off = true; /* without the handlers a fork would share memory */
     if (cfg.min_mmap && !cfg.off && !cfg.profile)
@@ -12703,12 +13248,13 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
     return next.thread_create(thread, attr, run, argument);
 }
 
-/* Whoever registers handlers comes after ours. */
+/* Whoever registers handlers comes after ours, also the next malloc, whose first call may be one of our start. */
 int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object);
 
 EXPORT int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object)
 {
-    init_done();
+    if (!init_done())
+        fork_register();
     return next.register_atfork ? next.register_atfork(prepare, parent, child, object) : ENOMEM;
 }
 #endif

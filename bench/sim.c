@@ -3,6 +3,8 @@
  *
  *     sim [DISK | PATTERN]...      all of them by default; see sim_disks below and sim_patterns.h
  *
+ * From the environment: SEED=1, of what is at random; WATCH=0 where perf_event_open is denied, as in most containers.
+ *
  * Deterministic: the same code gives the same figures, on any machine. A row is a pattern, over 1,280 MiB in a memory
  * of 512; figures are references to pages in a millisecond, in the geometric mean of threads and phases:
  *   - each policy fixed: normal, huge (2 MiB), random, blocks, watched (blocks of 64 KiB);
@@ -133,7 +135,12 @@ static void table(const struct sim_disk *disk, const bool *chosen)
 int main(int argc, char **argv)
 {
     bool any_disk = false, any_pattern = false, chosen[PATTERNS], on[DISKS];
+    const char *seed = getenv("SEED"), *watched = getenv("WATCH");
     (void)argc;
+    pattern_seed = seed ? strtoull(seed, NULL, 10) : pattern_seed;
+    pager.random += pattern_seed - 1;
+    if (watched && strcmp(watched, "0") == 0)
+        atomic_store(&watch.unable_until, UINT64_MAX);
     for (int i = 0; i < PATTERNS; i++)
         chosen[i] = wanted(argv + 1, patterns[i].name, &any_pattern);
     for (int i = 0; i < DISKS; i++)

@@ -10,7 +10,7 @@
 
 #include "sim_trace.h"
 
-static uint64_t pattern_state;
+static uint64_t pattern_state, pattern_seed = 1;
 
 static uint64_t pattern_random(void)
 {
@@ -466,7 +466,7 @@ enum { PATTERNS = sizeof patterns / sizeof *patterns };
 
 static void pattern_make(const struct pattern *p, struct trace *traces, uint32_t pages)
 {
-    pattern_state = 1;
+    pattern_state = pattern_seed;
     for (unsigned i = 0; i < SIM_THREADS; i++) {
         if (!traces[i].refs)
             traces[i].refs = sim_memory(REFS_MAX * sizeof *traces[i].refs);

@@ -139,7 +139,7 @@ static void test_too_large(void)
 {
     const size_t large[] = {PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1, SIZE_MAX - 1, SIZE_MAX,
                             SIZE_MAX - 15, SIZE_MAX - 4095, SIZE_MAX - 4096, PTRDIFF_MAX - 4096,
-                            SIZE_MAX - (2 << 20), (size_t)1 << 62, (size_t)1 << 48};
+                            SIZE_MAX - (2 << 20), (size_t)1 << 62, (size_t)1 << ADDRESS_BITS};
     for (unsigned i = 0; i < sizeof large / sizeof large[0]; i++) {
         size_t n = large[i];
         CHECK_NO_MEMORY(malloc(n));

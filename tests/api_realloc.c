@@ -131,7 +131,7 @@ static void check_fails(void *p, size_t size, size_t to)
 static void test_failing(void)
 {
     const size_t large[] = {SIZE_MAX, SIZE_MAX - 4096, (size_t)PTRDIFF_MAX + 1, PTRDIFF_MAX,
-                            PTRDIFF_MAX - 65536, (size_t)1 << 62, (size_t)1 << 48};
+                            PTRDIFF_MAX - 65536, (size_t)1 << 62, (size_t)1 << ADDRESS_BITS};
     for (int i = 0; i < SIZES; i++) {
         void *p = malloc(sizes[i]);
         stamp(p, sizes[i], 9);

@@ -21,6 +21,13 @@ static int checks_failed;
 /* The last line of main(). */
 static inline int check_result(void) { return checks_failed ? 1 : 0; }
 
+/* Bits of the addresses that a program can have: on aarch64 2^47 bytes can be mapped. */
+#ifdef __aarch64__
+#define ADDRESS_BITS 48
+#else
+#define ADDRESS_BITS 47
+#endif
+
 /* A pointer that the compiler knows nothing about: it may not drop the calls around it. */
 static inline void *opaque(void *p)
 {

@@ -187,7 +187,7 @@ int main(int argc, char **argv)
 }
 C
 compile_c "$TMP/threads" "$TMP/threads.c"
-(ulimit -c 0; with BIGMAAC_RESERVE=0 timeout 300 "$TMP/threads" "sh $TMP/fill" 2>"$TMP/err")
+(ulimit -c 0; with BIGMAAC_RESERVE=0 timeout 900 "$TMP/threads" "sh $TMP/fill" 2>"$TMP/err")
 status=$?
 [ $status = 135 ] && grep -q 'ending the program with SIGBUS' "$TMP/err" ||
     fail "threads on a full disk: exit status $status with: $(head -n 5 "$TMP/err")"

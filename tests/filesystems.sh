@@ -1,5 +1,6 @@
 # Swap files on ext4, xfs, btrfs, tmpfs and overlayfs: blocks keep their contents, through forks
-# too; what a full file system can't hold is the next malloc's; no file name is left.
+# too; what is given back is, whatever pages the kernel caches files in; what a full file system can't hold is the next malloc's;
+# no file name is left.
 . "$TOP/tests/lib.sh"
 need_root
 
@@ -33,6 +34,9 @@ int main(int argc, char **argv)
 C
 compile_c "$TMP/churn" "$TMP/churn.c"
 compile_c "$TMP/full" "$TMP/full.c"
+for unit in unit_map unit_large_pages; do
+    compile_c "$TMP/$unit" "$TOP/tests/$unit.c" -DBIGMAAC_PREFIX -w -fno-builtin -ldl
+done
 
 quiet_but() { # PATTERN: stderr in $TMP/err holds lines with that only
     grep -v "$1" "$TMP/err" && fail "$TYPE: printed what it should not"
@@ -52,6 +56,12 @@ check() { # TYPE FOLDER EXPECTED-MESSAGE [ARGUMENT]
     only_names
 }
 available() { sync -f "$FOLDER"; df --output=avail -B1 "$FOLDER" | tail -n 1; }
+check_units() { # what depends on how large the pages are that the kernel caches files in
+    for unit in unit_map unit_large_pages; do
+        "$TMP/$unit" 1 200 >"$TMP/err" 2>&1 || fail "$TYPE: $unit: $(head -n 5 "$TMP/err")"
+    done
+    only_names
+}
 check_full() { # after check: leaves 16 MiB
     local wanted=$((16 * 1048576)) part=0
     while [ "$(available)" -gt $((wanted + 524288)) ]; do # btrfs: what df says changes while it fills
@@ -70,9 +80,9 @@ NOTHING='^$'
 [ -n "${ONLY_FS:-}" ] || ONLY_FS="ext4 xfs btrfs tmpfs overlay"
 for type in $ONLY_FS; do
     case $type in
-    ext4) loop_mount ext4 1024 -m 0; check ext4 "$MOUNT" "$NOTHING"; check_full "$NOTHING" ;;
-    xfs) loop_mount xfs 1024; check xfs "$MOUNT" "$NOTHING"; check_full "$NOTHING" ;;
-    btrfs) loop_mount btrfs 1024; check btrfs "$MOUNT" "$NOTHING" nocow
+    ext4) loop_mount ext4 1024 -m 0; check ext4 "$MOUNT" "$NOTHING"; check_units; check_full "$NOTHING" ;;
+    xfs) loop_mount xfs 1024; check xfs "$MOUNT" "$NOTHING"; check_units; check_full "$NOTHING" ;;
+    btrfs) loop_mount btrfs 1024; check btrfs "$MOUNT" "$NOTHING" nocow; check_units
         check_full "$NOTHING" 3 ;; # it frees what was reserved in one piece once all of it is free
     tmpfs)
         MOUNT=$TMP/tmpfs; mkdir "$MOUNT"
@@ -88,6 +98,6 @@ for type in $ONLY_FS; do
         mount -t overlay -o "lowerdir=$MOUNT/lower,upperdir=$MOUNT/upper,workdir=$MOUNT/work" none "$TMP/overlay" ||
             skip "this machine can't mount overlayfs"
         MOUNTS=("$TMP/overlay" "${MOUNTS[@]}")
-        check overlay "$TMP/overlay" "$NOTHING"; check_full "$NOTHING" ;;
+        check overlay "$TMP/overlay" "$NOTHING"; check_units; check_full "$NOTHING" ;;
     esac
 done

@@ -278,6 +278,9 @@ static inline const char *fork_mode(void)
     return mode != NULL ? mode : "default";
 }
 
+/* A fork that copies takes three times as long; what is interrupted is the same. */
+static inline bool forks_copy(void) { return strcmp(fork_mode(), "copy") == 0; }
+
 /* Runs this program again with thresholds low enough for small tests, once per BIGMAAC_FORK mode
  * when preloaded, and exits with the verdict; in such an inner run it returns. Settings that the
  * caller of the test made for BIGMAAC_FORK hold: then there is one run. */

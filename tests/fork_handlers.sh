@@ -112,4 +112,33 @@ for mode in private copy; do
             fail "$mode, $sizes: status $?"
     done
 done
+
+echo "== a malloc behind us registers handlers in its first call, which our own start makes, and maps memory in them"
+cat >"$TMP/behind.c" <<'C'
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <unistd.h>
+void *__libc_malloc(size_t);
+static void handle(void) /* our gate must still be open, or be open again */
+{
+    void *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p != MAP_FAILED && munmap(p, 1 << 20) == 0)
+        (void)!write(1, "handled\n", 8);
+}
+void *malloc(size_t size)
+{
+    static int begun;
+    if (!begun++)
+        pthread_atfork(handle, handle, handle);
+    return __libc_malloc(size);
+}
+C
+compile_c "$TMP/behind.so" "$TMP/behind.c" -shared -fPIC -fno-builtin
+for sizes in "64K 0 256K" "64K 128 256K" "10M 0 0"; do
+    read -r bigmaacs fries mapped <<<"$sizes"
+    timeout -s KILL 60 env LD_PRELOAD="$LIB:$TMP/behind.so" BIGMAAC_MIN_BIGMAAC_SIZE="$bigmaacs" BIGMAAC_MIN_FRY_SIZE="$fries" \
+        BIGMAAC_MIN_MMAP_SIZE="$mapped" sh -c '(:); :' >"$TMP/out" || fail "a malloc behind us, $sizes: status $?"
+    [ "$(grep -cx handled "$TMP/out")" = 3 ] || fail "a malloc behind us, $sizes: $(cat "$TMP/out")"
+done
 exit 0

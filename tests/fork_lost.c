@@ -31,7 +31,7 @@ static void fork_and_write(struct grown *blocks, size_t count, uint64_t seed, bo
     REQUIRE(pipe(go) == 0);
     pid_t child = require_fork();
     if (child == 0) {
-        alarm(60);
+        alarm(600);
         for (size_t b = 0; b < count; b++)
             require_parts(&blocks[b], "child, at once");
         REQUIRE(close(go[1]) == 0 && read(go[0], &byte, 1) == 0); /* until the parent has written */
@@ -132,7 +132,7 @@ int main(int argc, char **argv)
 {
     (void)argc;
     fork_test_begin(argv);
-    alarm(200);
+    alarm(1200);
     struct grown large[] = {{.part = PART}, {.part = PART + 100}, {.part = PART}};
     struct grown small[] = {{.part = 40000}, {.part = 12000}, {.part = 3000}, {.part = 60000}, {.part = 20000}, {.part = 15000}};
     struct grown still[] = {{.part = 3000}, {.part = 60000}, {.part = 20000}, {.part = 30000}};

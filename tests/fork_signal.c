@@ -255,7 +255,7 @@ static void several_threads(void)
 int main(int argc, char **argv)
 {
     fork_test_begin(argv);
-    forks_wanted = argc > 1 ? atol(argv[1]) : 400;
+    forks_wanted = argc > 1 ? atol(argv[1]) : forks_copy() ? 200 : 400;
     first_process = getpid();
     tally = common_memory(sizeof *tally);
     for (int i = 0; i < STILL; i++)

@@ -157,7 +157,7 @@ static void *forker_main(void *argument)
 int main(int argc, char **argv)
 {
     fork_test_begin(argv);
-    long forks = argc > 1 ? atol(argv[1]) : 200;
+    long forks = argc > 1 ? atol(argv[1]) : forks_copy() ? 100 : 200;
     for (int i = 0; i < STILL; i++) {
         still[i] = malloc(still_size(i));
         REQUIRE(still[i] != NULL);

@@ -52,7 +52,7 @@ END_C
 compile_c "$TMP/last" "$TMP/last.c" -fno-builtin
 want=$(printf 'main ends\nbye 1')
 
-under="timeout 300 env LD_PRELOAD=$PRELOAD"
+under="timeout 900 env LD_PRELOAD=$PRELOAD"
 ends() { # COMMAND...: must end by itself
     local begin out status
     begin=$(date +%s%N)

@@ -171,7 +171,7 @@ import sys
 x = bytearray(20 << 20); sys.stdin.readline()'; } <"$TMP/go" & job=$!
     exec 9>"$TMP/go"
     until_ready grep -q '(deleted)' "/proc/$job/maps"
-    timeout 200 "$dash" "$TOP/extras/bigmaac" --top $job >"$TMP/out" 2>"$TMP/err" & top=$!
+    timeout 900 "$dash" "$TOP/extras/bigmaac" --top $job >"$TMP/out" 2>"$TMP/err" & top=$!
     until_ready eval '[ "$(grep -c " PID COMMAND" "$TMP/out")" -ge 2 ]' || fail "--top: not live: $(cat "$TMP/out")"
     echo >&9; exec 9>&-
     wait $top || fail "--top: $(cat "$TMP/err")"

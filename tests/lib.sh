@@ -54,6 +54,24 @@ loop_unmount() {
 stat_of() { sed -n "s/.* stats .*\b$1=\([0-9]*\).*/\1/p" "$2" | head -n 1; }
 compile_c() { "$CC" -std=gnu11 -O2 -g -Wall -Wextra -pthread -I"$TOP" -I"$TOP/tests" -o "$1" "$2" "${@:3}" || fail "compile $2"; }
 
+# May a process see its own page faults here?
+sees_faults() {
+    cat >"$TMP/sees.c" <<'END'
+#include <linux/perf_event.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int main(void)
+{
+    struct perf_event_attr attr = {.type = PERF_TYPE_SOFTWARE, .size = sizeof attr, .config = PERF_COUNT_SW_PAGE_FAULTS,
+                                   .exclude_kernel = 1, .exclude_hv = 1};
+    return syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0) < 0;
+}
+END
+    compile_c "$TMP/sees" "$TMP/sees.c"
+    "$TMP/sees"
+}
+
 # debian RELEASE PACKAGES: a Debian of its own in $root with the sources and the library in /src; taken away at exit.
 # inside [VARIABLE=VALUE...] COMMAND...: runs it there.
 debian() {

@@ -181,7 +181,7 @@ compile_c "$TMP/job" "$TMP/job.c"
 moved() { sed -n "s/.* file_peak=\([0-9]*\).*/\1/p" "$TMP/err" | sort -n | tail -n 1; }
 for way in calls ended writer forks grows moves; do
     "$TMP/job" $way || fail "$way without the library or a limit"
-    limited $((200 * M)) env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_MMAP_SIZE=256K BIGMAAC_STATS=1 "$TMP/job" $way 2>"$TMP/err" ||
+    limited $((240 * M)) env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_MMAP_SIZE=256K BIGMAAC_STATS=1 "$TMP/job" $way 2>"$TMP/err" ||
         fail "$way: exit status $? with: $(head -n 5 "$TMP/err")"
     [ "$(cat "$TMP/oom")" = 0 ] || fail "$way: the kernel killed something"
     [ "$(moved)" -gt $((40 * M)) ] || fail "$way: little was moved out: $(cat "$TMP/err")"

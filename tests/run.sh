@@ -6,12 +6,14 @@
 #   abort_*.c   program that must die of SIGABRT; its first line is the expected message, as
 #               a shell pattern:  /* free(): double free of 0x* */
 #   fork_*.c    program; runs with BIGMAAC_FORK=private and =copy
-#   unit_*.c    program that includes ../bigmaac.c; runs plain, under ASan + UBSan, under TSan (BIGMAAC_TEST_PLAIN=1:
+#   unit_*.c    program that includes ../bigmaac.c; runs plain, under ASan + UBSan (built with -O0, which takes
+#               less time than what it saves), and where there are threads under TSan (BIGMAAC_TEST_PLAIN=1:
 #               no sanitizers, no fuzzer, no copying forks: they are the same for every user)
 #   *.sh        script; exit 0: passed, 77: skipped (the last line says why), else failed
 # Scripts find in the environment: TOP (the checkout), LIB (the library), BUILD (a folder for
 # what they make), TMP (an empty folder of their own on a disk), and lib.sh beside them.
 # Nobody keeps a list. Two files run at a time (BIGMAAC_TEST_JOBS), those with the longest "# timeout: SECONDS" first.
+# BIGMAAC_TEST_UNTIL (seconds since 1970): no test is begun after that; those left out are listed.
 # After each test the runner looks for what it may have left behind: files, mounts, loop devices, control groups,
 # processes, and open files in its folder, whoever has them. As root each test has a name space of mounts of its own:
 # a neighbour's would have a copy of its mounts, and so keep them busy.
@@ -37,6 +39,7 @@ finish() { # RESULT NAME SECONDS [WHY [LOG]]: prints it, and the end of the log,
     printf -v text '%s  %-44s %5.1f s%s\n' "$1" "$2" "$3" "${4:+  $4}"
     [ -z "${5:-}" ] || text+=$(tail -n 25 "$5" | sed 's/^/    | /')$'\n'
     flock "$RESULTS" printf %s "$text"
+    [ "$1" != FAIL ] || { sed 1q <<<"$text"; sed 1d <<<"${text%$'\n'}" | tail -n 8; } >>"$RESULTS.$BASHPID.why" # said at the end again
     echo "$1 $2" >>"$RESULTS"
 }
 
@@ -103,11 +106,11 @@ compile() { # OUT SOURCE FLAGS...; a test that does not compile fails
 
 
 run_api() { # NAME PROGRAM
-    run "$1 (without the library)" 300 "$2"
-    run "$1 (defaults)" 300 env LD_PRELOAD="$PRELOAD" "$2"
-    run "$1 (bigmaacs above 4K)" 300 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_BIGMAAC_SIZE=4K "$2"
-    run "$1 (fries above 64)" 300 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=64 BIGMAAC_MIN_BIGMAAC_SIZE=1M "$2"
-    run "$1 (all as fries)" 300 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=1 BIGMAAC_MIN_BIGMAAC_SIZE=8G "$2"
+    run "$1 (without the library)" 1200 "$2"
+    run "$1 (defaults)" 1200 env LD_PRELOAD="$PRELOAD" "$2"
+    run "$1 (bigmaacs above 4K)" 1200 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_BIGMAAC_SIZE=4K "$2"
+    run "$1 (fries above 64)" 1200 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=64 BIGMAAC_MIN_BIGMAAC_SIZE=1M "$2"
+    run "$1 (all as fries)" 1200 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=1 BIGMAAC_MIN_BIGMAAC_SIZE=8G "$2"
 }
 
 expect_abort() { # PROGRAM SOURCE
@@ -140,7 +143,7 @@ run_file() {
     lib.sh | run.sh | setup.sh) ;;
     fuzz.sh) [ -n "${BIGMAAC_TEST_PLAIN:-}" ] || run "$name" "$(limit_of "$source")" bash "$source" ;;
     api_*.c) compile "$program" "$source" && run_api "$name" "$program" ;;
-    abort_*.c) compile "$program" "$source" && run "$name" 300 bash -c 'expect_abort "$@"' - "$program" "$source" ;;
+    abort_*.c) compile "$program" "$source" && run "$name" 1200 bash -c 'expect_abort "$@"' - "$program" "$source" ;;
     fork_*.c)
         compile "$program" "$source" || return
         for mode in $modes; do
@@ -148,12 +151,13 @@ run_file() {
                 BIGMAAC_MIN_BIGMAAC_SIZE=64K BIGMAAC_MIN_FRY_SIZE=128 "$program"
         done ;;
     unit_*.c)
-        compile "$program" "$source" -DBIGMAAC_PREFIX && run "$name" 300 "$program"
+        compile "$program" "$source" -DBIGMAAC_PREFIX && run "$name" 1200 "$program"
         [ -z "${BIGMAAC_TEST_PLAIN:-}" ] || return
-        compile "$program.asan" "$source" -DBIGMAAC_PREFIX -fsanitize=address,undefined -fno-sanitize-recover=undefined &&
-            run "$name (ASan, UBSan)" 600 env ASAN_OPTIONS=detect_leaks=0 "$program.asan"
-        compile "$program.tsan" "$source" -DBIGMAAC_PREFIX -fsanitize=thread &&
-            run "$name (TSan)" 600 bash -c 'tsan "$@"' - "$program.tsan" ;;
+        compile "$program.asan" "$source" -O0 -g1 -DBIGMAAC_PREFIX -fsanitize=address,undefined -fno-sanitize-recover=undefined &&
+            run "$name (ASan, UBSan)" 1200 env ASAN_OPTIONS=detect_leaks=0 "$program.asan"
+        grep -q 'pthread\|watch' "$source" || return
+        compile "$program.tsan" "$source" -g1 -DBIGMAAC_PREFIX -fsanitize=thread &&
+            run "$name (TSan)" 1200 bash -c 'tsan "$@"' - "$program.tsan" ;;
     *.sh) run "$name" "$(limit_of "$source")" bash "$source" ;;
     esac
 }
@@ -172,11 +176,15 @@ rest=$(for source in "$folder"/*.c "$folder"/*.sh; do
     [ ! -e "$source" ] || [ "$source" = "$first" ] || echo "$(limit_of "$source") $source"
 done | sort -k1,1nr -k2,2r | cut -d' ' -f2)
 set -m # else programs would begin with SIGINT ignored
-trap 'kill $(jobs -p) 2>/dev/null; rm -f "$RESULTS"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; rm -f "$RESULTS" "$RESULTS".*.why' EXIT
 started=0
 for source in $first $rest; do
     case $source in *"$only"*) ;; *) continue ;; esac
     while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+    if [ "$(date +%s)" -ge "${BIGMAAC_TEST_UNTIL:-99999999999}" ]; then
+        finish LEFT "$(basename "$source")" 0 "no time: BIGMAAC_TEST_UNTIL=$BIGMAAC_TEST_UNTIL is over"
+        continue
+    fi
     { run_file "$TOP/$source"; echo "ENDED $source" >>"$RESULTS"; } &
     started=$((started + 1))
 done
@@ -184,7 +192,9 @@ wait
 total() { grep -c "^$1 " "$RESULTS"; }
 [ "$(total ENDED)" = $started ] || finish FAIL "$((started - $(total ENDED))) files of tests" 0 "did not come to their end"
 failures=$(sed -n 's/^FAIL / /p' "$RESULTS" | tr -d '\n')
+cat "$RESULTS".*.why 2>/dev/null
 echo "took $(($(date +%s) - begin)) s${failures:+; failed:$failures}"
 echo "$(awk '$1 == "EXITS" { n += $2 } END { print n + 0 }' "$RESULTS") ends of programs checked for leaks"
-echo "$(total PASS) passed, $(total FAIL) failed, $(total SKIP) skipped"
+left=$(total LEFT)
+echo "$(total PASS) passed, $(total FAIL) failed, $(total SKIP) skipped$([ "$left" = 0 ] || echo ", $left left out")"
 [ "$(total FAIL)" = 0 ]

@@ -163,10 +163,10 @@ int main(int argc, char **argv)
 }
 END_C
 compile_c "$TMP/masks" "$TMP/masks.c" -fno-builtin -lrt
-timeout 300 "$TMP/masks" forks || fail "without the library: status $?"
+timeout 900 "$TMP/masks" forks || fail "without the library: status $?"
 for forks in no forks; do
     for fries in 0 1 64 128 256; do
-        timeout 300 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=$fries "$TMP/masks" $forks ||
+        timeout 900 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_FRY_SIZE=$fries "$TMP/masks" $forks ||
             fail "fries $fries, $forks: status $? (160: killed by signal 32; 124: it hangs)"
     done
 done

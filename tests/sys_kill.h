@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { KILL_WORKERS = 4, KILL_BLOCKS = 40, KILL_MS = 100 };
+enum { KILL_WORKERS = 4, KILL_BLOCKS = 40, KILL_MS = 100, KILL_MET = 10 /* steps */ };
 
 /* Shared by all; what tells whether the kills met anything. */
 struct kill_counters {
@@ -100,7 +100,8 @@ static inline pid_t kill_start(unsigned slot, char **command)
     return pid;
 }
 
-/* Kills `kills` workers, each after a random time. 0: all of them died of it. */
+/* Kills `kills` workers, each after a random time, every second one not before it has made something. 0: all of them died
+ * of it. */
 static inline int kill_all(struct kill_counters *shared, unsigned kills, char **command)
 {
     pid_t worker[KILL_WORKERS] = {0};
@@ -120,10 +121,15 @@ static inline int kill_all(struct kill_counters *shared, unsigned kills, char **
         if (due[next] > now)
             usleep((useconds_t)(due[next] - now));
         int status;
+        if (killed % 2 && shared->step_of[next] <= KILL_MET && waitpid(worker[next], &status, WNOHANG) == 0) {
+            due[next] = kill_now_us() + random_below(KILL_MS * 1000); /* it may take longer than that to begin */
+            killed--;
+            continue;
+        }
         CHECK(kill(-worker[next], SIGKILL) == 0);
         CHECK(waitpid(worker[next], &status, 0) == worker[next]);
         CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-        shared->met += shared->step_of[next] > 10;
+        shared->met += shared->step_of[next] > KILL_MET;
         worker[next] = 0;
     }
     for (unsigned i = 0; i < KILL_WORKERS; i++)

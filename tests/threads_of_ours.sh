@@ -79,8 +79,8 @@ int main(void)
 END_C
 compile_c "$TMP/ours" "$TMP/ours.c" -fno-builtin
 chrt -f 1 true 2>/dev/null || skip "this machine has no real-time priorities"
-timeout 300 env LD_PRELOAD="$PRELOAD" "$TMP/ours" || fail "status $?"
-timeout 300 taskset -c 0 nice -n 3 env LD_PRELOAD="$PRELOAD" "$TMP/ours" || fail "on one processor, nice: status $?"
+timeout 900 env LD_PRELOAD="$PRELOAD" "$TMP/ours" || fail "status $?"
+timeout 900 taskset -c 0 nice -n 3 env LD_PRELOAD="$PRELOAD" "$TMP/ours" || fail "on one processor, nice: status $?"
 
 echo "== real-time threads that wait for each other"
 cat >"$TMP/fifo.c" <<'END_C'
@@ -148,4 +148,4 @@ int main(void)
 }
 END_C
 compile_c "$TMP/fifo" "$TMP/fifo.c" -fno-builtin
-timeout -k 1 300 env LD_PRELOAD="$PRELOAD" "$TMP/fifo" || fail "status $? (124: it hangs)"
+timeout -k 1 900 env LD_PRELOAD="$PRELOAD" "$TMP/fifo" || fail "status $? (124: it hangs)"

@@ -10,10 +10,10 @@ import os, sys, time
 for i in range(40):
     if os.fork() == 0:
         x = bytearray((20 + i) << 20)
-        time.sleep(300)
+        time.sleep(3000)
         os._exit(0)
 print("ready", flush=True)
-time.sleep(300)
+time.sleep(3000)
 END
 # Reads a file of its own, over and over, past the cache: not paging.
 cat >"$TMP/reader.py" <<'END'
@@ -68,7 +68,7 @@ open_top() { # COLUMNS LINES
     tmux -L "$TEST_ID" -f /dev/null new-session -d -s top -x "$1" -y "$2" "stty -a >$TMP/before; sh $TOP/extras/bigmaac --top $pids; stty -a >$TMP/after"
 }
 # Others on this machine may use the library, too: these are looked at by name. One has no blocks.
-(exec env LD_PRELOAD="$LIB" sleep 300) & idle=$!; jobs+=("$idle")
+(exec env LD_PRELOAD="$LIB" sleep 3000) & idle=$!; jobs+=("$idle")
 # --top refuses what has not begun: no program with the library yet, or no block.
 for pid in $reader $pager; do until_ready grep -q '(deleted)' "/proc/$pid/maps"; done
 until_ready grep -q bigmaac.so "/proc/$idle/maps"

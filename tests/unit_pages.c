@@ -44,8 +44,8 @@ int main(void)
     CHECK(pager_open());
     ranges_find();
     CHECK(pager.ranges == 1 && pager.total_pages == bytes / page_size);
-    window_add(0, 0, window_bytes);
-    window_add(0, window_bytes, window_bytes);
+    window_add(pager.range, 0, window_bytes);
+    window_add(pager.range, window_bytes, window_bytes);
     CHECK(pager.windows == 2);
     CHECK(windows_snapshot(false) == 2);
     CHECK(pager.vector[3] == 1 && pager.vector[to_pages(window_bytes) + 1000 - 512] == 1);

@@ -23,7 +23,7 @@ static void begin(unsigned windows, size_t bytes, size_t apart)
     for (unsigned w = 0; w < windows; w++) {
         pager.window[w].offset = gib + w * apart;
         pager.window[w].bytes = window_bytes;
-        pager.window[w].range = 0;
+        pager.window[w].range = pager.range;
     }
 }
 
@@ -382,6 +382,30 @@ static void test_side_by_side(void)
     expect("single pages in what is there", POLICY_RANDOM, -1);
 }
 
+/* What is read ahead of so many of them is more than the memory holds: then little is read for each. */
+static void test_crowd(void)
+{
+    pager.fits = 512 * mib;
+    folder.readahead = 2048;
+    pager.total_pages = to_pages(8 * gib);
+    pager.window_pages = 12 * to_pages(window_bytes);
+    side_by_side(12, 12, 0);
+    expect("250 streams", POLICY_RANDOM, -1);
+    atomic_store(&watch.unable_until, 0);
+    expect("250 streams, seen by WATCH", POLICY_WATCHED, -1);
+    CHECK(piece == flow_piece);
+    folder.readahead = 32;
+    side_by_side(12, 12, 0);
+    expect("250 streams, with little read ahead", POLICY_NORMAL, -1);
+    folder.readahead = 2048;
+    pager.total_pages = 0;
+    pager.fits = 2 * gib;
+    side_by_side(12, 12, 0);
+    expect("12 streams that have room", POLICY_NORMAL, -1);
+    pager.fits = SIZE_MAX;
+    atomic_store(&watch.unable_until, UINT64_MAX);
+}
+
 int main(void)
 {
     atomic_store(&watch.unable_until, UINT64_MAX);
@@ -405,5 +429,6 @@ int main(void)
     test_doubt();
     test_whole();
     test_side_by_side();
+    test_crowd();
     return check_result();
 }

@@ -1,9 +1,12 @@
 /* unit_stop.c - stopping all threads for a moment, a few hundred times: no call of theirs fails or ends early because of it,
  * no signal comes that nobody sent, none is lost, and nothing runs while all are stopped.
  */
+static long listed(long number, long a, long b, long c, long d, long e, long f);
+#define BIGMAAC_SYS listed
 #include "../bigmaac.c"
 #include "check.h"
 
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <sys/epoll.h>
@@ -14,7 +17,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
-enum { STOPS = 100, SPAN_MS = 20, THREADS_MAX = 40 };
+enum { STOPS = 100, SIGNALS = 10, SPAN_MS = 20, THREADS_MAX = 40 };
 
 static atomic_bool over;
 static atomic_long rounds[THREADS_MAX], counted;
@@ -33,6 +36,31 @@ static struct timespec span_of(uint64_t ns)
 }
 
 static const uint64_t span_ns = (uint64_t)SPAN_MS * 1000000;
+
+static atomic_int skips, lists; /* listings of the threads that skip `skipped` yet; all of them */
+static pid_t skipped, ended;            /* a thread, and one that listings show in its place: it has ended meanwhile */
+
+/* As the kernel lists threads when one ends that it has shown: the next one is passed over. */
+static long listed(long number, long a, long b, long c, long d, long e, long f)
+{
+    long n = syscall(number, a, b, c, d, e, f);
+    int saved = errno;
+    if (number == SYS_getdents64 && n == 0) {
+        lists++;
+        skips -= skips > 0;
+    }
+    for (long at = 0; number == SYS_getdents64 && skips > 0 && at < n;) {
+        char *name = (char *)b + at + 19, other[16];
+        unsigned short length;
+        memcpy(&length, (char *)b + at + 16, sizeof length);
+        snprintf(other, sizeof other, "%d", ended);
+        if (atoi(name) == skipped)
+            memcpy(name, other, strlen(other) + 1 <= length - 19u ? strlen(other) + 1 : 1);
+        at += length;
+    }
+    errno = saved;
+    return n;
+}
 
 /* --- calls that end after a while; true: as they should ------------------------------------------------ */
 
@@ -169,7 +197,7 @@ enum { CALLS = sizeof calls / sizeof calls[0] };
 static void *call_main(void *number)
 {
     intptr_t i = (intptr_t)number;
-    while (!atomic_load(&over)) {
+    do { /* once at least, however late it begins */
         uint64_t began = clock_of(CLOCK_MONOTONIC);
         errno = 0;
         bool right = calls[i].make();
@@ -180,9 +208,7 @@ static void *call_main(void *number)
             checks_failed++;
         }
         rounds[i]++;
-        if (!calls[i].ends)
-            return NULL;
-    }
+    } while (calls[i].ends && !atomic_load(&over));
     return NULL;
 }
 
@@ -201,7 +227,7 @@ static void *handles_main(void *unused)
     sigaddset(&usr1, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &usr1, NULL);
     for (int i = 0; !atomic_load(&over); i++) {
-        struct timespec t = {.tv_sec = 20};
+        struct timespec t = {.tv_sec = 1000};
         atomic_fetch_add(&asked, 1);
         int result = i % 2 ? ppoll(NULL, 0, &t, &open) : sigsuspend(&open);
         CHECK(result == -1 && errno == EINTR && handled == i + 1);
@@ -221,6 +247,18 @@ static void *blocks_main(void *unused)
         usleep(1000);
         syscall(SYS_rt_sigpending, &waiting, sizeof waiting);
         CHECK(waiting == 0);
+    }
+    return unused;
+}
+
+/* Blocks every signal nearly always, as threads do that begin or end, but for no long time. */
+static void *begins_main(void *unused)
+{
+    const sigmask none = 0, all = ~none;
+    while (!atomic_load(&over)) {
+        sys_sigmask(SIG_SETMASK, &all, NULL);
+        usleep(2000);
+        sys_sigmask(SIG_SETMASK, &none, NULL);
     }
     return unused;
 }
@@ -298,12 +336,13 @@ static void *small_main(void *unused)
 
 /* --- the stopper ---------------------------------------------------------------------------------------- */
 
-/* Stops all threads again and again. In between it sends the handler a signal whenever that waits for one. */
+/* Stops all threads again and again. In between it sends the handler a signal whenever that waits for one: that may take
+ * longer than the stops where there is little processor for the handler. */
 static void *stop_main(void *handler)
 {
     sigmask saved;
     signals_hold(&saved);
-    for (int i = 0; i < STOPS; i++) {
+    for (int i = 0; i < STOPS || (handler && atomic_load(&sent) < SIGNALS); i++) {
         home_lock();
         bool stopped_all = stop_surely();
         CHECK(stopped_all);
@@ -377,7 +416,6 @@ static void calls_hold(void)
         pthread_join(threads[i], NULL);
     for (int i = 0; i < CALLS; i++)
         CHECK(rounds[i] > 0);
-    CHECK(atomic_load(&sent) > 10);
 }
 
 static void setuid_holds(void)
@@ -385,6 +423,127 @@ static void setuid_holds(void)
     static void *(*const others[])(void *) = {setuid_main, setuid_main, counts_main, nothing_main};
     atomic_store(&over, false);
     others_run(others, sizeof others / sizeof others[0], NULL);
+}
+
+/* Stops all threads once, if it can. */
+static bool stop_once(void)
+{
+    sigmask saved;
+    signals_hold(&saved);
+    home_lock();
+    bool all = stop_begin(2000);
+    if (all)
+        stop_end();
+    home_unlock();
+    sys_sigmask(SIG_SETMASK, &saved, NULL);
+    return all;
+}
+
+/* Who blocks the signal for a moment is waited for: the others stand meanwhile. Without that it were luck to find it
+ * unblocked, one time in a thousand; and sometimes it has no processor for longer than we wait. */
+static void blocked_holds(void)
+{
+    pthread_t thread;
+    int held = 0;
+    atomic_store(&over, false);
+    CHECK(pthread_create(&thread, NULL, begins_main, NULL) == 0);
+    usleep(1000);
+    for (int i = 0; i < 1000 && held < 10; i++, usleep(500)) {
+        stop.deaf = 0; /* nor to find it unblocked before the next try */
+        held += stop_once();
+    }
+    atomic_store(&over, true);
+    pthread_join(thread, NULL);
+    CHECK(held >= 10);
+}
+
+static void *tells_main(void *tid)
+{
+    atomic_store((atomic_int *)tid, sys_gettid());
+    return atomic_load(&over) ? NULL : counts_main(NULL);
+}
+
+/* A listing that skips a thread is no reason to let it run; a thread that is never listed is one. */
+static void skipped_holds(void)
+{
+    static const int skip[] = {0, 1, 2, 5, 1 << 30};
+    atomic_int tid = 0;
+    pthread_t thread;
+    atomic_store(&over, true);
+    CHECK(pthread_create(&thread, NULL, tells_main, &tid) == 0 && pthread_join(thread, NULL) == 0);
+    ended = tid;
+    tid = 0;
+    while (thread_exists(ended))
+        usleep(1000);
+    atomic_store(&over, false);
+    CHECK(pthread_create(&thread, NULL, tells_main, &tid) == 0);
+    while (!tid)
+        usleep(1000);
+    skipped = tid;
+    sigmask saved;
+    signals_hold(&saved);
+    home_lock();
+    for (size_t i = 0; i < sizeof skip / sizeof skip[0]; i++) {
+        lists = 0;
+        skips = skip[i];
+        bool all = stop_begin(20000);
+        long before = atomic_load(&counted);
+        sleep_ns(2000000);
+        CHECK(all == (skip[i] < 10) && (!all || atomic_load(&counted) == before));
+        CHECK(lists >= 2 && lists < 40);
+        if (all)
+            stop_end();
+    }
+    skips = 3;
+    sleepers_rouse();
+    CHECK(stop_knows(skipped) && skips == 0);
+    home_unlock();
+    sys_sigmask(SIG_SETMASK, &saved, NULL);
+    skipped = 0;
+    atomic_store(&over, true);
+    pthread_join(thread, NULL);
+}
+
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+static char *late_page;
+
+/* Waits for a page; blocks every signal, or none. */
+static void *faults_main(void *blocks)
+{
+    const sigmask none = 0, all = ~none;
+    sys_sigmask(SIG_SETMASK, blocks ? &all : &none, NULL);
+    *(volatile char *)late_page = 1;
+    return NULL;
+}
+
+/* A thread that waits for a page is as good as stopped, unless it blocks the signal: then it would run on. */
+static void faults_hold(void)
+{
+    int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+    struct uffdio_api api = {.api = UFFD_API};
+    if (fd < 0)
+        return; /* under a filter */
+    CHECK(ioctl(fd, UFFDIO_API, &api) == 0);
+    for (int blocks = 0; blocks < 2; blocks++) {
+        size_t bytes = sys_page();
+        pthread_t thread;
+        late_page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        struct uffdio_range range = {(uintptr_t)late_page, bytes};
+        struct uffdio_register registered = {.range = range, .mode = UFFDIO_REGISTER_MODE_MISSING};
+        struct uffdio_zeropage zero = {.range = range};
+        struct uffd_msg fault;
+        CHECK(late_page != MAP_FAILED && ioctl(fd, UFFDIO_REGISTER, &registered) == 0);
+        CHECK(pthread_create(&thread, NULL, faults_main, blocks ? late_page : NULL) == 0);
+        CHECK(read(fd, &fault, sizeof fault) == sizeof fault);
+        usleep(20000); /* it sleeps by then */
+        CHECK(stop_once() == !blocks);
+        CHECK(ioctl(fd, UFFDIO_ZEROPAGE, &zero) == 0);
+        pthread_join(thread, NULL);
+        munmap(late_page, bytes);
+    }
+    close(fd);
 }
 
 int main(void)
@@ -401,6 +560,9 @@ int main(void)
     open_all(path);
     calls_hold();
     setuid_holds();
+    blocked_holds();
+    skipped_holds();
+    faults_hold();
     msgctl(queue, IPC_RMID, NULL);
     semctl(semaphores, 0, IPC_RMID);
     return check_result();

@@ -6,7 +6,7 @@
 /* Whether it is at work, or has ended, in time. */
 static bool watch_waited(bool there)
 {
-    for (int ms = 0; ms < 3000 && (watch_able() || !there); ms++, sleep_ms(1))
+    for (int ms = 0; ms < 30000 && (watch_able() || !there); ms++, sleep_ms(1))
         if (there ? atomic_load(&watch.tid) != 0 : !atomic_load(&watch.running))
             return true;
     return false;
@@ -24,6 +24,15 @@ static bool watch_begin(void)
     bool there = watch_waited(true);
     sleep_ms(400); /* by then it watches */
     return there && watch_able();
+}
+
+/* It finds that this can't be done, however late it comes to run. */
+static bool watch_refused(void)
+{
+    watch_begin();
+    for (int ms = 0; ms < 60000 && watch_able(); ms++)
+        sleep_ms(1);
+    return !watch_able();
 }
 
 static bool watch_end(void)

@@ -63,7 +63,7 @@ job() { # WHAT PRELOADS [VARIABLE=VALUE...]: the job under these, at several thr
     local what=$1 preloads=$2 with
     shift 2
     for with in BIGMAAC_VERBOSE=0 BIGMAAC_MIN_FRY_SIZE=64 BIGMAAC_MIN_FRY_SIZE=1 BIGMAAC_MIN_BIGMAAC_SIZE=4096; do
-        { timeout 300 env LD_PRELOAD="$preloads" "$@" $with "$TMP/job"; echo "status $?"; } >"$TMP/out.$with" 2>&1 &
+        { timeout 900 env LD_PRELOAD="$preloads" "$@" $with "$TMP/job"; echo "status $?"; } >"$TMP/out.$with" 2>&1 &
     done
     wait
     for with in "$TMP"/out.*; do
@@ -196,7 +196,7 @@ int main(void)
 }
 C
 if "$CC" -std=gnu11 -O1 -g -w -fno-builtin -fsanitize=thread -pthread -o "$TMP/tsan" "$TMP/tsan.c" && setarch -R true; then
-    out=$(timeout 300 setarch -R env LD_PRELOAD="$LIB" "$TMP/tsan" 2>&1)
+    out=$(timeout 900 setarch -R env LD_PRELOAD="$LIB" "$TMP/tsan" 2>&1)
     [ "$out" = ok ] || fail "under ThreadSanitizer: $out"
 fi
 

@@ -53,7 +53,7 @@ guest_root() {
         compile_c "$ROOT/t/$name" "$source" -O1 -w -fno-builtin -lm -ldl
         case $name in abort_*) echo "$name $(head -n 1 "$source" | sed 's,^/\* ,,; s, \*/$,,')" >>"$ROOT/t/aborts" ;; esac
     done
-    for name in unit_config unit_extent unit_stress ${GUEST_UNITS:-}; do
+    for name in unit_config unit_extent unit_stress unit_map unit_large_pages; do
         compile_c "$ROOT/t/$name" "$TOP/tests/$name.c" -O1 -w -fno-builtin -DBIGMAAC_PREFIX
     done
     guest_program memory.sh fill

@@ -590,7 +590,7 @@ static void check_leaks(const char *swap, unsigned descriptors_first)
                  (unsigned long long)s.warm_bytes, (unsigned long long)s.map_moved, (unsigned long long)s.files, left.descriptors,
                  descriptors_first, left.swap, left.mappings, left.disk, left.threads, left.anonymous_kib);
         bool moved = s.map_moved != 0; /* of libc's arenas and stacks */
-        if (!s.bigmaac_bytes && s.fry_bytes <= LIBC_OWN && !s.warm_bytes && left.swap <= 2u + moved &&
+        if (!s.bigmaac_bytes && s.fry_bytes <= LIBC_OWN && !s.warm_bytes && left.swap <= 2u + maps_are_swapped && /* its file stays open */
             left.mappings <= (s.files || moved || s.fry_bytes ? FRY_MAPPINGS : 2) && left.disk <= SPARE_BYTES + s.map_moved &&
             left.descriptors <= descriptors_first + left.swap + KEPT_MAX && left.threads == 1 &&
             left.anonymous_kib + (s.map_moved >> 10) < ANONYMOUS_KIB) {
