@@ -102,4 +102,11 @@ for name in default 4096 fries; do
     done <"$TMP/good"
     echo "$name: $same the same, $(find "$TMP/run/$name" -type f ! -name "*.out" | wc -l) run"
 done
+# Where tst-cancel7 loses its race, with us or without, its command waits for ever: it is run 40 times and more.
+for process in /proc/[0-9]*; do
+    program=$(readlink "$process/exe") || continue
+    case $program in
+    "$TMP"/bin/nptl-tst-cancel*7) kill -9 "${process#/proc/}" && echo "== $program left its command, ended" ;;
+    esac
+done
 [ -z "$wrong" ] || fail "different with the library:$wrong"
