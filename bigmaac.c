@@ -8813,6 +8813,7 @@ enum { HOT_CHUNKS = 512, HOT_STRIPS = 3, HOT_PAGES = 8, HOT_MOST = 16 };
 static const size_t hot_faults = 20;                   /* of the process in a millisecond: they take a processor 2 to 20 % */
 static const uint64_t hot_window_ms = 50, hot_wait_ms = 20; /* in which they are counted; for the strips to be touched: a page
                                                              * that comes by chance, as the disk delivers, seldom is thrice */
+static const size_t hot_absent = 8;                    /* what comes home has no more than one page in so many on disk alone */
 static const uint64_t hot_part = 5, hot_most_ms = 2000;    /* one part of the time in so many goes there; and pauses, at most */
 static const uint64_t hot_stop_ns = 5 * 1000000;        /* to unmap strips, at most, while all stand */
 
@@ -8879,6 +8880,19 @@ static bool hot_touched(uintptr_t from, size_t bytes)
     return there == n;
 }
 
+/* Requires map.lock. Is enough of a part in memory? All stand while the rest of it is read; so that begins here. */
+static bool hot_resident(const struct span *part)
+{
+    unsigned char vector[LOOK_PAGES];
+    size_t pages = (part->to - part->from) / sys_page(), resident = 0;
+    if (sys_mincore((void *)part->from, part->to - part->from, vector) != 0)
+        return false;
+    for (size_t i = 0; i < pages; i++)
+        resident += vector[i] & 1;
+    return resident >= pages - pages / hot_absent &&
+           (resident == pages || sys_madvise((void *)part->from, part->to - part->from, MADV_WILLNEED) == 0);
+}
+
 /* Requires map.lock. Puts the hot chunks, HOT_MOST at most, at the start of the list, and returns how many they are. */
 static size_t hot_judge(void)
 {
@@ -8890,20 +8904,20 @@ static size_t hot_judge(void)
             size_t bytes = hot_strip(&hot.chunk[n], i, &from);
             touched += hot_touched(from, bytes);
         }
-        if (touched == HOT_STRIPS)
+        if (touched == HOT_STRIPS && hot_resident(&hot.chunk[n]))
             hot.chunk[found++] = hot.chunk[n];
     }
     return found;
 }
 
-/* Requires every lock, and that nobody else runs. Makes the moved memory of a chunk anonymous. What it had of the file is kept
+/* Requires every lock, and that nobody else runs. Makes the moved memory of a range anonymous. What it had of the file is kept
  * for its return, but no page of it has to be written any more. */
-static void hot_restore(uintptr_t chunk)
+static void hot_restore(const struct span *part)
 {
     struct vma_scan scan = {0};
     struct span p, q;
     struct vma v;
-    for (uintptr_t at = chunk; spans_part(&map.live, at, chunk + huge_size, &p); at = p.to)
+    for (uintptr_t at = part->from; spans_part(&map.live, at, part->to, &p); at = p.to)
         for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);) {
             size_t low = SIZE_MAX, high = 0;
             if (!v.shared || v.protection != (PROT_READ | PROT_WRITE) || !map_restore_vma(&v))
@@ -8930,7 +8944,7 @@ static bool hot_stop(size_t found)
         mon_self = false; /* nobody sees which numbers its files take */
         bool safe = !home_is_unsafe();
         for (size_t i = 0; i < found && safe && level.bytes && level.bytes + (i + 1) * huge_size < most; i++)
-            hot_restore(round_down(hot.chunk[i].from, huge_size));
+            hot_restore(&hot.chunk[i]);
         if (!found)
             hot_arm();
         mon_self = monitor;
@@ -8952,7 +8966,7 @@ static uint64_t hot_tick(void)
     uint64_t passed = now - hot.since_ms;
     hot.faults += faults;
     hot.since_ms = now;
-    if (!hot.armed && (passed > 2 * hot_window_ms || faults < hot_faults * passed)) {
+    if (!hot.armed && faults < hot_faults * passed) {
         hot.due_ms = now + hot_window_ms;
         return hot_window_ms;
     }
