@@ -8767,13 +8767,14 @@ static void map_look(struct chunk *now, const struct chunk *before)
         map.streams = dense * 2 >= all;
 }
 
-/* Page faults of the process so far, and how many of them were major ones. */
+/* Page faults of the process so far, but the caller's, and how many of them were major ones. */
 static size_t map_all_faults(size_t *major)
 {
-    struct rusage u;
-    sys_getrusage(RUSAGE_SELF, &u);
-    *major = (size_t)u.ru_majflt;
-    return (size_t)(u.ru_minflt + u.ru_majflt);
+    struct rusage all, own;
+    sys_getrusage(RUSAGE_THREAD, &own);
+    sys_getrusage(RUSAGE_SELF, &all);
+    *major = (size_t)(all.ru_majflt - own.ru_majflt);
+    return (size_t)(all.ru_minflt - own.ru_minflt) + *major;
 }
 
 /* Where the process pages, reads ahead. Returns the milliseconds until the next look. */
@@ -8809,23 +8810,26 @@ static uint64_t map_read_ahead(void)
  * the other, so it has all of them written, and each faults to be dirtied again: DuckDB, 1.4 GB in 600 MiB, wrote 30 GB that way.
  * So where the process faults often, a few strips of each chunk are unmapped. Those whose strips have all been touched soon after
  * are hot, and become anonymous memory; something else is moved for them. */
-enum { HOT_CHUNKS = 512, HOT_STRIPS = 3, HOT_PAGES = 8, HOT_MOST = 16 };
-static const size_t hot_faults = 20;                   /* of the process in a millisecond: they take a processor 2 to 20 % */
+enum { HOT_CHUNKS = 512, HOT_STRIPS = 3, HOT_PAGES = 8, HOT_MOST = 16, HOT_AGES = 4096 };
+static const size_t hot_faults = 20;                   /* of the program in a millisecond: they take a processor 2 to 20 % */
 static const uint64_t hot_window_ms = 50, hot_wait_ms = 20; /* in which they are counted; for the strips to be touched: a page
                                                              * that comes by chance, as the disk delivers, seldom is thrice */
-static const size_t hot_absent = 8;                    /* what comes home has no more than one page in so many on disk alone */
+static const size_t hot_absent = 8, hot_late = 64;     /* one page in so many may be on disk alone, and is asked for; when all stand */
 static const uint64_t hot_part = 5, hot_most_ms = 2000;    /* one part of the time in so many goes there; and pauses, at most */
-static const uint64_t hot_stop_ns = 5 * 1000000;        /* to unmap strips, at most, while all stand */
+static const uint64_t hot_arm_ns = 5 * 1000000, hot_home_ns = 20 * 1000000; /* all stand, to unmap strips or to copy, at most */
+static const uint64_t hot_age_ms = 10000;              /* what came home since then and is hot again was moved too soon */
 
 static struct {                     /* the monitor's, with map.lock */
     bool armed;                     /* strips are unmapped, and due */
-    uint64_t due_ms, pause_ms;      /* nothing is done before; since nothing hot was found, doubled each time */
+    uint64_t due_ms, pause_ms;      /* nothing is done before; since nothing came home for long, doubled each time */
     uint64_t since_ms, spent_ns;    /* when `faults` was taken; for the present series */
     size_t faults;
+    unsigned halves;                /* as stop.halves: what may wait gives half-done calls no push */
     uintptr_t hand;                 /* where the next series begins */
     uint32_t series;
     size_t count;
     struct span chunk[HOT_CHUNKS];  /* the first moved part of each; marks: the series */
+    uint32_t home_ms[HOT_AGES];     /* by the number of a chunk: when it came home */
 } hot;
 
 /* The strip number i of a part: another place in each series. Returns its bytes, 0: the part is too small. */
@@ -8848,7 +8852,7 @@ static void hot_arm(void)
     uint64_t began = now_ns();
     hot.count = 0;
     hot.series++;
-    while (hot.count < HOT_CHUNKS && now_ns() - began < hot_stop_ns) {
+    while (hot.count < HOT_CHUNKS && now_ns() - began < hot_arm_ns) {
         if (!spans_part(&map.live, hot.hand, UINTPTR_MAX, &p)) {
             hot.hand = 0;
             return;
@@ -8866,127 +8870,187 @@ static void hot_arm(void)
     }
 }
 
-/* Requires map.lock. Are all pages of a strip mapped, so touched since? */
-static bool hot_touched(uintptr_t from, size_t bytes)
+/* How many of n pages are mapped, so touched since; 0: the kernel does not tell. */
+static size_t hot_mapped(uintptr_t from, size_t n)
 {
     uint64_t entry[HOT_PAGES + 1]; /* one more than is read */
-    size_t n = bytes / sys_page(), there = 0;
-    if (!n || spans_bytes(&map.live, from, from + bytes) != bytes ||
-        read_self("/proc/self/pagemap", (char *)entry, n * sizeof entry[0] + 1, (off_t)(from / sys_page() * sizeof entry[0])) <
-            n * sizeof entry[0])
-        return false;
+    size_t there = 0, bytes = n * sizeof entry[0];
+    if (read_self("/proc/self/pagemap", (char *)entry, bytes + 1, (off_t)(from / sys_page() * sizeof entry[0])) < bytes)
+        return 0;
     for (size_t i = 0; i < n; i++)
         there += (entry[i] & pagemap_present) != 0;
-    return there == n;
+    return there;
 }
 
-/* Requires map.lock. Is enough of a part in memory? All stand while the rest of it is read; so that begins here. */
-static bool hot_resident(const struct span *part)
+/* Requires map.lock. Have all pages of all strips been touched? */
+static bool hot_touched(const struct span *part)
+{
+    for (unsigned i = 0; i < HOT_STRIPS; i++) {
+        uintptr_t from;
+        size_t bytes = hot_strip(part, i, &from), n = bytes / sys_page();
+        if (!n || spans_bytes(&map.live, from, from + bytes) != bytes || hot_mapped(from, n) != n)
+            return false;
+    }
+    return true;
+}
+
+/* Requires map.lock. The pages of a part that are on disk alone. */
+static size_t hot_missing(const struct span *part)
 {
     unsigned char vector[LOOK_PAGES];
-    size_t pages = (part->to - part->from) / sys_page(), resident = 0;
+    size_t pages = (part->to - part->from) / sys_page(), missing = pages;
     if (sys_mincore((void *)part->from, part->to - part->from, vector) != 0)
-        return false;
+        return pages;
     for (size_t i = 0; i < pages; i++)
-        resident += vector[i] & 1;
-    return resident >= pages - pages / hot_absent &&
-           (resident == pages || sys_madvise((void *)part->from, part->to - part->from, MADV_WILLNEED) == 0);
+        missing -= vector[i] & 1;
+    return missing;
 }
 
-/* Requires map.lock. Puts the hot chunks, HOT_MOST at most, at the start of the list, and returns how many they are. */
+/* Requires map.lock. Puts the hot chunks, HOT_MOST at most, at the start of the list, and returns how many they are. What they
+ * lack is asked for: all will stand while it comes. */
 static size_t hot_judge(void)
 {
     size_t found = 0;
     for (size_t n = 0; n < hot.count && found < HOT_MOST; n++) {
-        unsigned touched = 0;
-        uintptr_t from = 0;
-        for (unsigned i = 0; i < HOT_STRIPS && touched == i; i++) {
-            size_t bytes = hot_strip(&hot.chunk[n], i, &from);
-            touched += hot_touched(from, bytes);
-        }
-        if (touched == HOT_STRIPS && hot_resident(&hot.chunk[n]))
-            hot.chunk[found++] = hot.chunk[n];
+        const struct span part = hot.chunk[n];
+        size_t bytes = part.to - part.from, missing = hot_touched(&part) ? hot_missing(&part) : bytes;
+        if (missing > bytes / sys_page() / hot_absent)
+            continue;
+        if (missing)
+            sys_madvise((void *)part.from, bytes, MADV_WILLNEED);
+        hot.chunk[found++] = part;
     }
     return found;
 }
 
-/* Requires every lock, and that nobody else runs. Makes the moved memory of a range anonymous. What it had of the file is kept
- * for its return, but no page of it has to be written any more. */
-static void hot_restore(const struct span *part)
+/* Requires every lock, and that nobody else runs. Makes a part anonymous, where it is one mapping yet. */
+static bool hot_restore(struct vma_scan *scan, struct span *part)
+{
+    struct span p;
+    struct vma v;
+    uintptr_t in = part->from;
+    size_t low = SIZE_MAX, high = 0;
+    if (hot_missing(part) > (part->to - part->from) / sys_page() / hot_late ||
+        !spans_part(&map.live, part->from, part->to, &p) || p.from != part->from || p.to != part->to ||
+        !vma_part(scan, &in, part->to, &v) || v.from != part->from || v.to != part->to || !v.shared || !map_is_moved(&v) ||
+        v.protection != (PROT_READ | PROT_WRITE) || !map_restore_vma(&v))
+        return false;
+    map_unmoved(p.from, p.to, &low, &high);
+    *part = (struct span){low, high, 0};
+    return true;
+}
+
+/* Has most of the list come home not long ago? Notes that it does now. */
+static bool hot_again(size_t found)
+{
+    uint32_t now = (uint32_t)now_ms();
+    size_t again = 0;
+    for (size_t i = 0; i < found; i++) {
+        uint32_t *home_ms = &hot.home_ms[hot.chunk[i].from / huge_size % HOT_AGES];
+        again += *home_ms && now - *home_ms < hot_age_ms;
+        *home_ms = now | 1;
+    }
+    return again * 2 > found;
+}
+
+/* Requires every lock, and that nobody else runs. Brings home what was found, as far as memory, mappings and time suffice.
+ * Returns how many chunks; what they had of the file is at the start of the list. */
+static size_t hot_bring(size_t found)
 {
     struct vma_scan scan = {0};
-    struct span p, q;
-    struct vma v;
-    for (uintptr_t at = part->from; spans_part(&map.live, at, part->to, &p); at = p.to)
-        for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);) {
-            size_t low = SIZE_MAX, high = 0;
-            if (!v.shared || v.protection != (PROT_READ | PROT_WRITE) || !map_restore_vma(&v))
-                continue;
-            for (uintptr_t x = v.from; spans_part(&map.live, x, v.to, &q); x = q.to)
-                if (!file_zero(&map.file, q.from + q.marks, q.to - q.from))
-                    file_punch(&map.file, q.from + q.marks, q.to - q.from);
-            map_unmoved(v.from, v.to, &low, &high);
-            atomic_fetch_add(&map.home_bytes, v.to - v.from);
-        }
-}
-
-/* Brings so many chunks home, as far as memory has room for them, if `found`; else unmaps strips of the next ones. False: threads
- * can't be stopped. */
-static bool hot_stop(size_t found)
-{
+    struct map_level level = map_level();
+    uint64_t began = now_ns();
+    size_t most = level.all / 100 * (began / 1000000 < map.next_ms ? map_high : map_hurry), came = 0;
     bool monitor = mon_self;
-    sigmask saved;
-    signals_hold(&saved);
-    bool held = map_stop(false);
-    if (held) {
-        struct map_level level = map_level();
-        size_t most = level.all / 100 * map_hurry;
-        mon_self = false; /* nobody sees which numbers its files take */
-        bool safe = !home_is_unsafe();
-        for (size_t i = 0; i < found && safe && level.bytes && level.bytes + (i + 1) * huge_size < most; i++)
-            hot_restore(&hot.chunk[i]);
-        if (!found)
-            hot_arm();
-        mon_self = monitor;
+    mon_self = false; /* nobody sees which numbers its files take */
+    bool safe = file_valid(&map.file) && !home_is_unsafe();
+    for (size_t i = 0; i < found && safe && now_ns() - began < hot_home_ns; i++) {
+        struct span part = hot.chunk[i];
+        if (level.bytes && level.bytes + (came + 1) * huge_size < most && map.moved.count < MAP_MOVED_MAX / 2 &&
+            hot_restore(&scan, &part)) {
+            atomic_fetch_add(&map.home_bytes, part.to - part.from);
+            hot.chunk[came++] = part;
+        }
     }
-    map_resume(held, &saved);
-    return held;
+    mon_self = monitor;
+    return came;
 }
 
-/* One step: waits until the process faults often; unmaps; judges, and brings home. Returns the milliseconds until the next. */
-static uint64_t hot_tick(void)
+/* Requires map.lock. What came home will not be written. Its place in the file is kept for its return. */
+static void hot_drop(size_t came)
+{
+    for (size_t i = 0; i < came && file_valid(&map.file); i++) {
+        const struct span *of_file = &hot.chunk[i];
+        map.mixed = true;
+        if (!file_zero(&map.file, of_file->from, of_file->to - of_file->from))
+            file_punch(&map.file, of_file->from, of_file->to - of_file->from);
+    }
+}
+
+/* Brings so many chunks home; unmaps strips of the next ones, if there are none. Returns how many came; -1: threads can't be
+ * stopped. */
+static int hot_stop(size_t found)
+{
+    sigmask saved;
+    size_t came = 0;
+    signals_hold(&saved);
+    unsigned halves = stop.halves;
+    stop.halves = hot.halves;
+    bool held = map_stop(false);
+    hot.halves = 0;
+    if (held && found)
+        came = hot_bring(found);
+    else if (held)
+        hot_arm();
+    stop.halves = halves;
+    if (held)
+        stop_end();
+    hot_drop(came);
+    map_resume(false, &saved);
+    return held ? (int)came : -1;
+}
+
+/* The end of a series. Returns the milliseconds until the next one. */
+static uint64_t hot_rest(bool useful)
 {
     size_t major;
-    uint64_t now = now_ms(), began = now_ns();
-    if (cfg.paging != PAGING_ADAPTIVE || !map.live.count || !file_valid(&map.file))
-        return map_idle_ms;
-    if (now < hot.due_ms)
-        return hot.due_ms - now;
-    size_t faults = map_all_faults(&major) - hot.faults;
-    uint64_t passed = now - hot.since_ms;
-    hot.faults += faults;
-    hot.since_ms = now;
-    if (!hot.armed && faults < hot_faults * passed) {
-        hot.due_ms = now + hot_window_ms;
-        return hot_window_ms;
-    }
-    size_t found = 0;
-    if (hot.armed) {
-        lock_take(&map.lock);
-        found = hot_judge();
-        lock_drop(&map.lock);
-    }
-    bool held = (hot.armed && !found) || hot_stop(found);
-    hot.spent_ns += now_ns() - began;
-    hot.armed = !hot.armed && held;
-    if (hot.armed) {
-        hot.due_ms = now_ms() + hot_wait_ms;
-        return hot_wait_ms;
-    }
-    hot.pause_ms = !held ? map_pause_ms : found ? 0 : min_size(2 * hot.pause_ms + hot_wait_ms, hot_most_ms);
-    hot.due_ms = now_ms() + max_size(hot.pause_ms, hot_part * hot.spent_ns / 1000000);
+    hot.armed = false;
+    hot.pause_ms = useful ? 0 : min_size(2 * hot.pause_ms + hot_wait_ms, hot_most_ms);
+    hot.since_ms = now_ms();
+    hot.faults = map_all_faults(&major);
+    uint64_t wait = max_size(max_size(hot.pause_ms, hot_part * hot.spent_ns / 1000000), hot_window_ms);
     hot.spent_ns = 0;
-    return hot.due_ms - now;
+    hot.due_ms = hot.since_ms + wait;
+    return wait;
+}
+
+/* One step: waits until the program faults often; unmaps; judges, and brings home. Returns the milliseconds until the next. */
+static uint64_t hot_tick(void)
+{
+    size_t major, found = 0;
+    uint64_t now = now_ms(), began = now_ns();
+    if (cfg.paging != PAGING_ADAPTIVE || !atomic_load(&map.moved_bytes) || atomic_load(&map.faults_elsewhere))
+        return map_idle_ms;
+    if (now < hot.due_ms || mon_wanted())
+        return hot.due_ms - min_size(now, hot.due_ms);
+    if (!hot.armed) {
+        size_t faults = map_all_faults(&major) - hot.faults;
+        if (faults < hot_faults * (now - hot.since_ms))
+            return hot_rest(true);
+        if (!hot_mapped((uintptr_t)&hot, 1)) /* the kernel does not tell */
+            return hot_rest(false);
+        hot.armed = hot_stop(0) == 0;
+        hot.spent_ns = now_ns() - began;
+        hot.due_ms = now_ms() + hot_wait_ms;
+        return hot.armed ? hot_wait_ms : hot_rest(false);
+    }
+    lock_take(&map.lock);
+    found = hot_judge();
+    bool again = hot_again(found);
+    lock_drop(&map.lock);
+    bool useful = found && hot_stop(found) > 0 && !again;
+    hot.spent_ns += now_ns() - began;
+    return hot_rest(useful);
 }
 
 /* --- when -------------------------------------------------------------------------------------------- */
@@ -9018,7 +9082,7 @@ static uint64_t map_work(uint64_t *due_ms)
 {
     if (!atomic_load(&map.bytes) || atomic_load(&map.faults_elsewhere))
         return map_idle_ms;
-    uint64_t began = now_ms(), look = map.filling ? 2 * look_ms : map.live.count ? map_read_ahead() : map_idle_ms;
+    uint64_t began = now_ms(), look = map.filling ? 2 * look_ms : atomic_load(&map.moved_bytes) ? map_read_ahead() : map_idle_ms;
     if (began < map.next_ms)
         return min_size(look, map.next_ms - began);
     while (now_ms() - began <= 2 * look_ms && !mon_wanted()) {

@@ -671,17 +671,17 @@ static void hot_comes_home(void)
     pthread_t thread;
     CHECK((uintptr_t)p % huge_size == 0);
     hot.hand = 0;
-    CHECK(hot_stop(0) && hot.count >= STREAM_CHUNKS && hot_number(p) == -1); /* nobody touches anything */
+    CHECK(hot_stop(0) == 0 && hot.count >= STREAM_CHUNKS && hot_number(p) == -1); /* nobody touches anything */
     touched = p + 3 * huge_size;
     CHECK(pthread_create(&thread, NULL, touches, NULL) == 0);
     int number = -1;
     for (int i = 0; i < 100 && number == -1; i++) {
         hot.hand = 0;
-        CHECK(hot_stop(0));
+        CHECK(hot_stop(0) == 0);
         sleep_ms(hot_wait_ms);
         number = hot_number(p);
     }
-    CHECK(number == 3 && hot_stop(1));
+    CHECK(number == 3 && hot_stop(1) == 1);
     CHECK(!in_file(p + 3 * huge_size, huge_size) && in_file(p, bytes) == bytes - huge_size);
     CHECK(atomic_load(&map.home_bytes) == home + huge_size && map.kept_bytes == kept + huge_size);
     CHECK(is_filled(p, bytes, 5) && is_consistent());
@@ -707,7 +707,7 @@ static void hot_loses_nothing(void)
     fill(p, 8 * MAP_UNIT, 6);
     for (int i = 0; i < 20; i++) {
         hot.hand = 0;
-        CHECK(hot_stop(0) && is_filled(p, 8 * MAP_UNIT, 6));
+        CHECK(hot_stop(0) == 0 && is_filled(p, 8 * MAP_UNIT, 6));
     }
     hot_stop(hot.count);
     CHECK(is_filled(p, 8 * MAP_UNIT, 6));
@@ -844,7 +844,7 @@ int main(int argc, char **argv)
         bool moves = any(3) == 0;
         if (moves)
             moved_out += map_move((1 + any(64)) * MAP_UNIT, 1 + any(2) * 3 * MAP_UNIT, any(2));
-        if (calls > most / 2 && moves && any(2) && hot_stop(0)) /* whatever it is: it comes home as if it were hot */
+        if (calls > most / 2 && moves && any(2) && hot_stop(0) == 0) /* whatever it is: it comes home as if it were hot */
             hot_stop(min_size(hot.count, any(5)));
         if (any(60) == 0) {
             frozen += spans_bytes(&map.live, 0, UINTPTR_MAX);
