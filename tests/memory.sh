@@ -375,7 +375,7 @@ int main(void)
         for (size_t op = 0; op < 2500000; op++)
             if (!step(phase))
                 return 3;
-        for (int i = 0; i < 50 && file_bytes() > (long long)(live / 4 * 5); i++) {
+        for (int i = 0; i < 600 && file_bytes() > (long long)(live / 4 * 5); i++) { /* 5 s; more on a busy machine */
             for (size_t op = 0; op < 1000; op++) /* free pages age while the program goes on */
                 step(phase);
             usleep(100000);
