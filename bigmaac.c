@@ -10679,9 +10679,10 @@ static const size_t trial_cpu_us = 16000; /* four ticks of a clock with 250 a se
 static const size_t crowd_part = 7; /* of the memory: 64 streams of 2 MiB in 400 are as fast as they can be, 200 are not */
 static const size_t lacking_part = 16;   /* a large page lacks something where more than that part is not in memory */
 
-/* What faults cost, in microseconds; only the ratios matter. */
-static const double cost_fault = 70, cost_page = 3, cost_page_stream = 2.9, cost_page_far = 1.25;
-static const double cost_huge = 580, cost_huge_alone = 900; /* in a stream; one here and one there */
+/* What reads take, in microseconds; only the ratios matter. The disk's part is learned: for a request, and for each page of it.
+ * The kernel's part was measured: for each page, for one that is read far ahead, and for a large page. */
+static struct { double request, page; } disk_us = {.request = 70, .page = 1.13}; /* as measured there */
+static const double cost_page = 1.87, cost_page_far = 0.12, cost_large_page = 250;
 static const double cost_watch = 50, cost_stride = 20; /* until the watching thread asks; had it asked before */
 static const double cost_never = 1e12;                 /* what can't be had */
 
@@ -10920,10 +10921,12 @@ static bool range_advise(const struct range *g, bool probing)
     return same;
 }
 
+static double page_us(void) { return disk_us.page + cost_page; }
+
 /* What all runs would have cost had WATCH read so many pages for each of them, as a log2. */
 static double watched_cost(const struct evidence *e, unsigned piece)
 {
-    double fault = cost_fault + cost_watch, each = fault + cost_page * (double)((size_t)1 << piece);
+    double fault = disk_us.request + cost_watch, each = fault + page_us() * (double)((size_t)1 << piece);
     double cost = e->cost[POLICY_WATCHED] - (double)e->strided * (fault - cost_stride);
     for (unsigned i = 0; i < SPAN_LOGS; i++)
         cost += each * (double)e->spans[i] * (double)((size_t)1 << (i > piece ? i - piece : 0));
@@ -10984,11 +10987,12 @@ static bool evidence_flows(const struct evidence *e)
     return e->runs && 4 * (size_t)max_size(e->onward, e->backward) >= 3 * e->runs;
 }
 
-/* Is there too little for a decision? A few short runs may be where a long one begins, or pieces of streams. */
+/* Is there too little for a decision? A few short runs may be where a long one begins, or pieces of streams,
+ * as on a slow disk, where several probes see one run. */
 static bool evidence_thin(const struct evidence *e)
 {
     return e->misses < evidence_least ||
-           (e->runs < evidence_runs && (e->misses < evidence_part || evidence_flows(e)));
+           (e->runs < evidence_runs && (e->misses < evidence_part || pager.blind || evidence_flows(e)));
 }
 
 /* Decides for each part of a subject. Parts that show little follow the others, as long as
@@ -11142,7 +11146,7 @@ static void evidence_add_watched(struct evidence *e, const struct run *r)
 {
     if (r->several) {
         e->several++;
-        e->cost[POLICY_WATCHED] += ((cost_fault + cost_watch) / (1 << flow_piece) + cost_page) * (double)r->misses;
+        e->cost[POLICY_WATCHED] += ((disk_us.request + cost_watch) / (1 << flow_piece) + page_us()) * (double)r->misses;
         return;
     }
     size_t pieces = r->strided ? r->pieces : 1;
@@ -11151,7 +11155,7 @@ static void evidence_add_watched(struct evidence *e, const struct run *r)
     while (log < SPAN_LOGS - 1 && pages > (size_t)1 << log)
         log++;
     if (r->open && !r->strided)
-        e->cost[POLICY_WATCHED] += (cost_fault + cost_page) * (double)r->misses;
+        e->cost[POLICY_WATCHED] += (disk_us.request + page_us()) * (double)r->misses;
     else
         e->spans[log] = (uint16_t)(e->spans[log] + pieces);
     e->strided = (uint16_t)(e->strided + (r->strided ? pieces : 0));
@@ -11162,28 +11166,29 @@ static void evidence_add_run(struct evidence *e, const struct run *r)
 {
     double reach = (double)folder.readahead, span = (double)(r->end - r->first), misses = (double)r->misses;
     bool far = folder.readahead >= to_pages(huge_size) && !pager.writing;
-    double each = far ? cost_page_far : cost_page_stream;
-    double around = cost_fault + cost_page * reach; /* a fault that no readahead expected */
+    double each = far ? disk_us.page + cost_page_far : page_us();
+    double large = disk_us.page * (double)to_pages(huge_size), alone = disk_us.request + large + cost_large_page;
+    double around = disk_us.request + page_us() * reach; /* a fault that no readahead expected */
     e->misses += r->misses;
     e->runs++;
     e->span += r->end - r->first;
-    e->cost[POLICY_RANDOM] += (cost_fault + cost_page) * misses;
+    e->cost[POLICY_RANDOM] += (disk_us.request + page_us()) * misses;
     evidence_add_watched(e, r);
     if (!r->open || r->several) {
         e->onward = (uint16_t)(e->onward + r->onward);
         e->backward = (uint16_t)(e->backward + r->backward);
     }
     if (r->several)
-        each = cost_page_far;
+        each = disk_us.page + cost_page_far;
     if (r->open) {
-        e->cost[POLICY_HUGE] += (r->several ? cost_huge_alone : cost_huge) * span / (double)to_pages(huge_size);
+        e->cost[POLICY_HUGE] += (r->several ? alone : large) * span / (double)to_pages(huge_size);
         e->cost[POLICY_NORMAL] += span / misses < reach / 2 ? each * span : around * misses;
         e->cost[POLICY_BLOCKS] += around * (span / reach < misses ? span / reach : misses);
         return;
     }
     size_t chunks = (r->end - 1) / to_pages(huge_size) - r->first / to_pages(huge_size) + 1;
-    e->cost[POLICY_HUGE] += cost_huge_alone * (double)chunks;
-    e->cost[POLICY_NORMAL] += around + (span > reach / 4 ? cost_page * reach / 2 : 0) +
+    e->cost[POLICY_HUGE] += alone * (double)chunks;
+    e->cost[POLICY_NORMAL] += around + (span > reach / 4 ? page_us() * reach / 2 : 0) +
                               (span > reach / 2 ? each * (span - reach / 2) : 0);
     e->cost[POLICY_BLOCKS] += around * (double)((r->end - r->first - 1) / folder.readahead + 1);
 }
@@ -11381,6 +11386,16 @@ static void windows_settle(void)
     }
 }
 
+/* While it probes, the program waits for one page after the other. What it does between two faults counts as well: no
+ * longer read spares it that. Where reclaim waits for what is to be written, a fault takes longer for a while. */
+static void request_learn(uint64_t ms, size_t faults)
+{
+    double took = (double)ms * 1000 / (double)max_size(faults, 1);
+    bool stalled = (pager.changing || pager.dirtying) && took > 2 * disk_us.request;
+    if (faults > 1)
+        disk_us.request = stalled ? 2 * disk_us.request : took;
+}
+
 /* Waits until the program has faulted often enough for the windows to show it; longer where reclaim holds up its faults,
  * and while it stands still, as all has to be written first. */
 static size_t probe_wait(void)
@@ -11389,6 +11404,7 @@ static size_t probe_wait(void)
     size_t seldom = windows_part(); /* a fault in so many is seen */
     size_t enough = min_size(probe_misses * seldom, 500);
     bool held = pager.dirtying && !pager.watching && !pager.blind; /* up by what a fill has left to be written */
+    held |= pager.blind == blind_most; /* by what was asked for before: large pages for many threads, on a slow disk */
     size_t few = held ? min_size(evidence_least * seldom, probe_faults_few) : 0;
     size_t faults = 0, last = 0;
     uint64_t most = probe_stalled_ms, stands = 0;
@@ -11409,6 +11425,7 @@ static size_t probe_wait(void)
         }
     }
     pager.changing = now.written > begin.written;
+    request_learn(now.ms - begin.ms, faults);
     return faults;
 }
 
@@ -11420,9 +11437,11 @@ static unsigned probe(void)
         return 0;
     count_one(&count.probes);
     pager.windows = pager.window_pages = 0;
-    memset(pager.part, 0, sizeof pager.part);
+    if (!pager.blind || !pager.misses || !pager.unexplained) { /* what few faults show, as on a slow disk, adds up */
+        memset(pager.part, 0, sizeof pager.part);
+        memset(pager.flow, 0, sizeof pager.flow);
+    }
     memset(pager.open, 0, sizeof pager.open);
-    memset(pager.flow, 0, sizeof pager.flow);
     chunks_look(false);
     op_sleep(4);
     if (pager.front)
@@ -11857,6 +11876,14 @@ static bool usage_differs(const struct usage *now, const struct usage *calm)
     return false;
 }
 
+/* What long reads take beyond their requests is for their pages; less, where they took longer because the program was slow. */
+static void page_learn(uint64_t ms, size_t faults, size_t pages)
+{
+    double took = ((double)ms * 1000 - (double)faults * disk_us.request) / (double)pages;
+    if (took > 0)
+        disk_us.page = took < disk_us.page ? took : (3 * disk_us.page + took) / 4;
+}
+
 /* What happened since the last tick, each per 100 major faults; majflt itself per second.
  * False: the process does not page. First touches of new blocks are faults, but read nothing. */
 static bool usage_since(struct usage *since)
@@ -11873,6 +11900,8 @@ static bool usage_since(struct usage *since)
     pager.faults = faults;
     if (blocks < 4 * faults || blocks * 1000 / ms < 1000)
         return false;
+    if (!written && blocks / (64 * kib / 512) >= faults)
+        page_learn(ms, faults, blocks / (page_size / 512));
     faults = max_size(faults, 1); /* readahead that stays ahead of a stream leaves none */
     *since = (struct usage){.majflt = faults * 1000 / ms, .minflt = minor * 100 / faults,
                             .blocks = blocks / faults, .written = written / faults,
