@@ -8816,8 +8816,9 @@ static const uint64_t hot_window_ms = 50, hot_wait_ms = 20; /* in which they are
                                                              * that comes by chance, as the disk delivers, seldom is thrice */
 static const size_t hot_absent = 8, hot_late = 64;     /* one page in so many may be on disk alone, and is asked for; when all stand */
 static const uint64_t hot_part = 5, hot_most_ms = 2000;    /* one part of the time in so many goes there; and pauses, at most */
-static const uint64_t hot_arm_ns = 5 * 1000000, hot_home_ns = 20 * 1000000; /* all stand, to unmap strips or to copy, at most */
-static const uint64_t hot_age_ms = 10000;              /* what came home since then and is hot again was moved too soon */
+static const uint64_t hot_arm_ns = 5 * 1000000, hot_home_ns = 40 * 1000000; /* all stand, to unmap strips or to copy, at most */
+static const uint64_t hot_age_ms = 10000, hot_again_ms = 200; /* what came home since then and is hot again was moved too soon; then
+                                                               * pauses, at most */
 
 static struct {                     /* the monitor's, with map.lock */
     bool armed;                     /* strips are unmapped, and due */
@@ -9010,12 +9011,12 @@ static int hot_stop(size_t found)
     return held ? (int)came : -1;
 }
 
-/* The end of a series. Returns the milliseconds until the next one. */
-static uint64_t hot_rest(bool useful)
+/* The end of a series, after which pauses become longer, up to `most_ms`. Returns the milliseconds until the next one. */
+static uint64_t hot_rest(uint64_t most_ms)
 {
     size_t major;
     hot.armed = false;
-    hot.pause_ms = useful ? 0 : min_size(2 * hot.pause_ms + hot_wait_ms, hot_most_ms);
+    hot.pause_ms = min_size(2 * hot.pause_ms + hot_wait_ms, most_ms);
     hot.since_ms = now_ms();
     hot.faults = map_all_faults(&major);
     uint64_t wait = max_size(max_size(hot.pause_ms, hot_part * hot.spent_ns / 1000000), hot_window_ms);
@@ -9036,21 +9037,21 @@ static uint64_t hot_tick(void)
     if (!hot.armed) {
         size_t faults = map_all_faults(&major) - hot.faults;
         if (faults < hot_faults * (now - hot.since_ms))
-            return hot_rest(true);
+            return hot_rest(0);
         if (!hot_mapped((uintptr_t)&hot, 1)) /* the kernel does not tell */
-            return hot_rest(false);
+            return hot_rest(hot_most_ms);
         hot.armed = hot_stop(0) == 0;
         hot.spent_ns = now_ns() - began;
         hot.due_ms = now_ms() + hot_wait_ms;
-        return hot.armed ? hot_wait_ms : hot_rest(false);
+        return hot.armed ? hot_wait_ms : hot_rest(hot_most_ms);
     }
     lock_take(&map.lock);
     found = hot_judge();
     bool again = hot_again(found);
     lock_drop(&map.lock);
-    bool useful = found && hot_stop(found) > 0 && !again;
+    bool useful = found && hot_stop(found) > 0;
     hot.spent_ns += now_ns() - began;
-    return hot_rest(useful);
+    return hot_rest(!useful ? hot_most_ms : again ? hot_again_ms : 0);
 }
 
 /* --- when -------------------------------------------------------------------------------------------- */
