@@ -644,12 +644,18 @@ static void streams(void)
 
 static char *_Atomic touched; /* NULL: nobody touches it any more */
 
-static void *touches(void *unused)
+static void *touches(void *faulting)
 {
-    for (char *p; (p = touched);)
-        for (size_t at = 0; at < huge_size; at += page)
+    for (char *p; (p = touched);) {
+        if (faulting)
+            madvise(faulting, huge_size, MADV_DONTNEED);
+        for (size_t at = 0; at < huge_size; at += page) {
             ((volatile char *)p)[at] = ((volatile char *)p)[at];
-    return unused;
+            if (faulting)
+                ((volatile char *)faulting)[at] = 1;
+        }
+    }
+    return NULL;
 }
 
 /* The number of the chunk that is hot, of those that are judged; -1: none, or several are. */
@@ -689,6 +695,19 @@ static void hot_comes_home(void)
     pthread_join(thread, NULL);
     move_out(p, bytes); /* to where it was */
     CHECK(is_filled(p, bytes, 5) && map.kept_bytes == kept);
+    /* The monitor finds it, where the program faults often. */
+    void *faulting = mmap(NULL, huge_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    madvise(faulting, huge_size, MADV_NOHUGEPAGE);
+    touched = p + 5 * huge_size;
+    CHECK(pthread_create(&thread, NULL, touches, faulting) == 0);
+    hot.hand = 0;
+    for (int i = 0; i < 2000 && in_file(p + 5 * huge_size, huge_size); i++)
+        sleep_ms(min_size(hot_tick(), 50));
+    CHECK(!in_file(p + 5 * huge_size, huge_size) && in_file(p, bytes) == bytes - huge_size);
+    touched = NULL;
+    pthread_join(thread, NULL);
+    CHECK(is_filled(p, bytes, 5) && is_consistent());
+    munmap(faulting, huge_size);
     map_munmap(p, bytes);
 }
 
