@@ -7298,6 +7298,7 @@ static struct map {
     atomic_size_t moved_bytes; /* of `moved` */
     atomic_size_t restored_bytes, stops; /* since the start */
     atomic_size_t home_bytes; /* of them, what was hot */
+    size_t out_bytes;        /* monitor: moved out since the start */
 } map = {.least = SIZE_MAX, .file.fd = -1, .maps.fd = -1};
 
 static inline bool map_on(void)
@@ -8622,6 +8623,7 @@ static size_t map_move(size_t most, size_t least, bool hurry)
         map.retry_ms = map_pause_ms;
     else /* a thread is in the middle of a write; or, as it begins or ends, blocks all signals, for a moment */
         map.retry_ms = stop.put_off ? map_least_ms : min_size(2 * map.retry_ms + map_least_ms, map_pause_ms);
+    map.out_bytes += bytes;
     map_resume(held, &saved);
     return bytes;
 }
@@ -8817,6 +8819,7 @@ static const uint64_t hot_window_ms = 50, hot_wait_ms = 20; /* in which they are
 static const size_t hot_absent = 8, hot_late = 64;     /* one page in so many may be on disk alone, and is asked for; when all stand */
 static const uint64_t hot_part = 5, hot_most_ms = 2000;    /* one part of the time in so many goes there; and pauses, at most */
 static const uint64_t hot_arm_ns = 5 * 1000000, hot_home_ns = 40 * 1000000; /* all stand, to unmap strips or to copy, at most */
+static const uint64_t hot_full_ms = 250;               /* memory is full soon; a stop that takes long, and the mover's next */
 static const uint64_t hot_age_ms = 10000, hot_again_ms = 200; /* what came home since then and is hot again was moved too soon; then
                                                                * pauses, at most */
 
@@ -8825,6 +8828,7 @@ static struct {                     /* the monitor's, with map.lock */
     uint64_t due_ms, pause_ms;      /* nothing is done before; since nothing came home for long, doubled each time */
     uint64_t since_ms, spent_ns;    /* when `faults` was taken; for the present series */
     size_t faults;
+    size_t filled;                  /* with them: bytes that had been filled, as far as that is seen */
     unsigned halves;                /* as stop.halves: what may wait gives half-done calls no push */
     uintptr_t hand;                 /* where the next series begins */
     uint32_t series;
@@ -9011,6 +9015,17 @@ static int hot_stop(size_t found)
     return held ? (int)came : -1;
 }
 
+/* What the program has filled: it is anonymous, or was until it was moved, and did not come home. */
+static size_t hot_filled(void) { return anonymous_bytes() + map.out_bytes - atomic_load(&map.home_bytes); }
+
+/* Would memory be full soon, as fast as it is being filled? Then nothing else may take time, nor memory. */
+static bool hot_fills(uint64_t passed)
+{
+    size_t before = hot.filled, now = hot.filled = hot_filled();
+    size_t filled = now - min_size(before, now);
+    return filled / max_size(passed, 1) * hot_full_ms > room_bytes();
+}
+
 /* The end of a series, after which pauses become longer, up to `most_ms`. Returns the milliseconds until the next one. */
 static uint64_t hot_rest(uint64_t most_ms)
 {
@@ -9019,6 +9034,7 @@ static uint64_t hot_rest(uint64_t most_ms)
     hot.pause_ms = min_size(2 * hot.pause_ms + hot_wait_ms, most_ms);
     hot.since_ms = now_ms();
     hot.faults = map_all_faults(&major);
+    hot.filled = hot_filled();
     uint64_t wait = max_size(max_size(hot.pause_ms, hot_part * hot.spent_ns / 1000000), hot_window_ms);
     hot.spent_ns = 0;
     hot.due_ms = hot.since_ms + wait;
@@ -9036,7 +9052,8 @@ static uint64_t hot_tick(void)
         return hot.due_ms - min_size(now, hot.due_ms);
     if (!hot.armed) {
         size_t faults = map_all_faults(&major) - hot.faults;
-        if (faults < hot_faults * (now - hot.since_ms))
+        bool fills = hot_fills(now - hot.since_ms);
+        if (fills || faults < hot_faults * (now - hot.since_ms))
             return hot_rest(0);
         if (!hot_mapped((uintptr_t)&hot, 1)) /* the kernel does not tell */
             return hot_rest(hot_most_ms);
