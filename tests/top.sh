@@ -58,20 +58,16 @@ fi
 (echo $BASHPID >"$group/cgroup.procs" 2>/dev/null; job "$TMP/pager.py") & pager=$!; jobs+=("$pager")
 
 screen() { tmux -L "$TEST_ID" capture-pane -p -t top >"$TMP/screen"; }
-# until_screen PATTERN: or fails after 200 s
-until_screen() {
-    for _ in $(seq 400); do screen; grep -Eq -- "$1" "$TMP/screen" && return; sleep 0.5; done
-    fail "the screen has no \"$1\": $(cat "$TMP/screen")"
+# until_shown COMMAND...: it is true of the screen; false after 200 s.
+until_shown() { for _ in $(seq 400); do screen; "$@" && return; sleep 0.5; done; return 1; }
+until_screen() { # PATTERN
+    until_shown grep -Eq -- "$1" "$TMP/screen" || fail "the screen has no \"$1\": $(cat "$TMP/screen")"
 }
 row_of() { grep -n "^ *$1 " "$TMP/screen" | cut -d: -f1; }
 # What pages most comes first: at first that may be who filled his memory last, where the machine is busy.
+is_first() { [ "$(row_of "$1")" = "$(($(grep -n '^    PID' "$TMP/screen" | cut -d: -f1) + 1))" ]; }
 until_first() { # PID
-    for _ in $(seq 400); do
-        screen
-        [ "$(row_of "$1")" = "$(($(grep -n '^    PID' "$TMP/screen" | cut -d: -f1) + 1))" ] && return
-        sleep 0.5
-    done
-    fail "what pages is not first: $(cat "$TMP/screen")"
+    until_shown is_first "$1" || fail "what pages is not first: $(cat "$TMP/screen")"
 }
 open_top() { # COLUMNS LINES
     tmux -L "$TEST_ID" -f /dev/null new-session -d -s top -x "$1" -y "$2" "stty -a >$TMP/before; sh $TOP/extras/bigmaac --top $pids; stty -a >$TMP/after"
