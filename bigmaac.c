@@ -5742,7 +5742,8 @@ COLD static void stats_report(bool flush)
                  "recycled=%zu", s.files, s.file_bytes, s.file_peak, s.warm_bytes,
                  atomic_load(&count.grown), atomic_load(&count.moved), atomic_load(&count.recycled));
     if (cfg.min_mmap)
-        summary_line("stats maps=%lu map_bytes=%lu map_peak=%lu map_moved=%lu", s.maps, s.map_bytes, s.map_peak, s.map_moved);
+        summary_line("stats maps=%lu map_bytes=%lu map_peak=%lu map_moved=%lu map_home=%lu", s.maps, s.map_bytes, s.map_peak,
+                     s.map_moved, s.map_home);
     stats_report_paging();
     warn_stats();
     for (int i = 1; i < REASON_COUNT; i++)
@@ -7296,6 +7297,8 @@ static struct map {
     atomic_size_t bytes, peak, maps_count; /* of `ours` */
     atomic_size_t moved_bytes; /* of `moved` */
     atomic_size_t restored_bytes, stops; /* since the start */
+    atomic_size_t home_bytes; /* of them, what was hot */
+    size_t out_bytes;        /* monitor: moved out since the start */
 } map = {.least = SIZE_MAX, .file.fd = -1, .maps.fd = -1};
 
 static inline bool map_on(void)
@@ -7699,19 +7702,26 @@ static void map_file_reuse(size_t from, size_t to)
     spans_remove(&map.kept, from, to);
 }
 
-/* Requires map.lock. The range is no file mapping any more. */
-static void map_forget_moved(uintptr_t from, uintptr_t to)
+/* Requires map.lock. The range is no file mapping any more; what it had of the file is kept: [*low, *high) spans it, where it
+ * had any. */
+static void map_unmoved(uintptr_t from, uintptr_t to, size_t *low, size_t *high)
 {
     struct span p;
-    size_t low = SIZE_MAX, high = 0;
     for (uintptr_t at = from; spans_part(&map.live, at, to, &p); at = p.to) {
         map_file_keep(p.from + p.marks, p.to + p.marks);
-        low = min_size(low, p.from + p.marks);
-        high = max_size(high, p.to + p.marks);
+        *low = min_size(*low, p.from + p.marks);
+        *high = max_size(*high, p.to + p.marks);
     }
     atomic_fetch_sub(&map.moved_bytes, spans_bytes(&map.moved, from, to));
     spans_remove(&map.live, from, to);
     spans_remove(&map.moved, from, to);
+}
+
+/* Requires map.lock. The same, for good. */
+static void map_forget_moved(uintptr_t from, uintptr_t to)
+{
+    size_t low = SIZE_MAX, high = 0;
+    map_unmoved(from, to, &low, &high);
     if (high)
         map_file_free(low, high);
 }
@@ -8571,6 +8581,18 @@ static bool map_stop(bool hurry)
     return asked && stop_asked(hurry ? 10 * home_await_ms : home_await_ms);
 }
 
+/* The end of what map_stop began. */
+static void map_resume(bool held, const sigmask *saved)
+{
+    if (held)
+        stop_end();
+    count_one(&map.stops);
+    stop.hurry = false;
+    lock_drop(&map.lock);
+    home_unlock();
+    sys_sigmask(SIG_SETMASK, saved, NULL);
+}
+
 /* Moves so many bytes out, if it can, in batches of `most`, and returns how many it did; 0: what is too much when all threads
  * stand. The program waits, for the file's pages to be made, too: it would fill memory faster than that. */
 static size_t map_move(size_t most, size_t least, bool hurry)
@@ -8594,7 +8616,6 @@ static size_t map_move(size_t most, size_t least, bool hurry)
         mon_self = monitor;
         atomic_store(&stop.one_by_one, true);
         atomic_store(&map.due_ms, now_ms());
-        stop_end();
     }
     if (bytes)
         map.retry_ms = 0;
@@ -8602,11 +8623,8 @@ static size_t map_move(size_t most, size_t least, bool hurry)
         map.retry_ms = map_pause_ms;
     else /* a thread is in the middle of a write; or, as it begins or ends, blocks all signals, for a moment */
         map.retry_ms = stop.put_off ? map_least_ms : min_size(2 * map.retry_ms + map_least_ms, map_pause_ms);
-    count_one(&map.stops);
-    stop.hurry = false;
-    lock_drop(&map.lock);
-    home_unlock();
-    sys_sigmask(SIG_SETMASK, &saved, NULL);
+    map.out_bytes += bytes;
+    map_resume(held, &saved);
     return bytes;
 }
 
@@ -8751,17 +8769,22 @@ static void map_look(struct chunk *now, const struct chunk *before)
         map.streams = dense * 2 >= all;
 }
 
-static size_t map_major_faults(void)
+/* Page faults of the process so far, but the caller's, and how many of them were major ones. */
+static size_t map_all_faults(size_t *major)
 {
-    struct rusage u;
-    sys_getrusage(RUSAGE_SELF, &u);
-    return (size_t)u.ru_majflt;
+    struct rusage all, own;
+    sys_getrusage(RUSAGE_THREAD, &own);
+    sys_getrusage(RUSAGE_SELF, &all);
+    *major = (size_t)(all.ru_majflt - own.ru_majflt);
+    return (size_t)(all.ru_minflt - own.ru_minflt) + *major;
 }
 
 /* Where the process pages, reads ahead. Returns the milliseconds until the next look. */
 static uint64_t map_read_ahead(void)
 {
-    size_t faults = map_major_faults() - map.faults, each = LOOK_CHUNKS + 2;
+    size_t major, each = LOOK_CHUNKS + 2;
+    map_all_faults(&major);
+    size_t faults = major - map.faults;
     if (cfg.paging != PAGING_ADAPTIVE || faults < (map.streams ? 1 : 2 * LOOK_DENSE)) /* however long they take */
         return 2 * look_ms;
     if (!map.chunks) {
@@ -8782,6 +8805,273 @@ static uint64_t map_read_ahead(void)
     map.look_ms = now_ms() + map.pause;
     return map.pause;
 }
+
+/* --- what is hot comes home -------------------------------------------------------------------------- */
+
+/* What is moved is chosen by its address, and may be what the program writes to most. There reclaim finds one dirty page after
+ * the other, so it has all of them written, and each faults to be dirtied again: DuckDB, 1.4 GB in 600 MiB, wrote 30 GB that way.
+ * So where the process faults often, a few strips of each chunk are unmapped. Those whose strips have all been touched soon after
+ * are hot, and become anonymous memory; something else is moved for them. */
+enum { HOT_CHUNKS = 512, HOT_STRIPS = 3, HOT_PAGES = 8, HOT_MOST = 16, HOT_AGES = 4096 };
+static const size_t hot_faults = 20;                   /* of the program in a millisecond: they take a processor 2 to 20 % */
+static const uint64_t hot_window_ms = 50, hot_wait_ms = 20; /* in which they are counted; for the strips to be touched: a page
+                                                             * that comes by chance, as the disk delivers, seldom is thrice */
+static const size_t hot_absent = 8, hot_late = 64;     /* one page in so many may be on disk alone, and is asked for; when all stand */
+static const uint64_t hot_part = 5, hot_most_ms = 2000;    /* one part of the time in so many goes there; and pauses, at most */
+static const uint64_t hot_arm_ns = 5 * 1000000, hot_home_ns = 40 * 1000000; /* all stand, to unmap strips or to copy, at most */
+static const uint64_t hot_full_ms = 250;               /* memory is full soon; a stop that takes long, and the mover's next */
+static const uint64_t hot_age_ms = 10000, hot_again_ms = 200; /* what came home since then and is hot again was moved too soon; then
+                                                               * pauses, at most */
+
+static struct {                     /* the monitor's, with map.lock */
+    bool armed;                     /* strips are unmapped, and due */
+    uint64_t due_ms, pause_ms;      /* nothing is done before; since nothing came home for long, doubled each time */
+    uint64_t since_ms, spent_ns;    /* when `faults` was taken; for the present series */
+    size_t faults;
+    size_t filled;                  /* with them: bytes that had been filled, as far as that is seen */
+    unsigned halves;                /* as stop.halves: what may wait gives half-done calls no push */
+    uintptr_t hand;                 /* where the next series begins */
+    uint32_t series;
+    size_t count;
+    struct span chunk[HOT_CHUNKS];  /* the first moved part of each; marks: the series */
+    uint32_t home_ms[HOT_AGES];     /* by the number of a chunk: when it came home */
+} hot;
+
+/* The strip number i of a part: another place in each series. Returns its bytes, 0: the part is too small. */
+static size_t hot_strip(const struct span *part, unsigned i, uintptr_t *from)
+{
+    size_t each = round_down((part->to - part->from) / HOT_STRIPS, sys_page());
+    size_t bytes = min_size(HOT_PAGES * sys_page(), each);
+    uint32_t mixed = ((uint32_t)(part->from / huge_size) * 31 + (uint32_t)part->marks * HOT_STRIPS + i) * 2654435769u;
+    *from = part->from + i * each + (mixed >> 16) % ((each - bytes) / sys_page() + 1) * sys_page();
+    return bytes;
+}
+
+/* Requires map.lock, and that nobody else runs: what passes us by might put memory there that is lost by it. Unmaps the strips of
+ * the next chunks; the file has their content. */
+static void hot_arm(void)
+{
+    struct vma_scan scan = {0};
+    struct span p;
+    struct vma v;
+    uint64_t began = now_ns();
+    hot.count = 0;
+    hot.series++;
+    while (hot.count < HOT_CHUNKS && now_ns() - began < hot_arm_ns) {
+        if (!spans_part(&map.live, hot.hand, UINTPTR_MAX, &p)) {
+            hot.hand = 0;
+            return;
+        }
+        hot.hand = min_size(round_down(p.from, huge_size) + huge_size, p.to);
+        if (!vma_find(&scan, p.from, &v) || v.from > p.from || !v.shared || !map_is_moved(&v))
+            continue;
+        struct span part = {p.from, min_size(hot.hand, v.to), hot.series};
+        for (unsigned i = 0; i < HOT_STRIPS; i++) {
+            uintptr_t from;
+            size_t bytes = hot_strip(&part, i, &from);
+            sys_madvise((void *)from, bytes, MADV_DONTNEED);
+        }
+        hot.chunk[hot.count++] = part;
+    }
+}
+
+/* How many of n pages are mapped, so touched since; 0: the kernel does not tell. */
+static size_t hot_mapped(uintptr_t from, size_t n)
+{
+    uint64_t entry[HOT_PAGES + 1]; /* one more than is read */
+    size_t there = 0, bytes = n * sizeof entry[0];
+    if (read_self("/proc/self/pagemap", (char *)entry, bytes + 1, (off_t)(from / sys_page() * sizeof entry[0])) < bytes)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        there += (entry[i] & pagemap_present) != 0;
+    return there;
+}
+
+/* Requires map.lock. Have all pages of all strips been touched? */
+static bool hot_touched(const struct span *part)
+{
+    for (unsigned i = 0; i < HOT_STRIPS; i++) {
+        uintptr_t from;
+        size_t bytes = hot_strip(part, i, &from), n = bytes / sys_page();
+        if (!n || spans_bytes(&map.live, from, from + bytes) != bytes || hot_mapped(from, n) != n)
+            return false;
+    }
+    return true;
+}
+
+/* Requires map.lock. The pages of a part that are on disk alone. */
+static size_t hot_missing(const struct span *part)
+{
+    unsigned char vector[LOOK_PAGES];
+    size_t pages = (part->to - part->from) / sys_page(), missing = pages;
+    if (sys_mincore((void *)part->from, part->to - part->from, vector) != 0)
+        return pages;
+    for (size_t i = 0; i < pages; i++)
+        missing -= vector[i] & 1;
+    return missing;
+}
+
+/* Requires map.lock. Puts the hot chunks, HOT_MOST at most, at the start of the list, and returns how many they are. What they
+ * lack is asked for: all will stand while it comes. */
+static size_t hot_judge(void)
+{
+    size_t found = 0;
+    for (size_t n = 0; n < hot.count && found < HOT_MOST; n++) {
+        const struct span part = hot.chunk[n];
+        size_t bytes = part.to - part.from, missing = hot_touched(&part) ? hot_missing(&part) : bytes;
+        if (missing > bytes / sys_page() / hot_absent)
+            continue;
+        if (missing)
+            sys_madvise((void *)part.from, bytes, MADV_WILLNEED);
+        hot.chunk[found++] = part;
+    }
+    return found;
+}
+
+/* Requires every lock, and that nobody else runs. Makes a part anonymous, where it is one mapping yet. */
+static bool hot_restore(struct vma_scan *scan, struct span *part)
+{
+    struct span p;
+    struct vma v;
+    uintptr_t in = part->from;
+    size_t low = SIZE_MAX, high = 0;
+    if (hot_missing(part) > (part->to - part->from) / sys_page() / hot_late ||
+        !spans_part(&map.live, part->from, part->to, &p) || p.from != part->from || p.to != part->to ||
+        !vma_part(scan, &in, part->to, &v) || v.from != part->from || v.to != part->to || !v.shared || !map_is_moved(&v) ||
+        v.protection != (PROT_READ | PROT_WRITE) || !map_restore_vma(&v))
+        return false;
+    map_unmoved(p.from, p.to, &low, &high);
+    *part = (struct span){low, high, 0};
+    return true;
+}
+
+/* Has most of the list come home not long ago? Notes that it does now. */
+static bool hot_again(size_t found)
+{
+    uint32_t now = (uint32_t)now_ms();
+    size_t again = 0;
+    for (size_t i = 0; i < found; i++) {
+        uint32_t *home_ms = &hot.home_ms[hot.chunk[i].from / huge_size % HOT_AGES];
+        again += *home_ms && now - *home_ms < hot_age_ms;
+        *home_ms = now | 1;
+    }
+    return again * 2 > found;
+}
+
+/* Requires every lock, and that nobody else runs. Brings home what was found, as far as memory, mappings and time suffice.
+ * Returns how many chunks; what they had of the file is at the start of the list. */
+static size_t hot_bring(size_t found)
+{
+    struct vma_scan scan = {0};
+    struct map_level level = map_level();
+    uint64_t began = now_ns();
+    size_t most = level.all / 100 * (began / 1000000 < map.next_ms ? map_high : map_hurry), came = 0;
+    bool monitor = mon_self;
+    mon_self = false; /* nobody sees which numbers its files take */
+    bool safe = file_valid(&map.file) && !home_is_unsafe();
+    for (size_t i = 0; i < found && safe && now_ns() - began < hot_home_ns; i++) {
+        struct span part = hot.chunk[i];
+        if (level.bytes && level.bytes + (came + 1) * huge_size < most && map.moved.count < MAP_MOVED_MAX / 2 &&
+            hot_restore(&scan, &part)) {
+            atomic_fetch_add(&map.home_bytes, part.to - part.from);
+            hot.chunk[came++] = part;
+        }
+    }
+    mon_self = monitor;
+    return came;
+}
+
+/* Requires map.lock. What came home will not be written. Its place in the file is kept for its return. */
+static void hot_drop(size_t came)
+{
+    for (size_t i = 0; i < came && file_valid(&map.file); i++) {
+        const struct span *of_file = &hot.chunk[i];
+        map.mixed = true;
+        if (!file_zero(&map.file, of_file->from, of_file->to - of_file->from))
+            file_punch(&map.file, of_file->from, of_file->to - of_file->from);
+    }
+}
+
+/* Brings so many chunks home; unmaps strips of the next ones, if there are none. Returns how many came; -1: threads can't be
+ * stopped. */
+static int hot_stop(size_t found)
+{
+    sigmask saved;
+    size_t came = 0;
+    signals_hold(&saved);
+    unsigned halves = stop.halves;
+    stop.halves = hot.halves;
+    bool held = map_stop(false);
+    hot.halves = 0;
+    if (held && found)
+        came = hot_bring(found);
+    else if (held)
+        hot_arm();
+    stop.halves = halves;
+    if (held)
+        stop_end();
+    hot_drop(came);
+    map_resume(false, &saved);
+    return held ? (int)came : -1;
+}
+
+/* What the program has filled: it is anonymous, or was until it was moved, and did not come home. */
+static size_t hot_filled(void) { return anonymous_bytes() + map.out_bytes - atomic_load(&map.home_bytes); }
+
+/* Would memory be full soon, as fast as it is being filled? Then nothing else may take time, nor memory. */
+static bool hot_fills(uint64_t passed)
+{
+    size_t before = hot.filled, now = hot.filled = hot_filled();
+    size_t filled = now - min_size(before, now);
+    return filled / max_size(passed, 1) * hot_full_ms > room_bytes();
+}
+
+/* The end of a series, after which pauses become longer, up to `most_ms`. Returns the milliseconds until the next one. */
+static uint64_t hot_rest(uint64_t most_ms)
+{
+    size_t major;
+    hot.armed = false;
+    hot.pause_ms = min_size(2 * hot.pause_ms + hot_wait_ms, most_ms);
+    hot.since_ms = now_ms();
+    hot.faults = map_all_faults(&major);
+    hot.filled = hot_filled();
+    uint64_t wait = max_size(max_size(hot.pause_ms, hot_part * hot.spent_ns / 1000000), hot_window_ms);
+    hot.spent_ns = 0;
+    hot.due_ms = hot.since_ms + wait;
+    return wait;
+}
+
+/* One step: waits until the program faults often; unmaps; judges, and brings home. Returns the milliseconds until the next. */
+static uint64_t hot_tick(void)
+{
+    size_t major, found = 0;
+    uint64_t now = now_ms(), began = now_ns();
+    if (cfg.paging != PAGING_ADAPTIVE || !atomic_load(&map.moved_bytes) || atomic_load(&map.faults_elsewhere))
+        return map_idle_ms;
+    if (now < hot.due_ms || mon_wanted())
+        return hot.due_ms - min_size(now, hot.due_ms);
+    if (!hot.armed) {
+        size_t faults = map_all_faults(&major) - hot.faults;
+        bool fills = hot_fills(now - hot.since_ms);
+        if (fills || faults < hot_faults * (now - hot.since_ms))
+            return hot_rest(0);
+        if (!hot_mapped((uintptr_t)&hot, 1)) /* the kernel does not tell */
+            return hot_rest(hot_most_ms);
+        hot.armed = hot_stop(0) == 0;
+        hot.spent_ns = now_ns() - began;
+        hot.due_ms = now_ms() + hot_wait_ms;
+        return hot.armed ? hot_wait_ms : hot_rest(hot_most_ms);
+    }
+    lock_take(&map.lock);
+    found = hot_judge();
+    bool again = hot_again(found);
+    lock_drop(&map.lock);
+    bool useful = found && hot_stop(found) > 0;
+    hot.spent_ns += now_ns() - began;
+    return hot_rest(!useful ? hot_most_ms : again ? hot_again_ms : 0);
+}
+
+/* --- when -------------------------------------------------------------------------------------------- */
 
 /* Is there so much of it that the monitor had better look? */
 static bool map_may_come(void)
@@ -8810,7 +9100,7 @@ static uint64_t map_work(uint64_t *due_ms)
 {
     if (!atomic_load(&map.bytes) || atomic_load(&map.faults_elsewhere))
         return map_idle_ms;
-    uint64_t began = now_ms(), look = map.filling ? 2 * look_ms : map.live.count ? map_read_ahead() : map_idle_ms;
+    uint64_t began = now_ms(), look = map.filling ? 2 * look_ms : atomic_load(&map.moved_bytes) ? map_read_ahead() : map_idle_ms;
     if (began < map.next_ms)
         return min_size(look, map.next_ms - began);
     while (now_ms() - began <= 2 * look_ms && !mon_wanted()) {
@@ -8851,9 +9141,7 @@ static size_t map_bytes_left(void)
  * what it has mapped: what brk brings takes twice as long. 0: it may not. */
 static uint64_t map_rest(void)
 {
-    struct rusage u;
-    sys_getrusage(RUSAGE_SELF, &u);
-    size_t faults = (size_t)u.ru_minflt + (size_t)u.ru_majflt, few = 4; /* ours, in a look */
+    size_t major, faults = map_all_faults(&major), few = 4; /* ours, in a look */
     bool touches = faults > map.touched + few;
     map.touched = faults;
     if (touches || map.moving)
@@ -8874,7 +9162,10 @@ static uint64_t map_tick(void)
     uint64_t due_ms = 0;
     atomic_store(&map.due_ms, 0);
     atomic_store(&map.rests, false);
-    uint64_t wait = map_work(&due_ms), rest = wait < map_rest_ms ? map_rest() : 0;
+    uint64_t wait = map_work(&due_ms);
+    if (!map.filling && wait)
+        wait = min_size(wait, hot_tick());
+    uint64_t rest = wait < map_rest_ms ? map_rest() : 0;
     if (rest > wait) {
         wait = rest;
         due_ms = 0;
@@ -8891,6 +9182,7 @@ static void map_stats(struct bigmaac_stats *out)
     out->map_bytes = map.bytes;
     out->map_peak = map.peak;
     out->map_moved = spans_bytes(&map.moved, 0, UINTPTR_MAX);
+    out->map_home = map.home_bytes;
     map_end(&m, false);
 }
 
@@ -8967,7 +9259,8 @@ static void map_child(bool copies, bool shares)
     map.cursor = map.next_ms = map.look_ms = map.level = map.recorded = map.touched = 0;
     map.touched_ms = now_ms();
     atomic_store(&map.due_ms, 0);
-    map.moving = map.filling = false;
+    map.moving = map.filling = hot.armed = false;
+    hot.due_ms = hot.faults = 0;
     for (uintptr_t at = 0; spans_part(&map.ours, at, UINTPTR_MAX, &p); at = p.to)
         if (p.marks & MARK_DONTFORK) {
             map_forget(p.from, p.to);
@@ -10404,9 +10697,10 @@ static const size_t trial_cpu_us = 16000; /* four ticks of a clock with 250 a se
 static const size_t crowd_part = 7; /* of the memory: 64 streams of 2 MiB in 400 are as fast as they can be, 200 are not */
 static const size_t lacking_part = 16;   /* a large page lacks something where more than that part is not in memory */
 
-/* What faults cost, in microseconds; only the ratios matter. */
-static const double cost_fault = 70, cost_page = 3, cost_page_stream = 2.9, cost_page_far = 1.25;
-static const double cost_huge = 580, cost_huge_alone = 900; /* in a stream; one here and one there */
+/* What reads take, in microseconds; only the ratios matter. The disk's part is learned: for a request, and for each page of it.
+ * The kernel's part was measured: for each page, for one that is read far ahead, and for a large page. */
+static struct { double request, page; } disk_us = {.request = 70, .page = 1.13}; /* as measured there */
+static const double cost_page = 1.87, cost_page_far = 0.12, cost_large_page = 250;
 static const double cost_watch = 50, cost_stride = 20; /* until the watching thread asks; had it asked before */
 static const double cost_never = 1e12;                 /* what can't be had */
 
@@ -10645,10 +10939,12 @@ static bool range_advise(const struct range *g, bool probing)
     return same;
 }
 
+static double page_us(void) { return disk_us.page + cost_page; }
+
 /* What all runs would have cost had WATCH read so many pages for each of them, as a log2. */
 static double watched_cost(const struct evidence *e, unsigned piece)
 {
-    double fault = cost_fault + cost_watch, each = fault + cost_page * (double)((size_t)1 << piece);
+    double fault = disk_us.request + cost_watch, each = fault + page_us() * (double)((size_t)1 << piece);
     double cost = e->cost[POLICY_WATCHED] - (double)e->strided * (fault - cost_stride);
     for (unsigned i = 0; i < SPAN_LOGS; i++)
         cost += each * (double)e->spans[i] * (double)((size_t)1 << (i > piece ? i - piece : 0));
@@ -10709,11 +11005,12 @@ static bool evidence_flows(const struct evidence *e)
     return e->runs && 4 * (size_t)max_size(e->onward, e->backward) >= 3 * e->runs;
 }
 
-/* Is there too little for a decision? A few short runs may be where a long one begins, or pieces of streams. */
+/* Is there too little for a decision? A few short runs may be where a long one begins, or pieces of streams,
+ * as on a slow disk, where several probes see one run. */
 static bool evidence_thin(const struct evidence *e)
 {
     return e->misses < evidence_least ||
-           (e->runs < evidence_runs && (e->misses < evidence_part || evidence_flows(e)));
+           (e->runs < evidence_runs && (e->misses < evidence_part || pager.blind || evidence_flows(e)));
 }
 
 /* Decides for each part of a subject. Parts that show little follow the others, as long as
@@ -10867,7 +11164,7 @@ static void evidence_add_watched(struct evidence *e, const struct run *r)
 {
     if (r->several) {
         e->several++;
-        e->cost[POLICY_WATCHED] += ((cost_fault + cost_watch) / (1 << flow_piece) + cost_page) * (double)r->misses;
+        e->cost[POLICY_WATCHED] += ((disk_us.request + cost_watch) / (1 << flow_piece) + page_us()) * (double)r->misses;
         return;
     }
     size_t pieces = r->strided ? r->pieces : 1;
@@ -10876,7 +11173,7 @@ static void evidence_add_watched(struct evidence *e, const struct run *r)
     while (log < SPAN_LOGS - 1 && pages > (size_t)1 << log)
         log++;
     if (r->open && !r->strided)
-        e->cost[POLICY_WATCHED] += (cost_fault + cost_page) * (double)r->misses;
+        e->cost[POLICY_WATCHED] += (disk_us.request + page_us()) * (double)r->misses;
     else
         e->spans[log] = (uint16_t)(e->spans[log] + pieces);
     e->strided = (uint16_t)(e->strided + (r->strided ? pieces : 0));
@@ -10887,28 +11184,29 @@ static void evidence_add_run(struct evidence *e, const struct run *r)
 {
     double reach = (double)folder.readahead, span = (double)(r->end - r->first), misses = (double)r->misses;
     bool far = folder.readahead >= to_pages(huge_size) && !pager.writing;
-    double each = far ? cost_page_far : cost_page_stream;
-    double around = cost_fault + cost_page * reach; /* a fault that no readahead expected */
+    double each = far ? disk_us.page + cost_page_far : page_us();
+    double large = disk_us.page * (double)to_pages(huge_size), alone = disk_us.request + large + cost_large_page;
+    double around = disk_us.request + page_us() * reach; /* a fault that no readahead expected */
     e->misses += r->misses;
     e->runs++;
     e->span += r->end - r->first;
-    e->cost[POLICY_RANDOM] += (cost_fault + cost_page) * misses;
+    e->cost[POLICY_RANDOM] += (disk_us.request + page_us()) * misses;
     evidence_add_watched(e, r);
     if (!r->open || r->several) {
         e->onward = (uint16_t)(e->onward + r->onward);
         e->backward = (uint16_t)(e->backward + r->backward);
     }
     if (r->several)
-        each = cost_page_far;
+        each = disk_us.page + cost_page_far;
     if (r->open) {
-        e->cost[POLICY_HUGE] += (r->several ? cost_huge_alone : cost_huge) * span / (double)to_pages(huge_size);
+        e->cost[POLICY_HUGE] += (r->several ? alone : large) * span / (double)to_pages(huge_size);
         e->cost[POLICY_NORMAL] += span / misses < reach / 2 ? each * span : around * misses;
         e->cost[POLICY_BLOCKS] += around * (span / reach < misses ? span / reach : misses);
         return;
     }
     size_t chunks = (r->end - 1) / to_pages(huge_size) - r->first / to_pages(huge_size) + 1;
-    e->cost[POLICY_HUGE] += cost_huge_alone * (double)chunks;
-    e->cost[POLICY_NORMAL] += around + (span > reach / 4 ? cost_page * reach / 2 : 0) +
+    e->cost[POLICY_HUGE] += alone * (double)chunks;
+    e->cost[POLICY_NORMAL] += around + (span > reach / 4 ? page_us() * reach / 2 : 0) +
                               (span > reach / 2 ? each * (span - reach / 2) : 0);
     e->cost[POLICY_BLOCKS] += around * (double)((r->end - r->first - 1) / folder.readahead + 1);
 }
@@ -11106,6 +11404,16 @@ static void windows_settle(void)
     }
 }
 
+/* While it probes, the program waits for one page after the other. What it does between two faults counts as well: no
+ * longer read spares it that. Where reclaim waits for what is to be written, a fault takes longer for a while. */
+static void request_learn(uint64_t ms, size_t faults)
+{
+    double took = (double)ms * 1000 / (double)max_size(faults, 1);
+    bool stalled = (pager.changing || pager.dirtying) && took > 2 * disk_us.request;
+    if (faults > 1)
+        disk_us.request = stalled ? 2 * disk_us.request : took;
+}
+
 /* Waits until the program has faulted often enough for the windows to show it; longer where reclaim holds up its faults,
  * and while it stands still, as all has to be written first. */
 static size_t probe_wait(void)
@@ -11114,6 +11422,7 @@ static size_t probe_wait(void)
     size_t seldom = windows_part(); /* a fault in so many is seen */
     size_t enough = min_size(probe_misses * seldom, 500);
     bool held = pager.dirtying && !pager.watching && !pager.blind; /* up by what a fill has left to be written */
+    held |= pager.blind == blind_most; /* by what was asked for before: large pages for many threads, on a slow disk */
     size_t few = held ? min_size(evidence_least * seldom, probe_faults_few) : 0;
     size_t faults = 0, last = 0;
     uint64_t most = probe_stalled_ms, stands = 0;
@@ -11134,6 +11443,7 @@ static size_t probe_wait(void)
         }
     }
     pager.changing = now.written > begin.written;
+    request_learn(now.ms - begin.ms, faults);
     return faults;
 }
 
@@ -11145,9 +11455,11 @@ static unsigned probe(void)
         return 0;
     count_one(&count.probes);
     pager.windows = pager.window_pages = 0;
-    memset(pager.part, 0, sizeof pager.part);
+    if (!pager.blind || !pager.misses || !pager.unexplained) { /* what few faults show, as on a slow disk, adds up */
+        memset(pager.part, 0, sizeof pager.part);
+        memset(pager.flow, 0, sizeof pager.flow);
+    }
     memset(pager.open, 0, sizeof pager.open);
-    memset(pager.flow, 0, sizeof pager.flow);
     chunks_look(false);
     op_sleep(4);
     if (pager.front)
@@ -11582,6 +11894,14 @@ static bool usage_differs(const struct usage *now, const struct usage *calm)
     return false;
 }
 
+/* What long reads take beyond their requests is for their pages; less, where they took longer because the program was slow. */
+static void page_learn(uint64_t ms, size_t faults, size_t pages)
+{
+    double took = ((double)ms * 1000 - (double)faults * disk_us.request) / (double)pages;
+    if (took > 0)
+        disk_us.page = took < disk_us.page ? took : (3 * disk_us.page + took) / 4;
+}
+
 /* What happened since the last tick, each per 100 major faults; majflt itself per second.
  * False: the process does not page. First touches of new blocks are faults, but read nothing. */
 static bool usage_since(struct usage *since)
@@ -11598,6 +11918,8 @@ static bool usage_since(struct usage *since)
     pager.faults = faults;
     if (blocks < 4 * faults || blocks * 1000 / ms < 1000)
         return false;
+    if (!written && blocks / (64 * kib / 512) >= faults)
+        page_learn(ms, faults, blocks / (page_size / 512));
     faults = max_size(faults, 1); /* readahead that stays ahead of a stream leaves none */
     *since = (struct usage){.majflt = faults * 1000 / ms, .minflt = minor * 100 / faults,
                             .blocks = blocks / faults, .written = written / faults,

@@ -707,6 +707,15 @@ static void sim_begin(const struct sim_disk *disk, uint32_t limit)
     atomic_store(&folder.probed, true);
 }
 
+/* Until all that is changed has been written. */
+static void sim_sync(void)
+{
+    for (; sim.dirty || sim.write_count; sim.now += 1000000) {
+        writes_end(sim.now);
+        flush_begin(sim.now);
+    }
+}
+
 /* Until all threads have ended, or that time. */
 static void sim_go(uint64_t until)
 {

@@ -26,7 +26,7 @@ static uint64_t pick(void)
 static void read_blocks(const uint64_t *p, size_t words, time_t seconds)
 {
     for (time_t end = time(NULL) + seconds; time(NULL) < end;)
-        for (size_t at = pick() % (words / 8192) * 8192, i = 0; i < 8192; i += 8)
+        for (size_t at = pick() % (words / 2048) * 2048, i = 0; i < 2048; i += 8)
             sink += p[at + i];
 }
 

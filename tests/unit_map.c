@@ -74,10 +74,10 @@ static bool is_consistent(void)
     if (atomic_load(&map.moved_bytes) != spans_bytes(&map.moved, 0, UINTPTR_MAX) || used != map.used_bytes ||
         map.kept_bytes != spans_bytes(&map.kept, 0, UINTPTR_MAX) || map.kept_bytes > used)
         return false;
-    for (size_t i = 0; i < map.kept.count; i++) { /* small, and beside something that is used */
+    for (size_t i = 0; i < map.kept.count; i++) { /* small, and beside something that is used; or of what came home */
         const struct span *k = span_at(&map.kept, i);
-        if (k->to - k->from >= map_unit || spans_touch(&map.used, k->from, k->to) ||
-            !spans_touch(&map.used, k->from - 1, k->to + 1))
+        bool small = k->to - k->from < map_unit && spans_touch(&map.used, k->from - 1, k->to + 1);
+        if (spans_touch(&map.used, k->from, k->to) || !(small || atomic_load(&map.home_bytes)))
             return false;
     }
     for (uintptr_t at = 0; spans_part(&map.live, at, UINTPTR_MAX, &p); at = p.to) {
@@ -642,6 +642,97 @@ static void streams(void)
     munmap(place, bytes);
 }
 
+static char *_Atomic touched; /* NULL: nobody touches it any more */
+
+static void *touches(void *faulting)
+{
+    for (char *p; (p = touched);) {
+        if (faulting)
+            madvise(faulting, huge_size, MADV_DONTNEED);
+        for (size_t at = 0; at < huge_size; at += page) {
+            ((volatile char *)p)[at] = ((volatile char *)p)[at];
+            if (faulting)
+                ((volatile char *)faulting)[at] = 1;
+        }
+    }
+    return NULL;
+}
+
+/* The number of the chunk that is hot, of those that are judged; -1: none, or several are. */
+static int hot_number(const char *p)
+{
+    lock_take(&map.lock);
+    size_t found = hot_judge();
+    lock_drop(&map.lock);
+    return found == 1 ? (int)((hot.chunk[0].from - (uintptr_t)p) / huge_size) : -1;
+}
+
+/* Of what was moved, the chunk that a thread uses all the time comes home, as it is; nothing else does, nor where most of it is on
+ * disk alone. */
+static void hot_comes_home(void)
+{
+    const size_t bytes = STREAM_CHUNKS * huge_size;
+    size_t home = atomic_load(&map.home_bytes), kept = map.kept_bytes;
+    char *p = moved_region(bytes);
+    pthread_t thread;
+    CHECK((uintptr_t)p % huge_size == 0);
+    hot.hand = 0;
+    CHECK(hot_stop(0) == 0 && hot.count >= STREAM_CHUNKS && hot_number(p) == -1); /* nobody touches anything */
+    touched = p + 3 * huge_size;
+    CHECK(pthread_create(&thread, NULL, touches, NULL) == 0);
+    int number = -1;
+    for (int i = 0; i < 100 && number == -1; i++) {
+        hot.hand = 0;
+        CHECK(hot_stop(0) == 0);
+        sleep_ms(hot_wait_ms);
+        number = hot_number(p);
+    }
+    CHECK(number == 3 && hot_stop(1) == 1);
+    CHECK(!in_file(p + 3 * huge_size, huge_size) && in_file(p, bytes) == bytes - huge_size);
+    CHECK(atomic_load(&map.home_bytes) == home + huge_size && map.kept_bytes == kept + huge_size);
+    CHECK(is_filled(p, bytes, 5) && is_consistent());
+    touched = NULL;
+    pthread_join(thread, NULL);
+    move_out(p, bytes); /* to where it was */
+    CHECK(is_filled(p, bytes, 5) && map.kept_bytes == kept);
+    /* The monitor finds it, where the program faults often. */
+    void *faulting = mmap(NULL, huge_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    madvise(faulting, huge_size, MADV_NOHUGEPAGE);
+    touched = p + 5 * huge_size;
+    CHECK(pthread_create(&thread, NULL, touches, faulting) == 0);
+    hot.hand = 0;
+    for (int i = 0; i < 2000 && in_file(p + 5 * huge_size, huge_size); i++)
+        sleep_ms(min_size(hot_tick(), 50));
+    CHECK(!in_file(p + 5 * huge_size, huge_size) && in_file(p, bytes) == bytes - huge_size);
+    touched = NULL;
+    pthread_join(thread, NULL);
+    CHECK(is_filled(p, bytes, 5) && is_consistent());
+    munmap(faulting, huge_size);
+    map_munmap(p, bytes);
+}
+
+/* What is unmapped for that is nothing that only memory has: what passed us by, and what a fork has turned private. */
+static void hot_loses_nothing(void)
+{
+    char *p = moved_region(8 * MAP_UNIT);
+    struct vma_scan scan = {0};
+    struct vma v;
+    uintptr_t from = (uintptr_t)p + 4 * MAP_UNIT;
+    CHECK(vma_part(&scan, &from, from + MAP_UNIT, &v));
+    void *anonymous = mmap(p, 2 * MAP_UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0);
+    void *frozen_part = mmap(p + 4 * MAP_UNIT, MAP_UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+                             map.file.fd, (off_t)v.offset);
+    CHECK(anonymous == p && frozen_part == p + 4 * MAP_UNIT);
+    fill(p, 8 * MAP_UNIT, 6);
+    for (int i = 0; i < 20; i++) {
+        hot.hand = 0;
+        CHECK(hot_stop(0) == 0 && is_filled(p, 8 * MAP_UNIT, 6));
+    }
+    hot_stop(hot.count);
+    CHECK(is_filled(p, 8 * MAP_UNIT, 6));
+    map_munmap(p, 8 * MAP_UNIT);
+}
+
 /* A fork could not turn all of it private: what is may go to children, what is shared may not. */
 static void half_frozen(void)
 {
@@ -772,6 +863,8 @@ int main(int argc, char **argv)
         bool moves = any(3) == 0;
         if (moves)
             moved_out += map_move((1 + any(64)) * MAP_UNIT, 1 + any(2) * 3 * MAP_UNIT, any(2));
+        if (calls > most / 2 && moves && any(2) && hot_stop(0) == 0) /* whatever it is: it comes home as if it were hot */
+            hot_stop(min_size(hot.count, any(5)));
         if (any(60) == 0) {
             frozen += spans_bytes(&map.live, 0, UINTPTR_MAX);
             right = a_child();
@@ -783,8 +876,8 @@ int main(int argc, char **argv)
         right = right && (!moves || agree()) && one_call() && agree();
     }
     CHECK(right);
-    fprintf(stderr, "seed %lu: %zu calls, %zu MiB moved out, %zu MiB frozen, %zu MiB restored, %zu ranges moved now\n", seed, calls,
-            moved_out >> 20, frozen >> 20, atomic_load(&map.restored_bytes) >> 20, map.moved.count);
+    fprintf(stderr, "seed %lu: %zu calls, %zu MiB moved out, %zu MiB frozen, %zu MiB restored, %zu hot, %zu ranges moved now\n", seed, calls,
+            moved_out >> 20, frozen >> 20, atomic_load(&map.restored_bytes) >> 20, atomic_load(&map.home_bytes) >> 20, map.moved.count);
     CHECK(joined_otherwise * 300 <= most);
     map_munmap(arena[0], arena_bytes);
     remaps_moved();
@@ -801,6 +894,8 @@ int main(int argc, char **argv)
     faults();
     directions();
     streams();
+    hot_comes_home();
+    hot_loses_nothing();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
     return check_result();
 }

@@ -325,6 +325,27 @@ static void test_doubt(void)
     CHECK(!evidence_strides(pager.part[SUBJECT]));
 }
 
+/* What a request takes, and each page, is learned; where it takes long to get anywhere, longer reads cost little. */
+static void test_costs(void)
+{
+    blocks(30, 1, 0, 30);
+    CHECK(chosen(POLICY_NORMAL) == POLICY_RANDOM);
+    request_learn(80, 10);
+    CHECK(disk_us.request == 8000);
+    page_learn(100, 10, 1000);
+    CHECK(disk_us.page > 1.13 && disk_us.page < 20);
+    blocks(30, 1, 0, 30);
+    CHECK(chosen(POLICY_NORMAL) == POLICY_NORMAL);
+    disk_us.request = 70;
+    pager.dirtying = true; /* a stall tells little */
+    request_learn(80, 10);
+    CHECK(disk_us.request == 140);
+    pager.dirtying = false;
+    request_learn(1, 10);
+    CHECK(disk_us.request == 100);
+    disk_us.request = 70, disk_us.page = 1.13;
+}
+
 /* A large page that has come whole was asked for before; the single pages beside it count. */
 static void test_whole(void)
 {
@@ -427,6 +448,7 @@ int main(void)
     test_watched();
     test_strides();
     test_doubt();
+    test_costs();
     test_whole();
     test_side_by_side();
     test_crowd();
