@@ -7279,6 +7279,7 @@ static struct map {
     atomic_uint_fast64_t due_ms; /* the monitor's next look, where memory may be full soon; 0: not soon */
     atomic_uint seen;        /* futex: its looks */
     size_t level, recorded;  /* monitor: anonymous memory, and `bytes`, at the last one */
+    uint64_t tick_ms;        /* monitor: its next look, however near full memory is */
     uint64_t next_ms;        /* monitor: nothing is tried before */
     uint64_t retry_ms;       /* monitor: until the next try, where the last one moved nothing */
     atomic_bool no_query;    /* the kernel has no PROCMAP_QUERY */
@@ -9163,6 +9164,7 @@ static uint64_t map_tick(void)
     atomic_store(&map.due_ms, 0);
     atomic_store(&map.rests, false);
     uint64_t wait = map_work(&due_ms);
+    map.tick_ms = now_ms() + wait;
     if (!map.filling && wait)
         wait = min_size(wait, hot_tick());
     uint64_t rest = wait < map_rest_ms ? map_rest() : 0;
@@ -9172,6 +9174,17 @@ static uint64_t map_tick(void)
     }
     map_looked(due_ms);
     return map.kept_bytes && !due_ms ? min_size(wait, map_purge_some()) : wait;
+}
+
+/* PAGING waits for the program's faults up to seconds, while the program may fill its memory: a look that is due comes in
+ * between. */
+static void map_between(void)
+{
+    uint64_t due_ms = 0;
+    if (now_ms() < map.tick_ms)
+        return;
+    map.tick_ms = map_work(&due_ms) + now_ms();
+    map_looked(due_ms);
 }
 
 static void map_stats(struct bigmaac_stats *out)
@@ -10546,11 +10559,16 @@ static void op_sleep(uint64_t ms)
 {
     sleep_ms(ms);
     warn_between();
+    map_between();
 }
 
 /* A fork waits for the monitor, or something else that must not be held up. */
 static bool op_wanted(void) { return mon_wanted(); }
-static void op_yield(void) { mon_pause(); }
+static void op_yield(void)
+{
+    mon_pause();
+    map_between();
+}
 
 static bool op_resident(size_t offset, size_t bytes, unsigned char *vector)
 {

@@ -667,6 +667,24 @@ static int hot_number(const char *p)
     return found == 1 ? (int)((hot.chunk[0].from - (uintptr_t)p) / huge_size) : -1;
 }
 
+/* While PAGING waits for faults, up to seconds, the program may fill its memory: the mover's look is not put off by that. */
+static void looks_come_between(void)
+{
+    void *p = map_mmap(NULL, huge_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    map.tick_ms = now_ms() + 60000; /* not due */
+    unsigned seen = atomic_load(&map.seen);
+    op_sleep(1);
+    op_yield();
+    CHECK(atomic_load(&map.seen) == seen);
+    map.tick_ms = 1;
+    op_sleep(1);
+    CHECK(atomic_load(&map.seen) == seen + 1 && map.tick_ms > 1);
+    map.tick_ms = 1;
+    op_yield();
+    CHECK(atomic_load(&map.seen) == seen + 2);
+    map_munmap(p, huge_size);
+}
+
 /* Of what was moved, the chunk that a thread uses all the time comes home, as it is; nothing else does, nor where most of it is on
  * disk alone. */
 static void hot_comes_home(void)
@@ -896,6 +914,7 @@ int main(int argc, char **argv)
     streams();
     hot_comes_home();
     hot_loses_nothing();
+    looks_come_between();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
     return check_result();
 }
