@@ -5979,8 +5979,10 @@ static struct mon {
 } mon;
 
 enum { WATCH_PARK, WATCH_ON, WATCH_END };
+enum { WATCH_BLOCKS = 1, WATCH_MOVED = 2 }; /* for what it is to be on */
 
 static struct {
+    unsigned wanted;       /* monitor: WATCH_BLOCKS, WATCH_MOVED */
     atomic_bool running;   /* the thread exists, or is about to */
     atomic_uint order;     /* futex: what it is to do, WATCH_...: the monitor says it, who makes the thread says
                             * PARK first, and so does the thread where it can't do what it should */
@@ -7574,7 +7576,7 @@ static size_t map_offset(uintptr_t from, uintptr_t to, size_t behind)
     size_t window = map_place(gib, gib);
     if (!window)
         return map_place(to - from, sys_page());
-    map.window[part] = (uint16_t)(window / gib);
+    __atomic_store_n(&map.window[part], (uint16_t)(window / gib), __ATOMIC_RELAXED);
     return window + from % gib;
 }
 
@@ -8395,11 +8397,28 @@ static size_t map_pick(size_t bytes, bool frozen)
     return runs;
 }
 
+/* Does the device read so little around a fault that it may? */
+static bool map_reads_around(void)
+{
+    return folder.readahead_known && folder.readahead * page_size <= map_around;
+}
+
+/* Faults there are watched while they are many: WATCH reads around them. */
+static bool map_is_watched(void)
+{
+    return cfg.paging == PAGING_ADAPTIVE && atomic_load(&map.moved_bytes) && !map_reads_around();
+}
+
+/* Is something that was moved in the same GiB of addresses? Takes no lock. */
+static bool map_has_moved_near(uintptr_t at)
+{
+    return at / gib < MAP_WINDOWS && __atomic_load_n(&map.window[at / gib], __ATOMIC_RELAXED);
+}
+
 /* What a fault there brings in: what the device reads around it, if that is little; else its page alone. */
 static void map_advise_paging(void *at, size_t bytes)
 {
-    bool little = folder.readahead_known && folder.readahead * page_size <= map_around;
-    bool normal = cfg.paging == PAGING_NORMAL || (cfg.paging == PAGING_ADAPTIVE && little);
+    bool normal = cfg.paging == PAGING_NORMAL || (cfg.paging == PAGING_ADAPTIVE && map_reads_around());
     sys(SYS_madvise, at, bytes, cfg.paging == PAGING_SEQUENTIAL ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     sys(SYS_madvise, at, bytes, normal ? MADV_NORMAL : MADV_RANDOM);
 }
@@ -8631,6 +8650,7 @@ static size_t map_move(size_t most, size_t least, bool hurry)
 
 /* --- paging of what was moved ------------------------------------------------------------------------ */
 
+static void watch_want(unsigned what, bool on), watch_request(void); /* WATCH */
 enum { LOOK_CHUNKS = 4096, LOOK_PAGES = 512, LOOK_DENSE = 48 }; /* of 2 MiB; pages of the kernel's there; of them that a
                                                                   * stream brings in between two looks */
 static const int ahead_most = 16;         /* chunks in front of a stream */
@@ -8786,8 +8806,15 @@ static uint64_t map_read_ahead(void)
     size_t major, each = LOOK_CHUNKS + 2;
     map_all_faults(&major);
     size_t faults = major - map.faults;
-    if (cfg.paging != PAGING_ADAPTIVE || faults < (map.streams ? 1 : 2 * LOOK_DENSE)) /* however long they take */
+    if (cfg.paging != PAGING_ADAPTIVE || faults < (map.streams ? 1 : 2 * LOOK_DENSE)) { /* however long they take */
+        if (now_ms() > map.look_ms + map_idle_ms)
+            watch_want(WATCH_MOVED, false);
         return 2 * look_ms;
+    }
+    if (!map_reads_around()) {
+        watch_request();
+        watch_want(WATCH_MOVED, true);
+    }
     if (!map.chunks) {
         map.chunks = own_table(2 * each * sizeof(struct chunk));
         if (!map.chunks)
@@ -9163,6 +9190,8 @@ static uint64_t map_tick(void)
     uint64_t due_ms = 0;
     atomic_store(&map.due_ms, 0);
     atomic_store(&map.rests, false);
+    if (!atomic_load(&map.moved_bytes))
+        watch_want(WATCH_MOVED, false);
     uint64_t wait = map_work(&due_ms);
     map.tick_ms = now_ms() + wait;
     if (!map.filling && wait)
@@ -9996,6 +10025,7 @@ static void child_forget_threads(void)
     atomic_store(&watch.tid, 0);
     atomic_store(&watch.running, false);
     atomic_store(&watch.order, WATCH_PARK);
+    watch.wanted = 0;
     summary.pid = summary.pid ? sys_getpid() : 0;
     if (atomic_load(&summary.state) == SUMMARY_TELLING) /* who tells is not in the child */
         atomic_store(&summary.state, SUMMARY_DUE);
@@ -10139,6 +10169,9 @@ static const size_t watch_step = 32;    /* pages: advice for more than this may 
 static const unsigned stride_proof = 3;
 static const size_t stride_skip = 4;    /* blocks of a walk that may have been there */
 static const size_t stride_ahead = 32;  /* blocks that a walk in equal strides has asked for in advance */
+static const size_t watch_piece = 64 * kib; /* asked for around a fault in moved memory: 32 and 128 took as long, 256 ten times */
+static const unsigned moved_trial = 64;     /* pieces that must bring on as many faults that don't wait for the disk */
+static const uint64_t moved_rest_ms = 100, moved_rest_most_ms = 3200; /* where they don't: doubles */
 
 /* A thread of the program; the watching thread alone works here. */
 static struct watched {
@@ -10158,6 +10191,14 @@ static struct {
     unsigned threads;     /* that it watches */
     size_t faults, asked; /* since the last look for threads: seen, and blocks asked for */
 } watcher;
+
+/* What MAP has moved, where the device's own readahead is far more than a fault's surroundings are worth. The watching
+ * thread's. */
+static struct {
+    uintptr_t piece[1024];  /* asked for last, by address; the lowest bits: how many faults have come there since */
+    unsigned asked, used;   /* in this trial: pieces, and faults there since */
+    uint64_t rest_ms, until_ms; /* how long nothing is asked for where few are used, and until when now */
+} watch_moved;
 
 #ifdef BIGMAAC_PREFIX
 #define next_thread_create pthread_create
@@ -10382,6 +10423,38 @@ static void watch_fault(struct watched *w, size_t at)
     watch_stride(w, at, bytes);
 }
 
+/* Enough pieces were asked for to know whether that is worth it. */
+static void watch_moved_judge(uint64_t now)
+{
+    bool useful = watch_moved.used >= watch_moved.asked;
+    watch_moved.rest_ms = useful ? 0 : max_size(moved_rest_ms, min_size(2 * watch_moved.rest_ms, moved_rest_most_ms));
+    watch_moved.until_ms = now + watch_moved.rest_ms;
+    watch_moved.asked = watch_moved.used = 0;
+}
+
+/* A thread faults there: what lies around is read, too. False: it is nothing that MAP has moved. */
+static bool watch_moved_fault(uintptr_t at)
+{
+    uintptr_t from = round_down(at, watch_piece), *piece = &watch_moved.piece[from / watch_piece % 1024];
+    if (!map_has_moved_near(at))
+        return false;
+    watcher.faults++;
+    if (round_down(*piece, watch_piece) == from) { /* after as many faults as it has pages, it is another time */
+        watch_moved.used++;
+        *piece = *piece + 1 < from + watch_piece / page_size ? *piece + 1 : 0;
+        return true;
+    }
+    uint64_t now = now_ms();
+    if (now < watch_moved.until_ms)
+        return true;
+    *piece = from;
+    sys(SYS_madvise, from, watch_piece, MADV_WILLNEED);
+    watcher.asked++;
+    if (++watch_moved.asked == moved_trial)
+        watch_moved_judge(now);
+    return true;
+}
+
 /* Takes what the kernel has written since the last time. Events have 8 bytes of header and the address; records
  * of other kinds are passed over. All are multiples of 8 bytes, so none of these is cut in two. */
 static void watch_drain(struct watched *w)
@@ -10394,7 +10467,7 @@ static void watch_drain(struct watched *w)
         uint64_t address;
         memcpy(&h, events + tail % size, sizeof h);
         memcpy(&address, events + (tail + sizeof h) % size, sizeof address);
-        if (h.type == PERF_RECORD_SAMPLE)
+        if (h.type == PERF_RECORD_SAMPLE && !watch_moved_fault((uintptr_t)address))
             watch_fault(w, (size_t)address - mem.base);
         tail = h.size >= sizeof h ? tail + h.size : head;
     }
@@ -10498,6 +10571,22 @@ static void watch_order(unsigned order)
         order = WATCH_PARK;
     if (atomic_exchange(&watch.order, order) != order)
         sys(SYS_futex, &watch.order, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* It watches while blocks, or what was moved, are to be watched. The monitor's. */
+static void watch_want(unsigned what, bool on)
+{
+    watch.wanted = on ? watch.wanted | what : watch.wanted & ~what;
+    watch_order(watch.wanted ? WATCH_ON : WATCH_PARK);
+}
+
+/* The program's next malloc makes the thread, if there is none and it could work. The monitor's. */
+static void watch_request(void)
+{
+    if (atomic_load(&watch.running) || !watch_able())
+        return;
+    __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
+    atomic_store(&mon.wanted, true); /* last: who sees it sets the limit back */
 }
 
 /* Makes the thread, parked. Called as mon_start is. */
@@ -12051,7 +12140,7 @@ static void paging_act(const struct usage *since)
     if (pager.amplified == 3)
         split_begin();
     atomic_store(&watch.budget, paging_room() / 16);
-    watch_order(pager.watching ? WATCH_ON : WATCH_PARK);
+    watch_want(WATCH_BLOCKS, pager.watching);
     if (trial_goes_on() || pager.last.ms < pager.probe_at + gap || !pager_open())
         return;
     if (!folder.readahead_known) {
@@ -12059,7 +12148,7 @@ static void paging_act(const struct usage *since)
         readahead_learn();
     }
     bool changed = probe() != 0;
-    watch_order(pager.watching ? WATCH_ON : WATCH_PARK);
+    watch_want(WATCH_BLOCKS, pager.watching);
     if (changed && pager.changing)
         split_begin();
     uint64_t most = pager.all_random ? probe_gap_random_ms : probe_gap_max_ms;
@@ -12079,7 +12168,7 @@ static uint64_t paging_rests(bool streams)
     pager.quiet += pager.quiet < quiet_most;
     trial_goes_on();
     if (pager.quiet == quiet_most || (!pager.near && pager.quiet >= quiet_calm)) {
-        watch_order(WATCH_PARK);
+        watch_want(WATCH_BLOCKS, false);
         pager.split = 0;
         pager.fits = SIZE_MAX;
         return pager.near && pager.dirtying ? paging_ms : mon_idle_ms;
@@ -12095,7 +12184,7 @@ static uint64_t paging_tick(void)
     struct usage since;
     tables_trim();
     if (cfg.paging != PAGING_ADAPTIVE || !paging_may_come()) {
-        watch_order(WATCH_PARK);
+        watch_want(WATCH_BLOCKS, false);
         return mon_idle_ms;
     }
     bool near = live_bytes() >= room_bytes() / 2;
@@ -12103,10 +12192,8 @@ static uint64_t paging_tick(void)
         pager.quiet = min_size(pager.quiet, 1);
     pager.near = near;
     bool asleep = !near && pager.quiet >= quiet_calm;
-    if (!asleep && !atomic_load(&watch.running) && watch_able()) { /* the program's next malloc makes it */
-        __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
-        atomic_store(&mon.wanted, true); /* last: who sees it sets the limit back */
-    }
+    if (!asleep)
+        watch_request();
     bool streams = !asleep && (pager.quiet == 0 || pager.dirtying) && scans_look();
     streams |= pager.quiet == 0 && pager.scattered && refill_look();
     if (pager.split)
@@ -12289,7 +12376,7 @@ COLD static void mon_start(void)
         if (cfg.verbose && first_time(&told))
             report("the background thread can't be started; paging stays as the kernel does it");
     }
-    if (atomic_load(&mon.running) && paging_may_come())
+    if (atomic_load(&mon.running) && (paging_may_come() || map_is_watched()))
         watch_start();
     if (single)
         atomic_store(&mon.only_ours, true);
@@ -12324,7 +12411,7 @@ COLD static void mon_start_wanted(void)
         sigmask saved;
         signals_hold(&saved);
         mon_open();
-        if (paging_may_come())
+        if (paging_may_come() || map_is_watched())
             watch_start();
         sys_sigmask(SIG_SETMASK, &saved, NULL);
     }
