@@ -7245,6 +7245,7 @@ enum { MAP_SPANS_MAX = 1 << 17, /* a process has 65,530 mappings, unless the mac
 #endif
 static const size_t map_unit = MAP_UNIT;         /* moved as a whole, where half of it is populated */
 static const size_t map_batch_bytes = 8 << 20;   /* that many page tables and file pages are made ready at once */
+static const size_t map_write_bytes = 64 << 10;  /* with one call: no page of the cache is larger, which is written as a whole */
 static const size_t map_high = 60, map_low = 50; /* percent of the memory to be had that may be anonymous */
 static const size_t map_fill_ms = 2 << 20;       /* bytes that a program fills in a millisecond at the most */
 static const uint64_t map_soon_ms = 64, map_grows_ms = 4; /* memory may be full so soon: threads that start have turns of 1 to 4 ms
@@ -8472,14 +8473,7 @@ static bool map_stage(struct map_run *r, const struct map_run *last)
     r->stage = p;
     sys(SYS_madvise, p, bytes, MADV_DONTFORK); /* a raw clone must not share it */
     map_advise_paging(p, bytes);
-    if (sys(SYS_madvise, p, bytes, MADV_POPULATE_WRITE) == 0)
-        return true;
-    if (errno == EINVAL) { /* before 5.14 */
-        memset(p, 0, bytes);
-        return true;
-    }
-    map_unstage(r, false); /* the file has no block for it after all: a write would end the program */
-    return false;
+    return true;
 }
 
 /* Requires map.lock, and that nobody else runs. Is the run what it was when it was chosen? */
@@ -8505,7 +8499,11 @@ static bool map_exchange(struct vma_scan *scan, struct map_run *r)
     size_t bytes = r->to - r->from;
     if (!map_unchanged(scan, r))
         return false;
-    memcpy(r->stage, (void *)r->from, bytes);
+    for (size_t at = 0, part; at < bytes; at += part) {
+        part = min_size(bytes - at, map_write_bytes);
+        if (file_write(&map.file, (const char *)r->from + at, part, r->offset + at) != REASON_NONE)
+            return false;
+    }
     if (sys_mremap(r->stage, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)r->from) == MAP_FAILED)
         return false;
     own_unmap(r->stage, bytes);
@@ -10426,32 +10424,43 @@ static void watch_fault(struct watched *w, size_t at)
 /* Enough pieces were asked for to know whether that is worth it. */
 static void watch_moved_judge(uint64_t now)
 {
-    bool useful = watch_moved.used >= watch_moved.asked;
+    bool useful = watch_moved.used >= watch_moved.asked / 4;
     watch_moved.rest_ms = useful ? 0 : max_size(moved_rest_ms, min_size(2 * watch_moved.rest_ms, moved_rest_most_ms));
     watch_moved.until_ms = now + watch_moved.rest_ms;
     watch_moved.asked = watch_moved.used = 0;
 }
 
-/* A thread faults there: what lies around is read, too. False: it is nothing that MAP has moved. */
-static bool watch_moved_fault(uintptr_t at)
+static uintptr_t *watch_moved_piece(uintptr_t at) { return &watch_moved.piece[at / watch_piece % 1024]; }
+
+static void watch_moved_ask(uintptr_t from)
 {
-    uintptr_t from = round_down(at, watch_piece), *piece = &watch_moved.piece[from / watch_piece % 1024];
-    if (!map_has_moved_near(at))
-        return false;
-    watcher.faults++;
-    if (round_down(*piece, watch_piece) == from) { /* after as many faults as it has pages, it is another time */
-        watch_moved.used++;
-        *piece = *piece + 1 < from + watch_piece / page_size ? *piece + 1 : 0;
-        return true;
-    }
     uint64_t now = now_ms();
-    if (now < watch_moved.until_ms)
-        return true;
-    *piece = from;
+    if (now < watch_moved.until_ms || round_down(*watch_moved_piece(from), watch_piece) == from)
+        return;
+    *watch_moved_piece(from) = from;
     sys(SYS_madvise, from, watch_piece, MADV_WILLNEED);
     watcher.asked++;
     if (++watch_moved.asked == moved_trial)
         watch_moved_judge(now);
+}
+
+/* A thread faults there: what lies around is read, too, and what follows, if it faults there again. False: it is nothing that
+ * MAP has moved. */
+static bool watch_moved_fault(struct watched *w, uintptr_t at)
+{
+    uintptr_t from = round_down(at, watch_piece), *piece = watch_moved_piece(from);
+    if (!map_has_moved_near(at))
+        return false;
+    watcher.faults++;
+    if (round_down(*piece, watch_piece) != from) {
+        watch_moved_ask(from);
+    } else {
+        watch_moved.used++;
+        if (*piece == from + 1)
+            watch_moved_ask(at < w->at ? from - watch_piece : from + watch_piece);
+        *piece = *piece + 1 < from + watch_piece / page_size ? *piece + 1 : 0; /* then it is another time */
+    }
+    w->at = at;
     return true;
 }
 
@@ -10467,7 +10476,7 @@ static void watch_drain(struct watched *w)
         uint64_t address;
         memcpy(&h, events + tail % size, sizeof h);
         memcpy(&address, events + (tail + sizeof h) % size, sizeof address);
-        if (h.type == PERF_RECORD_SAMPLE && !watch_moved_fault((uintptr_t)address))
+        if (h.type == PERF_RECORD_SAMPLE && !watch_moved_fault(w, (uintptr_t)address))
             watch_fault(w, (size_t)address - mem.base);
         tail = h.size >= sizeof h ? tail + h.size : head;
     }
