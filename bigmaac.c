@@ -7291,6 +7291,7 @@ static struct map {
     size_t faults;           /* monitor: major ones, at the last look */
     struct chunk *chunks;    /* monitor: what the last two looks saw, each ending with address 0; NULL: none was */
     unsigned looks;          /* monitor: so far */
+    unsigned due_looks;      /* monitor: looks that are due though nothing faults: a stream may have come to what was asked for */
     bool streams;            /* monitor: most of what came between these two lay dense */
     uint64_t pause, look_ms; /* monitor: ms between two looks, and when the next one is due */
     bool moving;             /* monitor: until `map_low` is reached */
@@ -8649,10 +8650,12 @@ static size_t map_move(size_t most, size_t least, bool hurry)
 /* --- paging of what was moved ------------------------------------------------------------------------ */
 
 static void watch_want(unsigned what, bool on), watch_request(void); /* WATCH */
+static size_t hot_mapped(uintptr_t from, size_t n); /* below */
 enum { LOOK_CHUNKS = 4096, LOOK_PAGES = 512, LOOK_DENSE = 48 }; /* of 2 MiB; pages of the kernel's there; of them that a
                                                                   * stream brings in between two looks */
 static const int ahead_most = 16;         /* chunks in front of a stream */
 static const size_t ahead_budget = 16 << 20;   /* bytes asked for at a look, at most: the device takes so much without a wait */
+static const unsigned due_most = 50;      /* looks without a fault, until what was asked for is given up */
 static const uint8_t asked_looks = 3;          /* in which it comes: 20 ms and more */
 static const size_t ahead_part = 8;            /* and no more than one part in so many of the memory to be had */
 static const uint64_t look_ms = 10, look_most_ms = 500; /* between looks: while there are streams; where none was seen */
@@ -8666,6 +8669,7 @@ struct chunk {
     uint16_t trace;                     /* the same, with half of what was before */
     int8_t ahead;                       /* how many chunks were asked for with it, below 0: downwards; 0: it was not */
     uint8_t asked;                      /* what comes in so many looks is no fault's */
+    bool due;                           /* it was asked for, and the program was not seen there yet */
     unsigned marked;                    /* the look that set `ahead`: its number */
 };
 
@@ -8695,7 +8699,19 @@ static void chunk_compare(struct chunk *c, const struct chunk *before)
     c->ahead = before->ahead;
     c->marked = before->marked;
     c->asked = before->asked - (before->asked > 0);
+    c->due = before->due;
 }
+
+/* Has the program come to what was asked for? It does not fault there for the disk, so that is not seen from what comes. */
+static bool chunk_reached(struct chunk *c)
+{
+    bool reached = c->due && hot_mapped(c->at + huge_size / 2, 1);
+    c->due &= !reached;
+    return reached;
+}
+
+/* Does a stream go through it? */
+static bool chunk_is_used(struct chunk *c) { return c->came >= LOOK_DENSE || chunk_reached(c); }
 
 /* The look that asked for it upwards (step 1) or downwards (-1); 0: none did. */
 static unsigned chunk_mark(const struct chunk *c, int step) { return step * c->ahead > 0 ? c->marked : 0; }
@@ -8737,8 +8753,11 @@ static size_t run_ask(struct chunk *low, struct chunk *high, size_t budget)
         if (bytes > budget || (i && c[-step].at + (uintptr_t)(step * (intptr_t)huge_size) != c->at))
             break;
         for (uintptr_t at = c->at; bytes && spans_part(&map.live, at, c->at + huge_size, &p); at = p.to)
-            if (sys_madvise((void *)p.from, p.to - p.from, MADV_WILLNEED) == 0)
+            if (sys_madvise((void *)p.from, p.to - p.from, MADV_WILLNEED) == 0) {
                 c->asked = asked_looks;
+                c->due = i > 0;
+                map.due_looks = due_most;
+            }
         c->ahead = (int8_t)ahead;
         c->marked = map.looks;
         budget -= bytes;
@@ -8774,10 +8793,10 @@ static void map_look(struct chunk *now, const struct chunk *before)
     size_t budget = min_size(ahead_budget, room_bytes() / ahead_part);
     for (size_t i = 1, last; i <= n; i = last + 1) {
         all += now[last = i].came;
-        if (now[i].came < LOOK_DENSE)
+        if (!chunk_is_used(&now[i]))
             continue;
         dense += now[i].came;
-        while (now[last + 1].at == now[last].at + huge_size && now[last + 1].came >= LOOK_DENSE) {
+        while (now[last + 1].at == now[last].at + huge_size && chunk_is_used(&now[last + 1])) {
             all += now[++last].came;
             dense += now[last].came;
         }
@@ -8804,7 +8823,8 @@ static uint64_t map_read_ahead(void)
     size_t major, each = LOOK_CHUNKS + 2;
     map_all_faults(&major);
     size_t faults = major - map.faults;
-    if (cfg.paging != PAGING_ADAPTIVE || faults < (map.streams ? 1 : 2 * LOOK_DENSE)) { /* however long they take */
+    size_t least = !map.streams ? 2 * LOOK_DENSE : map.due_looks ? 0 : 1;
+    if (cfg.paging != PAGING_ADAPTIVE || faults < least) { /* however long they take */
         if (now_ms() > map.look_ms + map_idle_ms)
             watch_want(WATCH_MOVED, false);
         return 2 * look_ms;
@@ -8822,6 +8842,7 @@ static uint64_t map_read_ahead(void)
         return map.look_ms - now_ms();
     uint64_t began = now_ns();
     map.looks++;
+    map.due_looks -= map.due_looks > 0;
     map.faults += faults;
     lock_take(&map.lock);
     map_look(map.chunks + map.looks % 2 * each, map.chunks + (map.looks + 1) % 2 * each);
