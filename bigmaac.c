@@ -10189,6 +10189,7 @@ static const unsigned stride_proof = 3;
 static const size_t stride_skip = 4;    /* blocks of a walk that may have been there */
 static const size_t stride_ahead = 32;  /* blocks that a walk in equal strides has asked for in advance */
 static const size_t watch_piece = 64 * kib; /* asked for around a fault in moved memory: 32 and 128 took as long, 256 ten times */
+static const size_t watch_pieces_ahead = 16; /* of them in front of a stream */
 static const unsigned moved_trial = 64;     /* pieces that must bring on as many faults that don't wait for the disk */
 static const uint64_t moved_rest_ms = 100, moved_rest_most_ms = 3200; /* where they don't: doubles */
 
@@ -10465,23 +10466,28 @@ static void watch_moved_ask(uintptr_t from)
         watch_moved_judge(now);
 }
 
-/* A thread faults there: what lies around is read, too, and what follows, if it faults there again. False: it is nothing that
- * MAP has moved. */
+/* A thread faults there: what lies around is read, too, and what follows, the more the longer it goes on. False: it is
+ * nothing that MAP has moved. */
 static bool watch_moved_fault(struct watched *w, uintptr_t at)
 {
     uintptr_t from = round_down(at, watch_piece), *piece = watch_moved_piece(from);
     if (!map_has_moved_near(at))
         return false;
     watcher.faults++;
-    if (round_down(*piece, watch_piece) != from) {
-        watch_moved_ask(from);
-    } else {
+    if (round_down(*piece, watch_piece) == from) {
         watch_moved.used++;
-        if (*piece == from + 1)
-            watch_moved_ask(at < w->at ? from - watch_piece : from + watch_piece);
         *piece = *piece + 1 < from + watch_piece / page_size ? *piece + 1 : 0; /* then it is another time */
+    } else {
+        watch_moved_ask(from);
     }
-    w->at = at;
+    if (from != w->from) {
+        intptr_t step = (intptr_t)(from - w->from);
+        bool goes_on = step == (intptr_t)watch_piece || step == -(intptr_t)watch_piece;
+        w->ahead = !goes_on ? 0 : w->ahead ? min_size(2 * w->ahead, watch_pieces_ahead) : 1;
+        for (size_t i = 1; i <= w->ahead; i++)
+            watch_moved_ask(from + (uintptr_t)((intptr_t)i * step));
+        w->from = from;
+    }
     return true;
 }
 
