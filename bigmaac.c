@@ -5982,7 +5982,7 @@ enum { WATCH_PARK, WATCH_ON, WATCH_END };
 enum { WATCH_BLOCKS = 1, WATCH_MOVED = 2 }; /* for what it is to be on */
 
 static struct {
-    unsigned wanted;       /* monitor: WATCH_BLOCKS, WATCH_MOVED */
+    atomic_uint wanted;    /* WATCH_BLOCKS, WATCH_MOVED; the monitor sets it */
     atomic_bool running;   /* the thread exists, or is about to */
     atomic_uint order;     /* futex: what it is to do, WATCH_...: the monitor says it, who makes the thread says
                             * PARK first, and so does the thread where it can't do what it should */
@@ -10044,7 +10044,7 @@ static void child_forget_threads(void)
     atomic_store(&watch.tid, 0);
     atomic_store(&watch.running, false);
     atomic_store(&watch.order, WATCH_PARK);
-    watch.wanted = 0;
+    atomic_store(&watch.wanted, 0);
     summary.pid = summary.pid ? sys_getpid() : 0;
     if (atomic_load(&summary.state) == SUMMARY_TELLING) /* who tells is not in the child */
         atomic_store(&summary.state, SUMMARY_DUE);
@@ -10182,6 +10182,10 @@ static long fork_bare(long number, const long argument[6])
 enum { WATCH_THREADS = 256 };
 
 static const int watch_pause_ms = 1000; /* between two looks for threads; a rest */
+/* A switch to this thread for each fault costs the program 10 us (a virtual machine of two processors). A block's first fault is
+ * worth it; of what was moved, several begin it, and then it looks from time to time. */
+static const unsigned watch_several = 16, watch_naps = 20; /* faults; looks without one until it waits for them again */
+static const uint64_t watch_nap_ns = 100000;
 static const size_t watch_busy = 8192;  /* faults between two looks that must be worth watching */
 static const uint64_t watch_retry_ms = 10000; /* after what may pass: too many threads, no memory; then 4 times as long */
 static const size_t watch_step = 32;    /* pages: advice for more than this may read less than it says */
@@ -10210,6 +10214,8 @@ static struct {
     unsigned top;         /* none is used from here on */
     unsigned threads;     /* that it watches */
     size_t faults, asked; /* since the last look for threads: seen, and blocks asked for */
+    bool blocks;          /* some are watched, so each fault wakes it */
+    unsigned naps;        /* that it takes until it waits for faults */
 } watcher;
 
 /* What MAP has moved, where the device's own readahead is far more than a fault's surroundings are worth. The watching
@@ -10342,7 +10348,7 @@ static bool watch_add(unsigned i, pid_t tid)
 {
     struct perf_event_attr attr = {
         .type = PERF_TYPE_SOFTWARE, .size = sizeof attr, .config = PERF_COUNT_SW_PAGE_FAULTS,
-        .sample_period = 1, .sample_type = PERF_SAMPLE_ADDR, .wakeup_events = 1,
+        .sample_period = 1, .sample_type = PERF_SAMPLE_ADDR, .wakeup_events = watcher.blocks ? 1 : watch_several,
         .exclude_kernel = 1, .exclude_hv = 1,
     };
     int fd = sys_unfiltered() ? (int)sys(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC) : -1;
@@ -10528,20 +10534,34 @@ static void watch_rest(void)
     watcher.faults = watcher.asked = 0;
 }
 
+/* Takes all faults that were seen since the last time. False: there were none. */
+static bool watch_drain_all(void)
+{
+    size_t before = watcher.faults;
+    for (unsigned i = 0; i < watcher.top; i++)
+        if (watched_threads[i].tid)
+            watch_drain(&watched_threads[i]);
+    return watcher.faults != before;
+}
+
 /* Waits for faults, a second at most. */
 static bool watch_wait(void)
 {
     struct timespec most = {.tv_sec = watch_pause_ms / 1000};
+    if (watcher.naps && !watcher.blocks) {
+        sleep_ns(watch_nap_ns);
+        watcher.naps = watch_drain_all() ? watch_naps : watcher.naps - 1;
+        return true;
+    }
     long n = sys_unfiltered() ? sys(SYS_ppoll, watcher.wait, watcher.top, &most, NULL, 0) : -1;
     if (n < 0 && errno != EINTR)
         return watch_fails(true);
-    for (unsigned i = 0; n > 0 && i < watcher.top; i++) {
-        if (watcher.wait[i].fd < 0 || !watcher.wait[i].revents)
-            continue;
-        watch_drain(&watched_threads[i]);
-        if (watcher.wait[i].revents & (POLLHUP | POLLERR)) /* the thread has ended */
+    if (n > 0)
+        watch_drain_all();
+    watcher.naps = n > 0 ? watch_naps : 0;
+    for (unsigned i = 0; n > 0 && i < watcher.top; i++)
+        if (watcher.wait[i].fd >= 0 && watcher.wait[i].revents & (POLLHUP | POLLERR)) /* the thread has ended */
             watch_drop(i);
-    }
     return true;
 }
 
@@ -10554,6 +10574,12 @@ static void watch_work(void)
     memset(watched_threads, 0, sizeof watched_threads); /* a child's are its parent's */
     watcher.top = 0;
     for (uint64_t looked = 0; able && atomic_load(&watch.order) == WATCH_ON;) {
+        bool blocks = atomic_load(&watch.wanted) & WATCH_BLOCKS;
+        if (blocks != watcher.blocks) {
+            watch_drop_all();
+            watcher.blocks = blocks;
+            looked = 0;
+        }
         if (now_ms() - looked >= (uint64_t)watch_pause_ms || watcher.faults > watch_busy) {
             watch_rest();
             able = watch_threads();
@@ -10612,8 +10638,10 @@ static void watch_order(unsigned order)
 /* It watches while blocks, or what was moved, are to be watched. The monitor's. */
 static void watch_want(unsigned what, bool on)
 {
-    watch.wanted = on ? watch.wanted | what : watch.wanted & ~what;
-    watch_order(watch.wanted ? WATCH_ON : WATCH_PARK);
+    unsigned wanted = atomic_load(&watch.wanted);
+    wanted = on ? wanted | what : wanted & ~what;
+    atomic_store(&watch.wanted, wanted);
+    watch_order(wanted ? WATCH_ON : WATCH_PARK);
 }
 
 /* The program's next malloc makes the thread, if there is none and it could work. The monitor's. */
