@@ -7277,6 +7277,7 @@ static struct map {
     atomic_size_t kept_bytes;
     bool mixed;              /* pieces of the file were zeroed: its extents are smaller than they might be */
     uint16_t window[MAP_WINDOWS]; /* of the addresses' GiB: the one of the file where they go at first, from 1 on; 0: none yet */
+    atomic_uchar near[MAP_WINDOWS / 8]; /* a bit for each of the addresses' GiB: something was moved there */
     uintptr_t cursor;        /* monitor: where the next batch begins */
     size_t stage_bytes;      /* of own_map's place that the batch has; map.lock */
     atomic_uint_fast64_t due_ms; /* the monitor's next look, where memory may be full soon; 0: not soon */
@@ -7578,7 +7579,7 @@ static size_t map_offset(uintptr_t from, uintptr_t to, size_t behind)
     size_t window = map_place(gib, gib);
     if (!window)
         return map_place(to - from, sys_page());
-    __atomic_store_n(&map.window[part], (uint16_t)(window / gib), __ATOMIC_RELAXED);
+    map.window[part] = (uint16_t)(window / gib);
     return window + from % gib;
 }
 
@@ -7607,6 +7608,8 @@ static void map_note_moved(uintptr_t from, uintptr_t to, uintptr_t delta)
     spans_add(&map.moved, from, to, 0); /* MAP_MOVED_MAX: there is room */
     spans_add(&map.live, from, to, delta);
     atomic_fetch_add(&map.moved_bytes, to - from - before);
+    for (size_t part = from / gib; part <= (to - 1) / gib && part < MAP_WINDOWS; part++)
+        atomic_fetch_or(&map.near[part / 8], (unsigned char)(1 << part % 8));
 }
 
 /* Requires map.lock. The blocks of a kept piece go back, and those of all that is free around it up to where a large page of the
@@ -8411,10 +8414,10 @@ static bool map_is_watched(void)
     return cfg.paging == PAGING_ADAPTIVE && atomic_load(&map.moved_bytes) && !map_reads_around();
 }
 
-/* Is something that was moved in the same GiB of addresses? Takes no lock. */
+/* Was something moved in the same GiB of addresses? Takes no lock. */
 static bool map_has_moved_near(uintptr_t at)
 {
-    return at / gib < MAP_WINDOWS && __atomic_load_n(&map.window[at / gib], __ATOMIC_RELAXED);
+    return at / gib < MAP_WINDOWS && atomic_load_explicit(&map.near[at / gib / 8], memory_order_relaxed) >> at / gib % 8 & 1;
 }
 
 /* What a fault there brings in: what the device reads around it, if that is little; else its page alone. */
@@ -10171,7 +10174,8 @@ static long fork_bare(long number, const long argument[6])
  * No advice fits a program that reads blocks of some pages here and there: the kernel reads one page
  * at a time, or as much as its readahead says. But perf_event_open(2) shows a process its own faults,
  * without privileges where perf_event_paranoid is 2 or less. A thread waits for them, and while the
- * kernel reads the first page of a block it asks for the rest of it.
+ * kernel reads the first page of a block it asks for the rest of it. In what MAP has moved it asks for what
+ * lies around a fault, where the device's readahead is too much for that, and for what lies in front of a stream.
  *
  * A thread of the program makes it, beside the monitor: making a thread allocates, and a signal handler
  * that forks may wait for the monitor. It parks until something is WATCHED. It has a table of descriptors
@@ -10193,9 +10197,9 @@ static const unsigned stride_proof = 3;
 static const size_t stride_skip = 4;    /* blocks of a walk that may have been there */
 static const size_t stride_ahead = 32;  /* blocks that a walk in equal strides has asked for in advance */
 static const size_t watch_piece = 64 * kib; /* asked for around a fault in moved memory: 32 and 128 took as long, 256 ten times */
-static const size_t watch_pieces_ahead = 16; /* of them in front of a stream */
-static const unsigned moved_trial = 64;     /* pieces that must bring on as many faults that don't wait for the disk */
-static const uint64_t moved_rest_ms = 100, moved_rest_most_ms = 3200; /* where they don't: doubles */
+static const size_t watch_pieces_most = 16; /* of them in front of a stream */
+static const unsigned moved_trial = 64;     /* pieces, of which one in four must be used: a request costs as much as 60 pages */
+static const uint64_t moved_rest_ms = 100, moved_rest_most_ms = 3200; /* where fewer are: doubles */
 
 /* A thread of the program; the watching thread alone works here. */
 static struct watched {
@@ -10207,6 +10211,8 @@ static struct watched {
     intptr_t stride; /* bytes between the last such faults; 0: none yet */
     unsigned proof;  /* how often in a row that was so, about */
     size_t ahead;    /* so many strides from here have been asked for */
+    uintptr_t piece; /* of moved memory, where it faulted last */
+    size_t pieces;   /* in front of that one that are asked for: it goes through one after the other */
 } watched_threads[WATCH_THREADS];
 
 static struct {
@@ -10218,8 +10224,7 @@ static struct {
     unsigned naps;        /* that it takes until it waits for faults */
 } watcher;
 
-/* What MAP has moved, where the device's own readahead is far more than a fault's surroundings are worth. The watching
- * thread's. */
+/* The faults in what MAP has moved. The watching thread's. */
 static struct {
     uintptr_t piece[1024];  /* asked for last, by address; the lowest bits: how many faults have come there since */
     unsigned asked, used;   /* in this trial: pieces, and faults there since */
@@ -10452,14 +10457,16 @@ static void watch_fault(struct watched *w, size_t at)
 /* Enough pieces were asked for to know whether that is worth it. */
 static void watch_moved_judge(uint64_t now)
 {
-    bool useful = watch_moved.used >= watch_moved.asked / 4;
-    watch_moved.rest_ms = useful ? 0 : max_size(moved_rest_ms, min_size(2 * watch_moved.rest_ms, moved_rest_most_ms));
+    bool useful = watch_moved.used >= moved_trial / 4;
+    watch_moved.rest_ms = useful ? 0 : min_size(max_size(2 * watch_moved.rest_ms, moved_rest_ms), moved_rest_most_ms);
     watch_moved.until_ms = now + watch_moved.rest_ms;
     watch_moved.asked = watch_moved.used = 0;
 }
 
+/* Where that piece is noted, or another one. */
 static uintptr_t *watch_moved_piece(uintptr_t at) { return &watch_moved.piece[at / watch_piece % 1024]; }
 
+/* Has the piece read, unless it was asked for, or few that are asked for are used. */
 static void watch_moved_ask(uintptr_t from)
 {
     uint64_t now = now_ms();
@@ -10486,13 +10493,13 @@ static bool watch_moved_fault(struct watched *w, uintptr_t at)
     } else {
         watch_moved_ask(from);
     }
-    if (from != w->from) {
-        intptr_t step = (intptr_t)(from - w->from);
+    intptr_t step = (intptr_t)(from - w->piece);
+    if (step) {
         bool goes_on = step == (intptr_t)watch_piece || step == -(intptr_t)watch_piece;
-        w->ahead = !goes_on ? 0 : w->ahead ? min_size(2 * w->ahead, watch_pieces_ahead) : 1;
-        for (size_t i = 1; i <= w->ahead; i++)
+        w->pieces = !goes_on ? 0 : w->pieces ? min_size(2 * w->pieces, watch_pieces_most) : 1;
+        for (size_t i = 1; i <= w->pieces; i++)
             watch_moved_ask(from + (uintptr_t)((intptr_t)i * step));
-        w->from = from;
+        w->piece = from;
     }
     return true;
 }

@@ -320,6 +320,13 @@ static size_t resident_bytes(const char *p, size_t bytes)
     return n * page;
 }
 
+static bool resident_soon(const char *p, size_t bytes)
+{
+    for (int i = 0; i < 5000 && resident_bytes(p, bytes) < bytes; i++)
+        sleep_ms(1);
+    return resident_bytes(p, bytes) == bytes;
+}
+
 static size_t mappings(void)
 {
     size_t n = 0;
@@ -667,6 +674,80 @@ static int hot_number(const char *p)
     return found == 1 ? (int)((hot.chunk[0].from - (uintptr_t)p) / huge_size) : -1;
 }
 
+/* Nothing of it is in memory any more, but in the file. */
+static void evict(char *p, size_t bytes)
+{
+    CHECK(is_filled(p, bytes, 5)); /* nothing is on its way any more */
+    sys_madvise(p, bytes, MADV_DONTNEED);
+    CHECK(fdatasync(map.file.fd) == 0 && posix_fadvise(map.file.fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+    sys_madvise(p, bytes, MADV_RANDOM);
+    CHECK(resident_bytes(p, bytes) == 0);
+}
+
+/* Where faults in moved memory are watched, what lies around them is read, and what lies in front of a stream; nothing where
+ * that is not used, for a while. */
+static void faults_are_watched(void)
+{
+    const size_t bytes = 32 * watch_piece;
+    char *p = moved_region(bytes);
+    struct watched w = {0};
+    CHECK(watch_moved_fault(&w, (uintptr_t)p) && !watch_moved_fault(&w, (uintptr_t)&w));
+    evict(p, bytes);
+    memset(&watch_moved, 0, sizeof watch_moved);
+    w = (struct watched){0};
+    CHECK(watch_moved_fault(&w, (uintptr_t)p + 4 * watch_piece + 5 * page) && watch_moved.asked == 1);
+    CHECK(resident_soon(p + 4 * watch_piece, watch_piece) && resident_bytes(p, bytes) == watch_piece);
+    CHECK(watch_moved_fault(&w, (uintptr_t)p + 4 * watch_piece) && watch_moved.asked == 1 && watch_moved.used == 1);
+    for (size_t i = 5; i < 8; i++) /* upwards */
+        watch_moved_fault(&w, (uintptr_t)p + i * watch_piece);
+    CHECK(w.pieces == 4 && watch_moved.asked == 8 && resident_soon(p + 4 * watch_piece, 8 * watch_piece));
+    for (size_t i = 31; i > 29; i--) /* and down */
+        watch_moved_fault(&w, (uintptr_t)p + i * watch_piece);
+    CHECK(w.pieces == 1 && resident_soon(p + 29 * watch_piece, 3 * watch_piece));
+    CHECK(resident_bytes(p, bytes) == 11 * watch_piece);
+    /* Picks. */
+    evict(p, bytes);
+    memset(&watch_moved, 0, sizeof watch_moved);
+    for (size_t i = 0; i < 3 * moved_trial; i++) {
+        *watch_moved_piece((uintptr_t)p + i * 7 % 32 * watch_piece) = 0; /* it was asked for long ago */
+        watch_moved_fault(&w, (uintptr_t)p + i * 7 % 32 * watch_piece);
+    }
+    CHECK(watch_moved.until_ms > now_ms() && watch_moved.rest_ms == moved_rest_ms && watch_moved.asked == 0);
+    watch_moved.until_ms = 0;
+    for (size_t i = 0; i < moved_trial; i++) {
+        *watch_moved_piece((uintptr_t)p + i * 7 % 32 * watch_piece) = 0;
+        watch_moved_fault(&w, (uintptr_t)p + i * 7 % 32 * watch_piece);
+    }
+    CHECK(watch_moved.rest_ms == 2 * moved_rest_ms);
+    watch_moved.until_ms = 0; /* a stream uses them */
+    for (size_t i = 0; i < 64 * moved_trial && watch_moved.rest_ms; i++)
+        watch_moved_fault(&w, (uintptr_t)p + i % 512 * page);
+    CHECK(watch_moved.rest_ms == 0 && watch_moved.until_ms <= now_ms());
+    CHECK(is_filled(p, bytes, 5) && is_consistent());
+    map_munmap(p, bytes);
+}
+
+/* A stream that finds all there does not fault: that it has come to what was asked for is seen all the same. */
+static void streams_are_followed(void)
+{
+    const size_t bytes = STREAM_CHUNKS * huge_size;
+    char *p = new_region(bytes);
+    fill(p, bytes, 3);
+    move_out(p, bytes);
+    memset(looks, 0, sizeof looks);
+    map.looks = 1;
+    const struct chunk *now = stream_goes(p, 1, 1, 2); /* 2 and 3 are asked for */
+    CHECK(now[3].due && !now[4].asked && map.due_looks == due_most);
+    lock_take(&map.lock);
+    ((volatile char *)p)[3 * huge_size + huge_size / 2];
+    map_look(looks[0], looks[1]);
+    lock_drop(&map.lock);
+    now = looks[0] + 1;
+    CHECK(!now[3].due && now[4].asked && now[4].due);
+    CHECK(is_filled(p, bytes, 3));
+    map_munmap(p, bytes);
+}
+
 /* While PAGING waits for faults, up to seconds, the program may fill its memory: the mover's look is not put off by that. */
 static void looks_come_between(void)
 {
@@ -914,6 +995,8 @@ int main(int argc, char **argv)
     streams();
     hot_comes_home();
     hot_loses_nothing();
+    faults_are_watched();
+    streams_are_followed();
     looks_come_between();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
     return check_result();

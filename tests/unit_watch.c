@@ -129,11 +129,11 @@ static void test_ended(void)
         CHECK(pthread_create(&thread, NULL, nap_main, NULL) == 0 && pthread_join(thread, NULL) == 0);
     double before = cpu_seconds();
     sleep_ms(1000);
-    watch_order(WATCH_PARK);
+    watch_want(WATCH_BLOCKS, false);
     sleep_ms(2000); /* it looks at its orders once a second */
     CHECK(cpu_seconds() - before < 0.3);
     CHECK(touch(2) == 1);
-    watch_order(WATCH_ON);
+    watch_want(WATCH_BLOCKS, true);
     sleep_ms(200);
     CHECK(touch_seen(BLOCK) == BLOCK);
 }

@@ -20,7 +20,7 @@ static bool watch_begin(void)
     atomic_store(&mon.running, true); /* without a monitor it would not stay */
     watch_start();
     sys_sigmask(SIG_SETMASK, &saved, NULL);
-    watch_order(WATCH_ON);
+    watch_want(WATCH_BLOCKS, true);
     bool there = watch_waited(true);
     sleep_ms(400); /* by then it watches */
     return there && watch_able();
