@@ -7244,7 +7244,7 @@ enum { MAP_SPANS_MAX = 1 << 17, /* a process has 65,530 mappings, unless the mac
 #define MAP_FILE_MAX 15000 /* GiB; ext4: 16 TiB a file */
 #endif
 static const size_t map_unit = MAP_UNIT;         /* moved as a whole, where half of it is populated */
-static const size_t map_batch_bytes = 8 << 20;   /* that many page tables and file pages are made ready at once */
+static const size_t map_batch_bytes = 8 << 20;   /* so much of the file is mapped at once, to be written */
 static const size_t map_write_bytes = 64 << 10;  /* with one call: no page of the cache is larger, which is written as a whole */
 static const size_t map_high = 60, map_low = 50; /* percent of the memory to be had that may be anonymous */
 static const size_t map_fill_ms = 2 << 20;       /* bytes that a program fills in a millisecond at the most */
@@ -8451,7 +8451,7 @@ static bool map_reserve(size_t offset, size_t bytes)
     return why == REASON_NONE;
 }
 
-/* Requires map.lock. Makes the file mapping, with its blocks and all its pages in memory. `last` is the run before it; NULL:
+/* Requires map.lock. Makes the file mapping, with its blocks. `last` is the run before it; NULL:
  * there is none. */
 static bool map_stage(struct map_run *r, const struct map_run *last)
 {
@@ -8463,7 +8463,7 @@ static bool map_stage(struct map_run *r, const struct map_run *last)
         file_punch(&map.file, offset, bytes);
         return false;
     }
-    size_t at = round_up(map.stage_bytes, huge_size) + r->from % huge_size; /* page tables move as they are */
+    size_t at = map.stage_bytes;
     void *p = own_map(OWN_STAGE, at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map.file.fd, (off_t)offset);
     if (p == MAP_FAILED) {
         file_punch(&map.file, offset, bytes);
@@ -8616,7 +8616,7 @@ static void map_resume(bool held, const sigmask *saved)
 }
 
 /* Moves so many bytes out, if it can, in batches of `most`, and returns how many it did; 0: what is too much when all threads
- * stand. The program waits, for the file's pages to be made, too: it would fill memory faster than that. */
+ * stand. The program waits: it would fill memory faster than that. */
 static size_t map_move(size_t most, size_t least, bool hurry)
 {
     bool done[MAP_BATCH] = {false}, monitor = mon_self;
