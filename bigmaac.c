@@ -7884,6 +7884,7 @@ static uintptr_t map_page_end(const void *at, size_t bytes)
 }
 
 static bool map_may_come(void);
+static void mon_start_wanted(void);
 
 /* Who may be about to fill memory waits for a look that is late: the monitor waits for a processor. */
 static void map_await_look(void)
@@ -7909,6 +7910,8 @@ static void map_looked(uint64_t due_ms)
  * the caller, and hold its locks; then the next call of ours starts it. */
 static void map_consider(void)
 {
+    if (unlikely(atomic_load(&mon.wanted)) && map.starts && !mon_starting) /* the program's malloc may not be asked for long */
+        mon_start_wanted();
     if (atomic_load_explicit(&mon.running, memory_order_relaxed)) {
         map_await_look();
         return;
@@ -8702,10 +8705,10 @@ static void chunk_compare(struct chunk *c, const struct chunk *before)
     c->ahead = before->ahead;
     c->marked = before->marked;
     c->asked = before->asked - (before->asked > 0);
-    c->due = before->due;
+    c->due = before->due && map.looks - before->marked <= due_most;
 }
 
-/* Has the program come to what was asked for? It does not fault there for the disk, so that is not seen from what comes. */
+/* Has the program come to what was asked for, where nothing was mapped then? It does not fault there for the disk, so that is not seen from what comes. */
 static bool chunk_reached(struct chunk *c)
 {
     bool reached = c->due && hot_mapped(c->at + huge_size / 2, 1);
@@ -8758,7 +8761,7 @@ static size_t run_ask(struct chunk *low, struct chunk *high, size_t budget)
         for (uintptr_t at = c->at; bytes && spans_part(&map.live, at, c->at + huge_size, &p); at = p.to)
             if (sys_madvise((void *)p.from, p.to - p.from, MADV_WILLNEED) == 0) {
                 c->asked = asked_looks;
-                c->due = i > 0;
+                c->due = i > 0 && !hot_mapped(c->at + huge_size / 2, 1);
                 map.due_looks = due_most;
             }
         c->ahead = (int8_t)ahead;
@@ -8827,22 +8830,23 @@ static uint64_t map_read_ahead(void)
     map_all_faults(&major);
     size_t faults = major - map.faults;
     size_t least = !map.streams ? 2 * LOOK_DENSE : map.due_looks ? 0 : 1;
+    uint64_t now = now_ms();
     if (cfg.paging != PAGING_ADAPTIVE || faults < least) { /* however long they take */
-        if (now_ms() > map.look_ms + map_idle_ms)
+        if (now > map.look_ms + map_idle_ms)
             watch_want(WATCH_MOVED, false);
         return 2 * look_ms;
-    }
-    if (!map_reads_around()) {
-        watch_request();
-        watch_want(WATCH_MOVED, true);
     }
     if (!map.chunks) {
         map.chunks = own_table(2 * each * sizeof(struct chunk));
         if (!map.chunks)
             return map_idle_ms;
     }
-    if (now_ms() < map.look_ms)
-        return map.look_ms - now_ms();
+    if (!map_reads_around()) {
+        watch_request();
+        watch_want(WATCH_MOVED, true);
+    }
+    if (now < map.look_ms)
+        return map.look_ms - now;
     uint64_t began = now_ns();
     map.looks++;
     map.due_looks -= map.due_looks > 0;
@@ -9212,7 +9216,7 @@ static uint64_t map_tick(void)
     uint64_t due_ms = 0;
     atomic_store(&map.due_ms, 0);
     atomic_store(&map.rests, false);
-    if (!atomic_load(&map.moved_bytes))
+    if (!atomic_load(&map.moved_bytes) || atomic_load(&map.faults_elsewhere))
         watch_want(WATCH_MOVED, false);
     uint64_t wait = map_work(&due_ms);
     map.tick_ms = now_ms() + wait;
@@ -9323,8 +9327,11 @@ static void map_child(bool copies, bool shares)
     map.cursor = map.next_ms = map.look_ms = map.level = map.recorded = map.touched = 0;
     map.touched_ms = now_ms();
     atomic_store(&map.due_ms, 0);
-    map.moving = map.filling = hot.armed = false;
+    map.moving = map.filling = map.streams = hot.armed = false;
     hot.due_ms = hot.faults = 0;
+    map.faults = map.due_looks = map.looks = 0; /* a child has had no faults */
+    for (size_t i = 0; map.chunks && i < 2; i++)
+        map.chunks[i * (LOOK_CHUNKS + 2) + 1].at = 0; /* nothing was seen yet */
     for (uintptr_t at = 0; spans_part(&map.ours, at, UINTPTR_MAX, &p); at = p.to)
         if (p.marks & MARK_DONTFORK) {
             map_forget(p.from, p.to);
@@ -10472,8 +10479,9 @@ static void watch_moved_ask(uintptr_t from)
     uint64_t now = now_ms();
     if (now < watch_moved.until_ms || round_down(*watch_moved_piece(from), watch_piece) == from)
         return;
+    if (sys(SYS_madvise, from, watch_piece, MADV_WILLNEED) != 0 && errno == EBADF)
+        return; /* it is not moved */
     *watch_moved_piece(from) = from;
-    sys(SYS_madvise, from, watch_piece, MADV_WILLNEED);
     watcher.asked++;
     if (++watch_moved.asked == moved_trial)
         watch_moved_judge(now);
@@ -10555,7 +10563,7 @@ static bool watch_drain_all(void)
 static bool watch_wait(void)
 {
     struct timespec most = {.tv_sec = watch_pause_ms / 1000};
-    if (watcher.naps && !watcher.blocks) {
+    if (watcher.naps && !watcher.blocks && sys_unfiltered()) {
         sleep_ns(watch_nap_ns);
         watcher.naps = watch_drain_all() ? watch_naps : watcher.naps - 1;
         return true;
@@ -10579,6 +10587,7 @@ static void watch_work(void)
     if (!able)
         watch_fails(true);
     memset(watched_threads, 0, sizeof watched_threads); /* a child's are its parent's */
+    memset(&watch_moved, 0, sizeof watch_moved);
     watcher.top = 0;
     for (uint64_t looked = 0; able && atomic_load(&watch.order) == WATCH_ON;) {
         bool blocks = atomic_load(&watch.wanted) & WATCH_BLOCKS;
@@ -12370,6 +12379,7 @@ static bool mon_ends(bool program_ended)
     lock_drop(&mon.lock);
     if (!ends)
         return false;
+    atomic_store(&watch.wanted, 0);
     watch_order(WATCH_END);
     atomic_store(&mon.tid, 0);
     atomic_fetch_sub(&mon.alive, 1);
