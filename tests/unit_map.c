@@ -744,6 +744,21 @@ static void streams_are_followed(void)
     lock_drop(&map.lock);
     now = looks[0] + 1;
     CHECK(!now[3].due && now[4].asked && now[4].due);
+    /* What was mapped when it was asked for shows nothing. */
+    struct chunk c[5] = {{0}};
+    CHECK(is_filled(p, bytes, 3));
+    sys_madvise(p, bytes, MADV_DONTNEED);
+    CHECK(fdatasync(map.file.fd) == 0 && posix_fadvise(map.file.fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+    ((volatile char *)p)[2 * huge_size + huge_size / 2];
+    lock_take(&map.lock);
+    for (size_t i = 1; i <= 3; i++)
+        chunk_look(&c[i], (uintptr_t)p + i * huge_size);
+    c[1].came = c[1].trace = 60;
+    c[0].at = (uintptr_t)p;
+    c[0].ahead = 1;
+    run_ask(&c[1], &c[1], bytes);
+    CHECK(c[2].asked && !c[2].due && c[3].asked && c[3].due && !chunk_reached(&c[2]) && !chunk_reached(&c[3]));
+    lock_drop(&map.lock);
     CHECK(is_filled(p, bytes, 3));
     map_munmap(p, bytes);
 }
