@@ -78,6 +78,7 @@
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/socket.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -8117,8 +8118,8 @@ static void *map_remap(struct map_op *m, const struct remap *r)
         bool limited = errno == ENOMEM && r->flags & MREMAP_MAYMOVE && limit_of(RLIMIT_AS) != SIZE_MAX; /* counted twice */
         if (p != MAP_FAILED || !moved || !(limited || errno == EINVAL)) /* before 5.13 a file's mapping is never kept */
             return p;
-    } else if (!moved || r->bytes > r->old) {
-        errno = EFAULT;
+    } else if (!moved || (r->bytes > r->old && spans_bytes(&map.ours, r->from, r->from + r->old) == r->old)) {
+        errno = EFAULT; /* else the kernel may have joined it with what is beside it */
         return p;
     }
     map_settle(m, r->from, r->from + r->old);
@@ -8129,13 +8130,33 @@ static void *map_remap(struct map_op *m, const struct remap *r)
     return sys_mremap(from, r->old, r->bytes, r->flags, to);
 }
 
+/* A mapping has grown to a size that is recorded. */
+static void map_grown(void *p, size_t bytes)
+{
+    struct vma_scan scan = {0};
+    struct vma v;
+    struct map_op m;
+    map_begin(&m);
+    if (vma_find(&scan, (uintptr_t)p, &v) && v.from <= (uintptr_t)p && v.to >= (uintptr_t)p + bytes && !v.shared && !v.inode &&
+        v.protection == (PROT_READ | PROT_WRITE))
+        map_record((uintptr_t)p, (uintptr_t)p + bytes, 0);
+    map_end(&m, false);
+}
+
 static NOINLINE void *map_mremap(void *from, size_t old, size_t bytes, int flags, void *to)
 {
     bool fixed = flags & MREMAP_FIXED;
     size_t page = sys_page(), odd = ((uintptr_t)from | (fixed ? (uintptr_t)to : 0)) & (page - 1); /* EINVAL */
     if (odd || round_up(old, page) < old || round_up(bytes, page) < bytes ||
-        (!map_touches(from, max_size(old, 1)) && !(fixed && map_touches(to, bytes))))
-        return sys_mremap(from, old, bytes, flags, to);
+        (!map_touches(from, max_size(old, 1)) && !(fixed && map_touches(to, bytes)))) {
+        void *grown = sys_mremap(from, old, bytes, flags, to);
+        size_t least = atomic_load_explicit(&map.least, memory_order_relaxed);
+        if (grown != MAP_FAILED && old < least && bytes >= least) {
+            map_grown(grown, round_up(bytes, page));
+            map_consider();
+        }
+        return grown;
+    }
     struct remap r = {(uintptr_t)from, (uintptr_t)to, round_up(old, page), round_up(bytes, page), flags};
     struct map_op m;
     map_begin(&m);
@@ -8146,7 +8167,29 @@ static NOINLINE void *map_mremap(void *from, size_t old, size_t bytes, int flags
     return p;
 }
 
-/* A call after which a range is left alone for good: `number` is the system call's. */
+/* Requires map.lock. Forgets a range, but for what is moved of it yet: that is the file's. */
+static void map_forget_ordinary(uintptr_t from, uintptr_t to)
+{
+    struct span p;
+    for (uintptr_t at = from; at < to; at = p.to) {
+        if (!spans_part(&map.moved, at, to, &p))
+            p.from = p.to = to;
+        if (p.from > at)
+            map_forget(at, p.from);
+    }
+}
+
+enum { CALL_PROCESS_MADVISE = 440, CALL_MSEAL = 462 }; /* on every platform; libc's headers may be older */
+
+/* Did the call change nothing at all? What lies before a gap has been changed. */
+static bool leave_refused(long number, size_t bytes, int err)
+{
+    bool locks = number == SYS_mlock || number == SYS_mlock2;
+    return err == EINVAL || (locks && (err == EPERM || err == EAGAIN || (err == ENOMEM && bytes > limit_of(RLIMIT_MEMLOCK))));
+}
+
+/* A call after which a range is left alone for good: `number` is the system call's. Where some of it can't become ordinary memory
+ * (threads that can't be stopped, no address space), that stays moved; ENOMEM, where a file mapping can't be what is asked for. */
 static NOINLINE long map_leave(long number, const void *at, size_t bytes, long third, long fourth)
 {
     struct map_op m;
@@ -8155,10 +8198,11 @@ static NOINLINE long map_leave(long number, const void *at, size_t bytes, long t
     uintptr_t from = round_down((uintptr_t)at, sys_page()), to = map_page_end(at, bytes);
     map_begin(&m);
     map_settle(&m, from, to);
-    long result = sys(number, at, bytes, third, fourth);
-    int err = errno;
-    if (result == 0 || err != EINVAL) /* what lies before a gap has been changed */
-        map_forget(from, to);
+    bool able = (number != SYS_madvise && number != CALL_MSEAL) || !spans_touch(&map.moved, from, to);
+    long result = able ? sys(number, at, bytes, third, fourth) : -1;
+    int err = able ? errno : ENOMEM;
+    if (able && (result == 0 || !leave_refused(number, bytes, err)))
+        map_forget_ordinary(from, to);
     errno = err;
     map_end(&m, result != 0);
     return result;
@@ -13677,6 +13721,44 @@ static bool makes_child(long number, const long argument[6])
            sys_mincore((void *)round_down((size_t)args, sys_page()), 1, &resident) == 0 && !(args[0] & CLONE_VM) && !args[5];
 }
 
+/* Is that descriptor, or number, one of the caller's own process? */
+static bool pidfd_is_self(int fd)
+{
+    char path[64], text[512];
+    if (fd == -10000 || fd == -20000) /* PIDFD_SELF_THREAD, PIDFD_SELF_THREAD_GROUP: since Linux 6.14 */
+        return true;
+    text_format(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+    const char *line = read_text(path, text, sizeof text) ? text_search(text, "\nPid:") : NULL;
+    return line && text_number(line + 5, NULL) == (size_t)sys_getpid();
+}
+
+/* As process_madvise(2). What the caller advises its own memory is done as by madvise, where the kernel allows it at all. */
+static long process_madvise_here(int fd, const struct iovec *parts, size_t n, int advice, unsigned flags)
+{
+    bool pages = advice == MADV_COLD || advice == MADV_PAGEOUT || advice == MADV_WILLNEED;
+    long done = 0;
+    if (pages || !pidfd_is_self(fd) || sys(CALL_PROCESS_MADVISE, fd, NULL, 0, advice, flags) != 0)
+        return sys(CALL_PROCESS_MADVISE, fd, parts, n, advice, flags);
+    for (size_t i = 0; i < n; i++) {
+        if (madvise_here(parts[i].iov_base, parts[i].iov_len, advice) != 0)
+            return done ? done : -1;
+        done += (long)parts[i].iov_len;
+    }
+    return done;
+}
+
+EXPORT ssize_t process_madvise(int fd, const struct iovec *parts, size_t n, int advice, unsigned flags);
+EXPORT ssize_t process_madvise(int fd, const struct iovec *parts, size_t n, int advice, unsigned flags)
+{
+    return process_madvise_here(fd, parts, n, advice, flags);
+}
+
+EXPORT int mseal(void *at, size_t bytes, unsigned long flags);
+EXPORT int mseal(void *at, size_t bytes, unsigned long flags)
+{
+    return (int)map_leave(CALL_MSEAL, at, bytes, (long)flags, 0);
+}
+
 /* Is it a call about mappings? Then done as by libc's function. */
 static bool syscall_maps(long number, const long a[6], long *result)
 {
@@ -13692,6 +13774,10 @@ static bool syscall_maps(long number, const long a[6], long *result)
     case SYS_mlock: *result = mlock_here(at, bytes); return true;
     case SYS_mlock2: *result = mlock2_here(at, bytes, (unsigned)a[2]); return true;
     case SYS_mlockall: *result = mlockall_here((int)a[0]); return true;
+    case CALL_MSEAL: *result = map_leave(CALL_MSEAL, at, bytes, a[2], 0); return true;
+    case CALL_PROCESS_MADVISE:
+        *result = process_madvise_here((int)a[0], (const struct iovec *)a[1], (size_t)a[2], (int)a[3], (unsigned)a[4]);
+        return true;
     case SYS_userfaultfd:
         *result = sys(number, a[0]);
         if (*result >= 0)

@@ -675,6 +675,62 @@ static int hot_number(const char *p)
     return found == 1 ? (int)((hot.chunk[0].from - (uintptr_t)p) / huge_size) : -1;
 }
 
+static atomic_int deaf_state; /* 1: it takes no signal; 2: it is to end */
+
+static void *deaf(void *unused)
+{
+    uint64_t all = UINT64_MAX;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof all);
+    for (atomic_store(&deaf_state, 1); atomic_load(&deaf_state) == 1;)
+        usleep(1000);
+    return unused;
+}
+
+/* What can't become ordinary memory, as a thread can't be stopped, stays moved, and known as such. */
+static void can_not_leave(void)
+{
+    char *p = moved_region(MAP_UNIT), was = p[page];
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, deaf, NULL) == 0);
+    while (atomic_load(&deaf_state) != 1)
+        usleep(1000);
+    CHECK(map_mprotect(p, page, PROT_READ | PROT_WRITE | PROT_EXEC) == 0 && in_file(p, page) == page);
+    CHECK(map_mprotect(p, page, PROT_READ | PROT_WRITE) == 0);
+    CHECK(map_madvise(p, page, MADV_DONTNEED) == 0 && p[0] == 0 && p[page - 1] == 0 && p[page] == was);
+    errno = 0;
+    CHECK(map_madvise(p + page, page, MADV_WIPEONFORK) == -1 && errno == ENOMEM && p[page] == was && is_consistent());
+    atomic_store(&deaf_state, 2);
+    pthread_join(thread, NULL);
+    CHECK(map_madvise(p + page, page, MADV_WIPEONFORK) == 0 && !in_file(p + page, page) && p[page] == was);
+    map_munmap(p, MAP_UNIT);
+}
+
+/* mremap of moved memory and what lies beside it, which the kernel takes for one mapping; and of what was too small to be
+ * recorded. */
+static void grows_beside(void)
+{
+    const size_t more = 4 * page;
+    char *place = mmap(NULL, 4 * MAP_UNIT, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *p = (char *)round_up((uintptr_t)place, MAP_UNIT);
+    CHECK(map_mmap(p, MAP_UNIT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p);
+    fill(p, MAP_UNIT, 5);
+    move_out(p, MAP_UNIT);
+    CHECK(mmap(p + MAP_UNIT, more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p + MAP_UNIT);
+    char *grown = map_mremap(p, MAP_UNIT + more, 2 * MAP_UNIT, MREMAP_MAYMOVE, NULL);
+    CHECK(grown != MAP_FAILED && is_filled(grown, MAP_UNIT, 5) && is_consistent());
+    map_munmap(grown, 2 * MAP_UNIT);
+    size_t least = map.least;
+    map.least = 8 * page;
+    char *small = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    fill(small, 4 * page, 6);
+    small = map_mremap(small, 4 * page, 2 * MAP_UNIT, MREMAP_MAYMOVE, NULL);
+    CHECK(small != MAP_FAILED && spans_bytes(&map.ours, (uintptr_t)small, (uintptr_t)small + 2 * MAP_UNIT) == 2 * MAP_UNIT);
+    CHECK(is_filled(small, 4 * page, 6));
+    map.least = least;
+    map_munmap(small, 2 * MAP_UNIT);
+    munmap(place, 4 * MAP_UNIT);
+}
+
 /* Nothing of it is in memory any more, but in the file. */
 static void evict(char *p, size_t bytes)
 {
@@ -1014,6 +1070,8 @@ int main(int argc, char **argv)
     faults_are_watched();
     streams_are_followed();
     looks_come_between();
+    can_not_leave();
+    grows_beside();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
     return check_result();
 }
