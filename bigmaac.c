@@ -13728,8 +13728,7 @@ static bool pidfd_is_self(int fd)
     if (fd == -10000 || fd == -20000) /* PIDFD_SELF_THREAD, PIDFD_SELF_THREAD_GROUP: since Linux 6.14 */
         return true;
     text_format(path, sizeof path, "/proc/self/fdinfo/%d", fd);
-    const char *line = read_text(path, text, sizeof text) ? text_search(text, "\nPid:") : NULL;
-    return line && text_number(line + 5, NULL) == (size_t)sys_getpid();
+    return read_text(path, text, sizeof text) && text_value(text, "Pid:", 0) == (size_t)sys_getpid();
 }
 
 /* As process_madvise(2). What the caller advises its own memory is done as by madvise, where the kernel allows it at all. */
