@@ -46,7 +46,7 @@ int main(int argc, char **argv)
     (void)argv;
     for (size_t i = 0; i < bytes; i += 1 << 20) {
         memset(p + i, 7, 1 << 20);
-        usleep(5000);
+        usleep(20000);
     }
     size_t page = (size_t)getpagesize();
     if (syscall(CALL_PROCESS_MADVISE, fd, NULL, 0, MADV_DONTNEED, 0) == 0) { /* Linux 6.13 */

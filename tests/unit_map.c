@@ -765,11 +765,14 @@ static void faults_are_watched(void)
     /* Picks. */
     evict(p, bytes);
     memset(&watch_moved, 0, sizeof watch_moved);
-    for (size_t i = 0; i < 3 * moved_trial; i++) {
+    for (size_t i = 0; i < 3 * moved_trial && !watch_moved.rest_ms; i++) {
         *watch_moved_piece((uintptr_t)p + i * 7 % 32 * watch_piece) = 0; /* it was asked for long ago */
         watch_moved_fault(&w, (uintptr_t)p + i * 7 % 32 * watch_piece);
     }
-    CHECK(watch_moved.until_ms > now_ms() && watch_moved.rest_ms == moved_rest_ms && watch_moved.asked == 0);
+    CHECK(watch_moved.until_ms && watch_moved.rest_ms == moved_rest_ms && watch_moved.asked == 0);
+    watch_moved.until_ms = now_ms() + 60000;
+    *watch_moved_piece((uintptr_t)p) = 0;
+    CHECK(watch_moved_fault(&w, (uintptr_t)p) && watch_moved.asked == 0);
     watch_moved.until_ms = 0;
     for (size_t i = 0; i < moved_trial; i++) {
         *watch_moved_piece((uintptr_t)p + i * 7 % 32 * watch_piece) = 0;
