@@ -752,7 +752,7 @@ static void faults_are_watched(void)
     evict(p, bytes);
     memset(&watch_moved, 0, sizeof watch_moved);
     w = (struct watched){0};
-    CHECK(watch_moved_fault(&w, (uintptr_t)p + 4 * watch_piece + 5 * page) && watch_moved.asked == 1);
+    CHECK(watch_moved_fault(&w, (uintptr_t)p + 5 * watch_piece - page) && watch_moved.asked == 1);
     CHECK(resident_soon(p + 4 * watch_piece, watch_piece) && resident_bytes(p, bytes) == watch_piece);
     CHECK(watch_moved_fault(&w, (uintptr_t)p + 4 * watch_piece) && watch_moved.asked == 1 && watch_moved.used == 1);
     for (size_t i = 5; i < 8; i++) /* upwards */
@@ -781,7 +781,7 @@ static void faults_are_watched(void)
     CHECK(watch_moved.rest_ms == 2 * moved_rest_ms);
     watch_moved.until_ms = 0; /* a stream uses them */
     for (size_t i = 0; i < 64 * moved_trial && watch_moved.rest_ms; i++)
-        watch_moved_fault(&w, (uintptr_t)p + i % 512 * page);
+        watch_moved_fault(&w, (uintptr_t)p + i % (bytes / page) * page);
     CHECK(watch_moved.rest_ms == 0 && watch_moved.until_ms <= now_ms());
     CHECK(is_filled(p, bytes, 5) && is_consistent());
     map_munmap(p, bytes);
