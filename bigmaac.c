@@ -5979,6 +5979,13 @@ static struct mon {
     atomic_uint wake;      /* futex: raised when there is work before the sleep is over */
 } mon;
 
+/* The program's next malloc looks for what is to be started. */
+static void mon_request(void)
+{
+    __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
+    atomic_store(&mon.wanted, true); /* last: who sees it sets the limit back */
+}
+
 enum { WATCH_PARK, WATCH_ON, WATCH_END };
 enum { WATCH_BLOCKS = 1, WATCH_MOVED = 2 }; /* for what it is to be on */
 
@@ -7924,8 +7931,7 @@ static void map_consider(void)
         mon_consider();
         return;
     }
-    atomic_store(&mon.wanted, true);
-    __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
+    mon_request();
 }
 
 static NOINLINE void *map_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
@@ -8498,8 +8504,7 @@ static bool map_reserve(size_t offset, size_t bytes)
     return why == REASON_NONE;
 }
 
-/* Requires map.lock. Makes the file mapping, with its blocks. `last` is the run before it; NULL:
- * there is none. */
+/* Requires map.lock. Makes the file mapping, with its blocks. `last` is the run before it; NULL: there is none. */
 static bool map_stage(struct map_run *r, const struct map_run *last)
 {
     size_t behind = last && last->to == r->from ? last->offset + (last->to - last->from) : 0;
@@ -8752,7 +8757,8 @@ static void chunk_compare(struct chunk *c, const struct chunk *before)
     c->due = before->due && map.looks - before->marked <= due_most;
 }
 
-/* Has the program come to what was asked for, where nothing was mapped then? It does not fault there for the disk, so that is not seen from what comes. */
+/* Has the program come to what was asked for, where nothing was mapped then? It does not fault there for the disk, so that is
+ * not seen from what comes. */
 static bool chunk_reached(struct chunk *c)
 {
     bool reached = c->due && hot_mapped(c->at + huge_size / 2, 1);
@@ -8802,10 +8808,11 @@ static size_t run_ask(struct chunk *low, struct chunk *high, size_t budget)
         size_t bytes = c->missing * sys_page();
         if (bytes > budget || (i && c[-step].at + (uintptr_t)(step * (intptr_t)huge_size) != c->at))
             break;
+        bool due = bytes && i > 0 && !hot_mapped(c->at + huge_size / 2, 1);
         for (uintptr_t at = c->at; bytes && spans_part(&map.live, at, c->at + huge_size, &p); at = p.to)
             if (sys_madvise((void *)p.from, p.to - p.from, MADV_WILLNEED) == 0) {
                 c->asked = asked_looks;
-                c->due = i > 0 && !hot_mapped(c->at + huge_size / 2, 1);
+                c->due = due;
                 map.due_looks = due_most;
             }
         c->ahead = (int8_t)ahead;
@@ -8885,7 +8892,7 @@ static uint64_t map_read_ahead(void)
         if (!map.chunks)
             return map_idle_ms;
     }
-    if (!map_reads_around()) {
+    if (map_is_watched()) {
         watch_request();
         watch_want(WATCH_MOVED, true);
     }
@@ -9254,6 +9261,14 @@ static uint64_t map_rest(void)
     return 0;
 }
 
+/* As map_work, which notes when that is over. */
+static uint64_t map_turn(uint64_t *due_ms)
+{
+    uint64_t wait = map_work(due_ms);
+    map.tick_ms = now_ms() + wait;
+    return wait;
+}
+
 /* The monitor's look. Returns the milliseconds until the next one. */
 static uint64_t map_tick(void)
 {
@@ -9262,8 +9277,7 @@ static uint64_t map_tick(void)
     atomic_store(&map.rests, false);
     if (!atomic_load(&map.moved_bytes) || atomic_load(&map.faults_elsewhere))
         watch_want(WATCH_MOVED, false);
-    uint64_t wait = map_work(&due_ms);
-    map.tick_ms = now_ms() + wait;
+    uint64_t wait = map_turn(&due_ms);
     if (!map.filling && wait)
         wait = min_size(wait, hot_tick());
     uint64_t rest = wait < map_rest_ms ? map_rest() : 0;
@@ -9282,7 +9296,7 @@ static void map_between(void)
     uint64_t due_ms = 0;
     if (now_ms() < map.tick_ms)
         return;
-    map.tick_ms = map_work(&due_ms) + now_ms();
+    map_turn(&due_ms);
     map_looked(due_ms);
 }
 
@@ -10049,8 +10063,7 @@ static void mon_after_fork(bool bare)
     } else if (!bare && frozen > (known ? known : room_bytes()) / 4) {
         mon_consider();
     } else {
-        atomic_store(&mon.wanted, true);
-        __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
+        mon_request();
     }
 }
 
@@ -10707,10 +10720,8 @@ static void watch_want(unsigned what, bool on)
 /* The program's next malloc makes the thread, if there is none and it could work. The monitor's. */
 static void watch_request(void)
 {
-    if (atomic_load(&watch.running) || !watch_able())
-        return;
-    __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
-    atomic_store(&mon.wanted, true); /* last: who sees it sets the limit back */
+    if (!atomic_load(&watch.running) && watch_able())
+        mon_request();
 }
 
 /* Makes the thread, parked. Called as mon_start is. */
@@ -12488,6 +12499,9 @@ static void mon_open(void)
     op_is_mapped(0);
 }
 
+/* May there be something to watch? */
+static bool watch_may_come(void) { return paging_may_come() || map_is_watched(); }
+
 /* Starts the thread. Requires that every signal is blocked. Called without any lock: pthread_create may
  * allocate, and comes back here, where `running` is already set. */
 COLD static void mon_start(void)
@@ -12501,7 +12515,7 @@ COLD static void mon_start(void)
         if (cfg.verbose && first_time(&told))
             report("the background thread can't be started; paging stays as the kernel does it");
     }
-    if (atomic_load(&mon.running) && (paging_may_come() || map_is_watched()))
+    if (atomic_load(&mon.running) && watch_may_come())
         watch_start();
     if (single)
         atomic_store(&mon.only_ours, true);
@@ -12536,7 +12550,7 @@ COLD static void mon_start_wanted(void)
         sigmask saved;
         signals_hold(&saved);
         mon_open();
-        if (paging_may_come() || map_is_watched())
+        if (watch_may_come())
             watch_start();
         sys_sigmask(SIG_SETMASK, &saved, NULL);
     }
@@ -13536,10 +13550,8 @@ COLD static void mmap_seen(size_t length, bool private)
 {
     warn_note(length);
     atomic_fetch_add_explicit(&warn.mapped, private ? length : 0, memory_order_relaxed);
-    if (!atomic_load(&warn.near) || atomic_load(&mon.running) || atomic_load(&mon.wanted))
-        return;
-    __atomic_store_n(&route.limit, 0, __ATOMIC_RELEASE);
-    atomic_store(&mon.wanted, true); /* last: who sees it sets the limit back */
+    if (atomic_load(&warn.near) && !atomic_load(&mon.running) && !atomic_load(&mon.wanted))
+        mon_request();
 }
 
 EXPORT void *mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
