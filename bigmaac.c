@@ -2498,7 +2498,7 @@ struct vma {
     int protection;    /* PROT_... */
     bool shared;
     bool unnamed;      /* the file has no name any more, as ours have none */
-    bool ring;         /* of io_uring or of libaio: the kernel may write to the program's memory at any time */
+    bool ring;         /* of io_uring, libaio or AF_XDP: the kernel may write to the program's memory at any time */
     bool locked;       /* mlock; known only with details */
     bool undumped;     /* MADV_DONTDUMP; the same */
 };
@@ -2575,7 +2575,7 @@ static bool vma_parse(const char *line, struct vma *v)
     line++;
     v->inode = text_digits(&line, 10);
     v->unnamed = text_contains(line, " (deleted)");
-    v->ring = text_contains(line, "[io_uring]") || text_contains(line, "/[aio]");
+    v->ring = text_contains(line, "[io_uring]") || text_contains(line, "/[aio]") || text_contains(line, "socket:[");
     return true;
 }
 
@@ -6027,28 +6027,33 @@ static struct {
 
 /* --- the threads of the program -------------------------------------------------------------------- */
 
-/* Calls `see` with each thread of the program, none of ours, as /proc/self/task, open as fd, has them: not with all where some
- * end meanwhile (stop_knows_all).
- * Returns how many there are; 0 if `see` was false for one. */
-static unsigned threads_see(int fd, bool (*see)(pid_t tid, int argument), int argument)
+/* Calls `see` with each number that a folder of /proc, open as fd, has; of /proc/self/task without our threads. Returns how many
+ * there are; 0 if `see` was false for one. */
+static unsigned numbers_see(int fd, bool threads, bool (*see)(int number, int argument), int argument)
 {
     char entries[4096];
-    unsigned threads = 0;
+    unsigned seen = 0;
     sys(SYS_lseek, fd, 0, SEEK_SET);
     for (long n; (n = sys(SYS_getdents64, fd, entries, sizeof entries)) > 0;)
         for (long at = 0; at < n;) {
             struct { uint64_t ino; int64_t off; unsigned short len; unsigned char type; } head;
             memcpy(&head, entries + at, 19);
             const char *name = entries + at + 19;
-            pid_t tid = (pid_t)text_number(name, NULL);
+            int number = (int)text_number(name, NULL);
             at += head.len;
-            if (!tid || tid == atomic_load(&mon.tid) || tid == atomic_load(&watch.tid))
+            if (!is_digit(*name) || (threads && (number == atomic_load(&mon.tid) || number == atomic_load(&watch.tid))))
                 continue;
-            if (!see(tid, argument))
+            if (!see(number, argument))
                 return 0;
-            threads++;
+            seen++;
         }
-    return threads;
+    return seen;
+}
+
+/* As the program's threads: not with all where some end meanwhile (stop_knows_all). */
+static unsigned threads_see(int fd, bool (*see)(pid_t tid, int argument), int argument)
+{
+    return numbers_see(fd, true, see, argument);
 }
 
 static int threads_open(void)
@@ -7098,11 +7103,50 @@ static bool ring_see(const struct vma *v, void *seen)
     return !(*(bool *)seen = v->ring);
 }
 
-/* Does the kernel write for the program, so that stopped threads are no proof that nobody does? */
+static void map_faults_are_handled(void); /* MAP */
+
+/* What that link of /proc/self/fd names: does it, while it is open, write to memory of the program's that is registered there?
+ * Such devices keep the pages that were there then; or (vhost) have threads that don't stop. */
+static bool link_writes(const char *link)
+{
+    static const char *const names[] = {"anon_inode:[io_uring]", "/dev/nvidia", "/dev/infiniband/", "/dev/vfio/", "/dev/iommu",
+                                        "/dev/vhost-", "/dev/kfd", "/dev/dri/render", "/dev/accel/"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (text_contains(link, names[i]))
+            return true;
+    return false;
+}
+
+static bool fd_see(int fd, int unused)
+{
+    char path[32], link[128];
+    struct stat st;
+    (void)unused;
+    if (sys_fstat(fd, &st) != 0 || !(S_ISCHR(st.st_mode) || !(st.st_mode & S_IFMT)))
+        return true;
+    text_format(path, sizeof path, "/proc/self/fd/%d", fd);
+    long n = sys(SYS_readlinkat, AT_FDCWD, path, link, sizeof link - 1);
+    link[n > 0 ? n : 0] = 0;
+    if (text_same(link, "anon_inode:[userfaultfd]"))
+        map_faults_are_handled();
+    return !link_writes(link);
+}
+
+/* Does the kernel or a device write for the program, so that stopped threads are no proof that nobody does? Rings show where they
+ * are mapped, or by their descriptors; buffers that are registered are counted by most of those who pin them, whatever it is.
+ * Requires that nobody else runs: descriptors are opened. */
 static bool home_is_unsafe(void)
 {
-    bool seen = false, told = vmas_walk(0, UINTPTR_MAX, ring_see, &seen);
-    return seen || (!told && !vma_reader.absent);
+    bool ring = false, told = vmas_walk(0, UINTPTR_MAX, ring_see, &ring);
+    if (ring || !told)
+        return ring || !vma_reader.absent;
+    char text[4096];
+    int fds = (int)sys(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool unsafe = fds < 0 || !numbers_see(fds, false, fd_see, 0) || !read_text("/proc/self/status", text, sizeof text) ||
+                  text_value(text, "VmPin:", 0) != 0;
+    if (fds >= 0)
+        sys(SYS_close, fds);
+    return unsafe;
 }
 
 /* The monitor's: one stop of the other threads, for about 10 ms, or until `least` bytes have come home. Returns how many
@@ -7314,6 +7358,9 @@ static struct map {
     atomic_size_t home_bytes; /* of them, what was hot */
     size_t out_bytes;        /* monitor: moved out since the start */
 } map = {.least = SIZE_MAX, .file.fd = -1, .maps.fd = -1};
+
+/* To move what such a program has registered would wait for its thread. */
+static void map_faults_are_handled(void) { atomic_store(&map.faults_elsewhere, true); }
 
 static inline bool map_on(void)
 {
@@ -8681,7 +8728,7 @@ static size_t map_move(size_t most, size_t least, bool hurry)
         size_t excess = level.bytes ? map_excess(&level) : map_held_bytes; /* a stopped thread may be in the middle of a look */
         least = least ? least : max_size(min_size(excess, map_held_bytes), 1);
         mon_self = false; /* nobody sees which numbers its files take */
-        bool safe = !home_is_unsafe();
+        bool safe = !home_is_unsafe() && !atomic_load(&map.faults_elsewhere);
         for (size_t part = 1; safe && part && bytes < least; bytes += part) {
             size_t staged = map_prepare(most, false);
             part = map_exchange_all(staged, done);
@@ -13792,7 +13839,7 @@ static bool syscall_maps(long number, const long a[6], long *result)
     case SYS_userfaultfd:
         *result = sys(number, a[0]);
         if (*result >= 0)
-            atomic_store(&map.faults_elsewhere, true);
+            map_faults_are_handled();
         return true;
     default: return false;
     }
