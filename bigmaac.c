@@ -2682,9 +2682,9 @@ static struct {
     size_t tables; /* bytes of the last part that are taken; the monitor's */
 } own_area;
 
-enum { OWN_STAGE, OWN_WINDOW, OWN_RINGS, OWN_TABLES, OWN_PARTS }; /* map_stage, window_open, watch_add, own_table; as much
-                                                                     * as they take, or more. What is larger goes anywhere */
-static const size_t own_bytes[OWN_PARTS] = {(size_t)192 << 20, (size_t)64 << 20, (size_t)4 << 20, (size_t)32 << 20};
+enum { OWN_WINDOW, OWN_RINGS, OWN_TABLES, OWN_PARTS }; /* window_open, watch_add, own_table; as much as they take, or more. What is
+                                                          * larger goes anywhere */
+static const size_t own_bytes[OWN_PARTS] = {(size_t)64 << 20, (size_t)4 << 20, (size_t)32 << 20};
 
 static size_t own_start(int part)
 {
@@ -7252,7 +7252,7 @@ static void home_child(void)
  *
  * Private anonymous mappings that are large enough are recorded, and stay the ordinary memory that the
  * kernel gave: they cost nothing, and behave as without us. When memory runs short, the monitor moves units
- * of them out: every other thread stopped, their content is copied into a shared mapping of a file of ours,
+ * of them out: every other thread stopped, their content is written to a file of ours, a shared mapping of
  * which then takes their place, at the same address and with the same protection. From then on the kernel
  * can page it.
  *
@@ -7296,7 +7296,7 @@ enum { MAP_SPANS_MAX = 1 << 17, /* a process has 65,530 mappings, unless the mac
 #define MAP_FILE_MAX 15000 /* GiB; ext4: 16 TiB a file */
 #endif
 static const size_t map_unit = MAP_UNIT;         /* moved as a whole, where half of it is populated */
-static const size_t map_batch_bytes = 8 << 20;   /* so much of the file is mapped at once, to be written */
+static const size_t map_batch_bytes = 8 << 20;   /* moved at a time; its place in the file is reserved before */
 static const size_t map_write_bytes = 64 << 10;  /* with one call: no page of the cache is larger, which is written as a whole */
 static const size_t map_high = 60, map_low = 50; /* percent of the memory to be had that may be anonymous */
 static const size_t map_fill_ms = 2 << 20;       /* bytes that a program fills in a millisecond at the most */
@@ -7331,7 +7331,6 @@ static struct map {
     uint16_t window[MAP_WINDOWS]; /* of the addresses' GiB: the one of the file where they go at first, from 1 on; 0: none yet */
     atomic_uchar near[MAP_WINDOWS / 8]; /* a bit for each of the addresses' GiB: something was moved there */
     uintptr_t cursor;        /* monitor: where the next batch begins */
-    size_t stage_bytes;      /* of own_map's place that the batch has; map.lock */
     atomic_uint_fast64_t due_ms; /* the monitor's next look, where memory may be full soon; 0: not soon */
     atomic_uint seen;        /* futex: its looks */
     size_t level, recorded;  /* monitor: anonymous memory, and `bytes`, at the last one */
@@ -8434,7 +8433,6 @@ static NOINLINE int map_madvise(void *at, size_t length, int advice)
 struct map_run {
     uintptr_t from, to;
     size_t offset; /* in the file */
-    void *stage;   /* the file mapping that will take its place */
 };
 
 static struct map_run map_runs[MAP_BATCH]; /* the monitor's */
@@ -8536,7 +8534,6 @@ static void map_unstage(struct map_run *r, bool exchanged)
         sys(SYS_sync_file_range, map.file.fd, r->offset, bytes, SYNC_FILE_RANGE_WRITE);
         return;
     }
-    own_unmap(r->stage, bytes);
     map_file_keep(r->offset, r->offset + bytes);
     map_file_free(r->offset, r->offset + bytes);
 }
@@ -8551,7 +8548,7 @@ static bool map_reserve(size_t offset, size_t bytes)
     return why == REASON_NONE;
 }
 
-/* Requires map.lock. Makes the file mapping, with its blocks. `last` is the run before it; NULL: there is none. */
+/* Requires map.lock. Chooses the place in the file, and reserves it. `last` is the run before it; NULL: there is none. */
 static bool map_stage(struct map_run *r, const struct map_run *last)
 {
     size_t behind = last && last->to == r->from ? last->offset + (last->to - last->from) : 0;
@@ -8562,20 +8559,10 @@ static bool map_stage(struct map_run *r, const struct map_run *last)
         file_punch(&map.file, offset, bytes);
         return false;
     }
-    size_t at = map.stage_bytes;
-    void *p = own_map(OWN_STAGE, at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map.file.fd, (off_t)offset);
-    if (p == MAP_FAILED) {
-        file_punch(&map.file, offset, bytes);
-        return false;
-    }
-    map.stage_bytes = at + bytes;
     folder_count(bytes, 0);
     spans_add(&map.used, offset, offset + bytes, 0);
     map.used_bytes += bytes;
     r->offset = offset;
-    r->stage = p;
-    sys(SYS_madvise, p, bytes, MADV_DONTFORK); /* a raw clone must not share it */
-    map_advise_paging(p, bytes);
     return true;
 }
 
@@ -8596,7 +8583,24 @@ static void map_undump(uintptr_t from, uintptr_t to)
             sys(SYS_madvise, p.from, p.to - p.from, MADV_DONTDUMP);
 }
 
-/* Requires map.lock. Puts the file mapping in the place of the run. */
+/* Requires map.lock. Maps the file in the place of the run, whose content it has. False: it can't be mapped, and the run is what
+ * it was. */
+static bool map_exchange_mapping(const struct map_run *r)
+{
+    void *at = (void *)r->from;
+    size_t bytes = r->to - r->from, page = sys_page();
+    for (int tries = 0; tries < 2; tries++)
+        if (sys_mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, map.file.fd, (off_t)r->offset) != MAP_FAILED)
+            return true;
+    unsigned char resident;
+    if (sys_mincore(at, page, &resident) != 0 &&
+        (!map_renew(r->from, r->to, PROT_READ | PROT_WRITE) ||
+         (size_t)sys(SYS_pread64, map.file.fd, at, bytes, r->offset) != bytes)) /* it was unmapped before it failed */
+        fatal("mapped memory at %p can't be put back where it was", at);
+    return false;
+}
+
+/* Requires map.lock. Moves the run to the file. */
 static bool map_exchange(struct vma_scan *scan, struct map_run *r)
 {
     size_t bytes = r->to - r->from;
@@ -8607,9 +8611,10 @@ static bool map_exchange(struct vma_scan *scan, struct map_run *r)
         if (file_write(&map.file, (const char *)r->from + at, part, r->offset + at) != REASON_NONE)
             return false;
     }
-    if (sys_mremap(r->stage, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)r->from) == MAP_FAILED)
+    if (!map_exchange_mapping(r))
         return false;
-    own_unmap(r->stage, bytes);
+    sys(SYS_madvise, r->from, bytes, MADV_DONTFORK); /* a raw clone must not share it */
+    map_advise_paging((void *)r->from, bytes);
     map_undump(r->from, r->to);
     map_note_moved(r->from, r->to, r->offset - r->from);
     return true;
@@ -8636,7 +8641,6 @@ static bool map_ready_file(void)
 static size_t map_prepare(size_t most, bool frozen)
 {
     size_t staged = 0, runs = 0;
-    map.stage_bytes = 0;
     bool ready = map_ready_file();
     uintptr_t begin = map.cursor;
     if (ready)

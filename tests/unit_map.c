@@ -8,6 +8,8 @@
 #endif
 #define MAP_MOVED_MAX 24
 #define MAP_FILE_MAX 6
+static long refuses_mappings(long number, long a, long b, long c, long d, long e, long f);
+#define BIGMAAC_SYS refuses_mappings
 #include "../bigmaac.c"
 #include "check.h"
 
@@ -16,6 +18,18 @@
 #include <sys/wait.h>
 
 enum { PAGES = 1024 };
+static int refused; /* 1: no file can be mapped; 2: and what was there is unmapped before that is told */
+
+static long refuses_mappings(long number, long a, long b, long c, long d, long e, long f)
+{
+    if (number != SYS_mmap || !refused || e < 0)
+        return syscall(number, a, b, c, d, e, f);
+    if (refused == 2)
+        munmap((void *)a, (size_t)b);
+    errno = ENOMEM;
+    return -1;
+}
+
 static size_t page, arena_bytes; /* the kernel's page */
 #ifdef __SANITIZE_THREAD__ /* addresses that nobody else uses: ours, the kernel's */
 static char *const arena[2] = {(char *)0x4000000000, (char *)0x5000000000};
@@ -692,6 +706,20 @@ static void *deaf(void *unused)
     return unused;
 }
 
+/* What the kernel does not map stays what it was. */
+static void can_not_be_mapped(void)
+{
+    char *p = new_region(MAP_UNIT);
+    fill(p, MAP_UNIT, 5);
+    for (refused = 2; refused; refused--) {
+        map_move(MAP_UNIT, MAP_UNIT, true);
+        CHECK(in_file(p, MAP_UNIT) == 0 && is_filled(p, MAP_UNIT, 5) && is_consistent());
+    }
+    move_out(p, MAP_UNIT);
+    CHECK(is_filled(p, MAP_UNIT, 5));
+    map_munmap(p, MAP_UNIT);
+}
+
 /* What can't become ordinary memory, as a thread can't be stopped, stays moved, and known as such. */
 static void can_not_leave(void)
 {
@@ -1081,6 +1109,7 @@ int main(int argc, char **argv)
     streams_are_followed();
     looks_come_between();
     can_not_leave();
+    can_not_be_mapped();
     grows_beside();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
     return check_result();
