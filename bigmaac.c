@@ -2682,9 +2682,9 @@ static struct {
     size_t tables; /* bytes of the last part that are taken; the monitor's */
 } own_area;
 
-enum { OWN_WINDOW, OWN_RINGS, OWN_TABLES, OWN_PARTS }; /* window_open, watch_add, own_table; as much as they take, or more. What is
-                                                          * larger goes anywhere */
-static const size_t own_bytes[OWN_PARTS] = {(size_t)64 << 20, (size_t)4 << 20, (size_t)32 << 20};
+enum { OWN_WINDOW, OWN_RINGS, OWN_SPARES, OWN_TABLES, OWN_PARTS }; /* window_open, watch_add, map_spares, own_table; as much as they
+                                                                      * take, or more. What is larger goes anywhere */
+static const size_t own_bytes[OWN_PARTS] = {(size_t)64 << 20, (size_t)4 << 20, (size_t)1 << 20, (size_t)32 << 20};
 
 static size_t own_start(int part)
 {
@@ -2747,6 +2747,16 @@ static void own_unmap(void *p, size_t bytes)
         sys_mmap(p, bytes, PROT_NONE, anon_flags | MAP_FIXED, -1, 0);
     else
         sys_munmap(p, bytes);
+    lock_drop(&own_area.lock);
+}
+
+/* Eight mappings more than are needed, or as many less: for who brings memory home because the process has as many as it may. */
+static void own_spares(bool apart)
+{
+    size_t page = sys_page();
+    lock_take(&own_area.lock);
+    for (size_t i = 1; own_area.pid == sys_getpid() && i < 8; i += 2)
+        sys_mprotect(own_area.start + own_start(OWN_SPARES) + i * page, page, apart ? PROT_READ : PROT_NONE);
     lock_drop(&own_area.lock);
 }
 
@@ -3181,13 +3191,18 @@ COLD static size_t mappings_count(void)
     return lines;
 }
 
+/* How many a process may have. */
+COLD static size_t mappings_most(void)
+{
+    char text[32];
+    return read_text("/proc/sys/vm/max_map_count", text, sizeof text) ? text_number(text, NULL) : 65530;
+}
+
 /* Of the mappings that the program leaves, a quarter may be ours; a bigmaac is counted as two,
  * since there may be a gap beside it. */
 COLD static void big_find_map_limit(void)
 {
-    char text[32];
-    size_t most = read_text("/proc/sys/vm/max_map_count", text, sizeof text) ? text_number(text, NULL)
-                                                                          : 65530;
+    size_t most = mappings_most();
     size_t used = guess_32(&big.records_in_use) ? mappings_count() : 0;
     lock_take(&big.lock);
     size_t ours = 2 * (size_t)big.records_in_use, others = used > ours ? used - ours : 0;
@@ -5512,9 +5527,8 @@ static void mem_cut(void)
     mem_give(&mem.size, big.space.start + to_bytes(big.space.pages) + page_size, mem.size);
 }
 
-/* The program has limited its address space, where all that is reserved counts: regions that are larger than they would
- * be had we found that limit become smaller, as far as they are not used. */
-COLD static void mem_shrink(void)
+/* The regions become smaller than that, as far as they are not used. */
+COLD static void mem_shrink_to(size_t budget)
 {
     struct op op;
     pid_t pid = sys_getpid();
@@ -5523,7 +5537,6 @@ COLD static void mem_shrink(void)
     op_begin(&op);
     lock_take(&fry.lock);
     lock_take(&big.lock);
-    size_t budget = reserve_budget();
     if (own_start(OWN_PARTS) > budget / 16)
         own_close();
     if (mem.pid == pid && mem.reserved > budget) {
@@ -5541,6 +5554,25 @@ COLD static void mem_shrink(void)
     lock_drop(&big.lock);
     lock_drop(&fry.lock);
     op_end(&op);
+}
+
+/* The program has limited its address space, where all that is reserved counts: regions that are larger than they would be had
+ * we found that limit become smaller. */
+COLD static void mem_shrink(void) { mem_shrink_to(reserve_budget()); }
+
+/* The limit of the address space refuses the program so many bytes: what it lacks is given up, where that is enough. False:
+ * nothing was. */
+COLD static bool mem_yield(size_t bytes)
+{
+    char text[64];
+    size_t limit = limit_of(RLIMIT_AS), before = mem.reserved;
+    if (limit == SIZE_MAX || mem.pid != sys_getpid() || !read_text("/proc/thread-self/statm", text, sizeof text))
+        return false;
+    size_t used = text_number(text, NULL) * sys_page(), left = limit - min_size(used, limit);
+    if (bytes <= left || bytes - left > before)
+        return false;
+    mem_shrink_to(before - (bytes - left));
+    return mem.reserved < before;
 }
 
 /* Requires fry.lock. */
@@ -7098,8 +7130,11 @@ static void home_choose(void)
 
 static const char *const home_unstopped = "a thread can't be stopped";
 
+static size_t home_mappings; /* of the process, that home_is_unsafe saw last; home.lock */
+
 static bool ring_see(const struct vma *v, void *seen)
 {
+    home_mappings++;
     return !(*(bool *)seen = v->ring);
 }
 
@@ -7137,6 +7172,7 @@ static bool fd_see(int fd, int unused)
  * Requires that nobody else runs: descriptors are opened. */
 static bool home_is_unsafe(void)
 {
+    home_mappings = 0;
     bool ring = false, told = vmas_walk(0, UINTPTR_MAX, ring_see, &ring);
     if (ring || !told)
         return ring || !vma_reader.absent;
@@ -7312,6 +7348,8 @@ static const size_t map_hurry = 70;              /* percent: from here on not ev
 static const size_t map_spare = 64 << 20;        /* bytes of the disk: with less of them free, beside as much as is kept, none is */
 static const size_t map_purges = 4;              /* kept pieces that go back at a time: at most 0.1 s */
 static const size_t map_frozen_kept = 16 << 20;  /* bytes that a file may keep which a fork freezes, until it goes */
+static const size_t map_joins = 64, map_join_bytes = 4 << 20; /* ranges that come home where the program lacks mappings, at a time;
+                                                               * their size, at most */
 static const uint64_t map_purge_ms = 20;         /* until the monitor goes on with that */
 static const uint64_t map_still_ms = 2000, map_rest_ms = 100; /* without a page fault; between two looks from then on, at most */
 static const uint64_t map_idle_ms = 1000, map_pause_ms = 500, map_least_ms = 5; /* at most; where nothing can be moved; where
@@ -7331,6 +7369,7 @@ static struct map {
     uint16_t window[MAP_WINDOWS]; /* of the addresses' GiB: the one of the file where they go at first, from 1 on; 0: none yet */
     atomic_uchar near[MAP_WINDOWS / 8]; /* a bit for each of the addresses' GiB: something was moved there */
     uintptr_t cursor;        /* monitor: where the next batch begins */
+    size_t mappings_most;    /* monitor: that the process may have */
     atomic_uint_fast64_t due_ms; /* the monitor's next look, where memory may be full soon; 0: not soon */
     atomic_uint seen;        /* futex: its looks */
     size_t level, recorded;  /* monitor: anonymous memory, and `bytes`, at the last one */
@@ -7859,19 +7898,25 @@ static bool map_restore_vma(const struct vma *v)
     return true;
 }
 
-/* Requires every lock, map.lock too. Turns what is in a set and in a range into ordinary memory, as far as possible. */
-static void map_restore(const struct spans *s, uintptr_t from, uintptr_t to)
+/* Requires map.lock, and that nobody else runs. Turns what is in a set and in a range into ordinary memory, as far as possible. */
+static void map_restore_alone(const struct spans *s, uintptr_t from, uintptr_t to)
 {
     struct vma_scan scan = {0};
     struct span p;
     struct vma v;
-    bool several = thread_count() > 1;
-    if (several && !stop_surely())
-        return;
     for (uintptr_t at = from; spans_part(s, at, to, &p); at = p.to)
         for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);)
             if (map_restore_vma(&v))
                 map_forget_moved(v.from, v.to);
+}
+
+/* Requires every lock, map.lock too. The same for who runs beside others. */
+static void map_restore(const struct spans *s, uintptr_t from, uintptr_t to)
+{
+    bool several = thread_count() > 1;
+    if (several && !stop_surely())
+        return;
+    map_restore_alone(s, from, to);
     if (several)
         stop_end();
 }
@@ -7921,6 +7966,51 @@ static void map_end(struct map_op *m, bool failed)
         op_end(&m->op);
     }
     errno = err;
+}
+
+/* --- too many mappings --------------------------------------------------------------------------- */
+
+/* Requires map.lock, and that nobody else runs. Brings the smallest of what was moved home, in at most so many ranges: the kernel
+ * joins each with what is beside it. */
+static void map_join(size_t most)
+{
+    for (size_t bytes = map_unit; bytes <= map_join_bytes; bytes *= 2)
+        for (size_t i = 0, before; most && i < (before = map.moved.count); i += map.moved.count == before) {
+            struct span s = *span_at(&map.moved, i);
+            if (s.to - s.from > bytes)
+                continue;
+            map_restore_alone(&map.moved, s.from, s.to);
+            most--;
+        }
+}
+
+/* A call was refused: has the process as many mappings as it may, which it would not have without us? False: no. */
+COLD static bool map_yield(void)
+{
+    if (!map.moved.count || mappings_count() + 16 < mappings_most())
+        return false;
+    struct map_op m;
+    map_begin(&m);
+    map_alone(&m);
+    bool several = thread_count() > 1;
+    own_spares(false);
+    if (!several || stop_surely()) {
+        size_t before = map.moved.count;
+        map_join(map_joins);
+        if (map.moved.count + map_joins / 2 <= before)
+            own_spares(true);
+        if (several)
+            stop_end();
+    }
+    map_end(&m, false);
+    return true;
+}
+
+/* May no more ranges be moved that split others? Kept free for the program is an eighth of the mappings that it may have; as many
+ * as a batch makes are counted with those that there were. */
+static bool map_full(void)
+{
+    return map.moved.count >= MAP_MOVED_MAX || home_mappings + 2 * MAP_BATCH > map.mappings_most / 8 * 7;
 }
 
 /* --- the calls ----------------------------------------------------------------------------------- */
@@ -8480,7 +8570,7 @@ static size_t map_pick(size_t bytes, bool frozen)
     struct span p;
     struct vma v;
     size_t runs = 0, picked = 0;
-    bool full = map.moved.count >= MAP_MOVED_MAX; /* a process has 65,530 mappings; each new one splits another */
+    bool full = map_full();
     for (uintptr_t at = map.cursor; spans_part(&map.ours, at, UINTPTR_MAX, &p); at = p.to)
         for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);) {
             if (!map_movable(&v) || (frozen && !v.inode))
@@ -8733,10 +8823,14 @@ static size_t map_move(size_t most, size_t least, bool hurry)
         least = least ? least : max_size(min_size(excess, map_held_bytes), 1);
         mon_self = false; /* nobody sees which numbers its files take */
         bool safe = !home_is_unsafe() && !atomic_load(&map.faults_elsewhere);
+        map.mappings_most = mappings_most();
+        if (safe && !map_full())
+            own_spares(true);
         for (size_t part = 1; safe && part && bytes < least; bytes += part) {
             size_t staged = map_prepare(most, false);
             part = map_exchange_all(staged, done);
             map_unstage_all(staged, done);
+            home_mappings += 2 * staged; /* at most: each splits another */
         }
         mon_self = monitor;
         atomic_store(&stop.one_by_one, true);
@@ -9127,7 +9221,7 @@ static size_t hot_bring(size_t found)
     bool safe = file_valid(&map.file) && !home_is_unsafe();
     for (size_t i = 0; i < found && safe && now_ns() - began < hot_home_ns; i++) {
         struct span part = hot.chunk[i];
-        if (level.bytes && level.bytes + (came + 1) * huge_size < most && map.moved.count < MAP_MOVED_MAX / 2 &&
+        if (level.bytes && level.bytes + (came + 1) * huge_size < most && map.moved.count < MAP_MOVED_MAX / 2 && !map_full() &&
             hot_restore(&scan, &part)) {
             atomic_fetch_add(&map.home_bytes, part.to - part.from);
             hot.chunk[came++] = part;
@@ -13533,11 +13627,26 @@ static int madvise_own(void *p, size_t length, int advice)
 }
 
 #ifndef BIGMAAC_PREFIX
-EXPORT int madvise(void *p, size_t length, int advice)
+/* A call about mappings failed. What of our own counts there is given up, if that may be why; true: then try again. */
+COLD static bool mappings_yield(size_t bytes)
+{
+    int err = errno;
+    bool any = err == ENOMEM && atomic_load(&init.state) == INIT_DONE && (mem_yield(bytes) || map_yield());
+    errno = err;
+    return any;
+}
+
+static int madvise_once(void *p, size_t length, int advice)
 {
     if (mem_owns(p))
         return madvise_own(p, length, advice);
     return likely(!map_on()) ? sys_madvise(p, length, advice) : map_madvise(p, length, advice);
+}
+
+EXPORT int madvise(void *p, size_t length, int advice)
+{
+    int result = madvise_once(p, length, advice);
+    return unlikely(result != 0) && mappings_yield(0) ? madvise_once(p, length, advice) : result;
 }
 
 /* What changes mappings of ours must not come in between a fork's look at them and their freezing. */
@@ -13588,11 +13697,17 @@ COLD static long overlay_own(long number, void *at, size_t bytes, long third, lo
     return result;
 }
 
-EXPORT int mprotect(void *p, size_t length, int protection)
+static int mprotect_once(void *p, size_t length, int protection)
 {
     if (mem_owns(p))
         return (int)set_own(SYS_mprotect, p, length, protection, 0);
     return likely(!map_on()) ? sys_mprotect(p, length, protection) : map_mprotect(p, length, protection);
+}
+
+EXPORT int mprotect(void *p, size_t length, int protection)
+{
+    int result = mprotect_once(p, length, protection);
+    return unlikely(result != 0) && mappings_yield(0) ? mprotect_once(p, length, protection) : result;
 }
 
 /* Allocators of the program's own get their memory here; they may hold locks of theirs, so the next malloc makes the
@@ -13605,11 +13720,18 @@ COLD static void mmap_seen(size_t length, bool private)
         mon_request();
 }
 
+static void *mmap_once(void *at, size_t length, int protection, int flags, int fd, off_t offset)
+{
+    return flags & MAP_FIXED && mem_owns(at) ? (void *)overlay_own(SYS_mmap, at, length, protection, flags, fd, offset)
+           : likely(!map_on())               ? sys_mmap(at, length, protection, flags, fd, offset)
+                                             : map_mmap(at, length, protection, flags, fd, offset);
+}
+
 EXPORT void *mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
 {
-    void *p = flags & MAP_FIXED && mem_owns(at) ? (void *)overlay_own(SYS_mmap, at, length, protection, flags, fd, offset)
-              : likely(!map_on())               ? sys_mmap(at, length, protection, flags, fd, offset)
-                                                : map_mmap(at, length, protection, flags, fd, offset);
+    void *p = mmap_once(at, length, protection, flags, fd, offset);
+    if (unlikely(p == MAP_FAILED) && mappings_yield(length))
+        p = mmap_once(at, length, protection, flags, fd, offset);
     bool counts = protection & PROT_WRITE || cfg.profile; /* reservations become writable later */
     if (flags & MAP_ANONYMOUS && counts && p != MAP_FAILED && atomic_load(&init.state) == INIT_DONE)
         mmap_seen(length, flags & MAP_PRIVATE);
@@ -13636,11 +13758,25 @@ EXPORT int mlock2(const void *p, size_t length, unsigned flags)
 
 /* --- mappings ------------------------------------------------------------------------------------ */
 
-EXPORT int munmap(void *at, size_t bytes)
+static int munmap_once(void *at, size_t bytes)
 {
     if (mem_owns(at))
         return (int)overlay_own(SYS_munmap, at, bytes, 0, 0, 0, 0);
     return likely(!map_on()) ? sys_munmap(at, bytes) : map_munmap(at, bytes);
+}
+
+EXPORT int munmap(void *at, size_t bytes)
+{
+    int result = munmap_once(at, bytes);
+    return unlikely(result != 0) && mappings_yield(0) ? munmap_once(at, bytes) : result;
+}
+
+static void *mremap_once(void *from, size_t old, size_t bytes, int flags, void *to)
+{
+    bool fixed = flags & MREMAP_FIXED, moves = map_on() && (map_touches(from, old) || (fixed && map_touches(to, bytes)));
+    if (!moves && (mem_owns(from) || (fixed && mem_owns(to))))
+        return (void *)overlay_own(SYS_mremap, from, old, (long)bytes, flags, (long)to, 0);
+    return likely(!map_on()) ? sys_mremap(from, old, bytes, flags, to) : map_mremap(from, old, bytes, flags, to);
 }
 
 EXPORT void *mremap(void *from, size_t old, size_t bytes, int flags, ...)
@@ -13649,10 +13785,9 @@ EXPORT void *mremap(void *from, size_t old, size_t bytes, int flags, ...)
     va_start(args, flags);
     void *to = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) ? va_arg(args, void *) : NULL;
     va_end(args);
-    bool fixed = flags & MREMAP_FIXED, moves = map_on() && (map_touches(from, old) || (fixed && map_touches(to, bytes)));
-    if (!moves && (mem_owns(from) || (fixed && mem_owns(to))))
-        return (void *)overlay_own(SYS_mremap, from, old, (long)bytes, flags, (long)to, 0);
-    return likely(!map_on()) ? sys_mremap(from, old, bytes, flags, to) : map_mremap(from, old, bytes, flags, to);
+    void *p = mremap_once(from, old, bytes, flags, to);
+    bool again = unlikely(p == MAP_FAILED) && mappings_yield(bytes > old ? bytes - old : 0);
+    return again ? mremap_once(from, old, bytes, flags, to) : p;
 }
 
 /* Ours, whoever else has functions of these names. */
