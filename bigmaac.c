@@ -956,10 +956,17 @@ COLD static void config_tell(void)
            (ssize_t)cfg.recycle, paging_words[cfg.paging], fork_words[cfg.fork_mode], cfg.stats);
 }
 
+/* The text of a setting; NULL: none is given. What is empty counts so: manifests and scripts write it for that. */
+static const char *setting_text(const char *name)
+{
+    const char *text = secure_getenv(name);
+    return text && *text ? text : NULL;
+}
+
 COLD static void config_load(void)
 {
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
-        const char *text = secure_getenv(settings[i].name);
+        const char *text = setting_text(settings[i].name);
         const char *why = text ? parse_setting(&settings[i], text) : NULL;
         if (why)
             config_reject(settings[i].name, text, why);
@@ -967,7 +974,7 @@ COLD static void config_load(void)
     config_check_names();
     const char *python = secure_getenv("PYTHONMALLOC");
     cfg.python_malloc = python && text_begins(python, "malloc");
-    const char *template = secure_getenv("BIGMAAC_TEMPLATE");
+    const char *template = setting_text("BIGMAAC_TEMPLATE");
     const char *why = template ? parse_template(template) : NULL;
     if (!why && (template || !config_take_tmpdir()))
         why = check_folder(cfg.template);
@@ -976,7 +983,7 @@ COLD static void config_load(void)
     if (cfg.min_fry > cfg.min_bigmaac) {
         char text[32];
         text_format(text, sizeof text, "%zu", cfg.min_fry);
-        const char *given = secure_getenv("BIGMAAC_MIN_FRY_SIZE");
+        const char *given = setting_text("BIGMAAC_MIN_FRY_SIZE");
         config_reject("BIGMAAC_MIN_FRY_SIZE", given ? given : text,
                       "larger than BIGMAAC_MIN_BIGMAAC_SIZE");
     }
@@ -13929,12 +13936,22 @@ static bool pidfd_is_self(int fd)
     return read_text(path, text, sizeof text) && text_value(text, "Pid:", 0) == (size_t)sys_getpid();
 }
 
+/* Would the kernel do that, and does it concern memory of ours? It reads the list first, and tells of one that it can't read
+ * before it looks at the advice: -1 is none. */
+static bool process_madvise_is_ours(int fd, const struct iovec *parts, size_t n, int advice, unsigned flags)
+{
+    const size_t most = 1024; /* UIO_MAXIOV */
+    bool pages = advice == MADV_COLD || advice == MADV_PAGEOUT || advice == MADV_WILLNEED;
+    return !pages && n <= most && (atomic_load(&map.bytes) || atomic_load(&fry.open)) &&
+           sys(CALL_PROCESS_MADVISE, fd, NULL, 0, advice, flags) == 0 &&
+           (sys(CALL_PROCESS_MADVISE, fd, parts, n, -1, flags) == 0 || errno != EFAULT) && pidfd_is_self(fd);
+}
+
 /* As process_madvise(2). What the caller advises its own memory is done as by madvise, where the kernel allows it at all. */
 static long process_madvise_here(int fd, const struct iovec *parts, size_t n, int advice, unsigned flags)
 {
-    bool pages = advice == MADV_COLD || advice == MADV_PAGEOUT || advice == MADV_WILLNEED;
     long done = 0;
-    if (pages || !pidfd_is_self(fd) || sys(CALL_PROCESS_MADVISE, fd, NULL, 0, advice, flags) != 0)
+    if (!process_madvise_is_ours(fd, parts, n, advice, flags))
         return sys(CALL_PROCESS_MADVISE, fd, parts, n, advice, flags);
     for (size_t i = 0; i < n; i++) {
         if (madvise_here(parts[i].iov_base, parts[i].iov_len, advice) != 0)

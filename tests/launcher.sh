@@ -37,12 +37,13 @@ refused 125 'BIGMAAC_MIN_FRY_SIZE="20M": larger than' --fries 20M true
 refused 125 'BIGMAAC_PAGING="fast": not one of adaptive' --paging fast true
 refused 125 'BIGMAAC_FORK="spoon": not one of private' "${on_disk[@]}" --fork=spoon true
 for name in BIGMAAC_STATS BIGMAAC_VERBOSE BIGMAAC_PROFILE BIGMAAC_STRICT; do
-    for value in 7 ''; do
-        export $name="$value"
-        refused 125 "$name=\"$value\": not 0[ ,]+(or )?1.*; nothing was started" "${on_disk[@]}" true
-        bigmaac --check "${on_disk[@]}" >"$TMP/out" && fail "--check is content with $name=$value"
-        unset $name
-    done
+    export $name=7
+    refused 125 "$name=\"7\": not 0[ ,]+(or )?1.*; nothing was started" "${on_disk[@]}" true
+    bigmaac --check "${on_disk[@]}" >"$TMP/out" && fail "--check is content with $name=7"
+    export $name=
+    succeeds bigmaac "${on_disk[@]}" true
+    bigmaac --check "${on_disk[@]}" >"$TMP/out" || fail "--check is not content with $name="
+    unset $name
 done
 succeeds bigmaac --help; says '^usage: bigmaac'; says '--profile'
 succeeds bigmaac --version; says "^bigmaac $(sed -n 's/^VERSION = //p' "$TOP/Makefile")$"

@@ -49,6 +49,15 @@ int main(int argc, char **argv)
         usleep(20000);
     }
     size_t page = (size_t)getpagesize();
+    struct iovec one = {p, page}, *bad[] = {NULL, (struct iovec *)page, (struct iovec *)(p + bytes)};
+    munmap(p + bytes - page, page); /* a list that begins before a gap */
+    bad[2] = (struct iovec *)(p + bytes - page) - 1;
+    for (int i = 0; i < 3; i++) {
+        errno = 0;
+        CHECK(syscall(CALL_PROCESS_MADVISE, fd, bad[i], 2, MADV_DONTNEED, 0) == -1 && errno == EFAULT);
+    }
+    errno = 0;
+    CHECK(syscall(CALL_PROCESS_MADVISE, fd, &one, 1025, MADV_DONTNEED, 0) == -1 && errno == EINVAL && p[0] == 7);
     if (syscall(CALL_PROCESS_MADVISE, fd, NULL, 0, MADV_DONTNEED, 0) == 0) { /* Linux 6.13 */
         char *q = next(p, library);
         struct iovec parts[] = {{q, page}, {q + 2 * page, page}};
@@ -72,5 +81,22 @@ int main(int argc, char **argv)
 }
 C
 compile_c "$TMP/job" "$TMP/job.c"
+cat >"$TMP/nothing.c" <<'C'
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+int main(void)
+{
+    char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct iovec part = {p, 4096};
+    return syscall(440, -1, &part, 1, MADV_DONTNEED, 0) != -1; /* process_madvise */
+}
+C
+compile_c "$TMP/nothing" "$TMP/nothing.c"
+if command -v strace >/dev/null; then # nothing is mapped that could be ours: then it costs nothing
+    strace -e trace=openat,open,process_madvise -o "$TMP/trace" env LD_PRELOAD="$LIB" BIGMAAC_MIN_MMAP_SIZE=256K "$TMP/nothing" || fail "nothing"
+    grep -q fdinfo "$TMP/trace" && fail "process_madvise looks where nothing is ours: $(grep fdinfo "$TMP/trace")"
+fi
 limited $((100 << 20)) "$TMP/job" || fail "without the library"
 limited $((40 << 20)) env LD_PRELOAD="$LIB" BIGMAAC_MIN_MMAP_SIZE=256K "$TMP/job" moved || fail "with it"

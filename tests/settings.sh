@@ -71,6 +71,13 @@ for setting in BIGMAAC_RESERVE=0 BIGMAAC_RESERVE=1 BIGMAAC_RECYCLE=0 BIGMAAC_REC
     good gggggbb "$all_sizes" $setting
 done
 
+echo "== empty values: as if they were not set"
+empty="BIGMAAC_MIN_BIGMAAC_SIZE= BIGMAAC_MIN_FRY_SIZE= BIGMAAC_MIN_MMAP_SIZE= BIGMAAC_TEMPLATE= SIZE_BIGMAAC= SIZE_FRIES= BIGMAAC_RESERVE=
+    BIGMAAC_RECYCLE= BIGMAAC_PAGING= BIGMAAC_FORK= BIGMAAC_STATS= BIGMAAC_VERBOSE= BIGMAAC_STRICT= BIGMAAC_PROFILE="
+for setting in $empty; do good gggggbb "$all_sizes" $setting; done
+good gggggbb "$all_sizes" $empty TMPDIR="$TMP"
+good ggfffbb "$all_sizes" $empty BIGMAAC_MIN_FRY_SIZE=64
+
 echo "== thresholds at their ends"
 good bbbbbbb "$all_sizes" BIGMAAC_MIN_BIGMAAC_SIZE=0
 good gbbbbbb "$all_sizes" BIGMAAC_MIN_BIGMAAC_SIZE=1
@@ -86,7 +93,7 @@ good ffg "200 100000 9000000" SIZE_FRIES=1M BIGMAAC_MIN_FRY_SIZE=64
 good gbg "200 20000000 900000000" SIZE_BIGMAAC=128M
 
 echo "== bad values"
-sizes=("" " " -1 -10M +5 abc M 10X 10MM 10.5M "10 M" " 10M" "10M " 0x10 1e6
+sizes=(" " -1 -10M +5 abc M 10X 10MM 10.5M "10 M" " 10M" "10M " 0x10 1e6
     18446744073709551616 99999999999999999999999 16777216T 18014398509481984K "10M;20M" ∞)
 for value in "${sizes[@]}"; do
     for name in BIGMAAC_MIN_BIGMAAC_SIZE BIGMAAC_MIN_FRY_SIZE SIZE_BIGMAAC SIZE_FRIES BIGMAAC_RECYCLE; do
@@ -95,12 +102,12 @@ for value in "${sizes[@]}"; do
 done
 for value in 0 1 4K 1023K 9T 100T; do bad SIZE_BIGMAAC "$value"; bad SIZE_FRIES "$value"; done
 for name in BIGMAAC_RESERVE BIGMAAC_STATS BIGMAAC_VERBOSE; do
-    for value in "" 2 -1 yes true 01 "1 " 10; do bad $name "$value"; done
+    for value in 2 -1 yes true 01 "1 " 10; do bad $name "$value"; done
 done
-for value in "" Adaptive none 0 "random " sequential,random; do bad BIGMAAC_PAGING "$value"; done
-for value in "" Private share 1 "copy "; do bad BIGMAAC_FORK "$value"; done
+for value in Adaptive none 0 "random " sequential,random; do bad BIGMAAC_PAGING "$value"; done
+for value in Private share 1 "copy "; do bad BIGMAAC_FORK "$value"; done
 for value in none AUTO -1; do bad BIGMAAC_RECYCLE "$value"; done
-for value in "" 2 yes; do # of STRICT itself: can't end the program
+for value in 2 yes; do # of STRICT itself: can't end the program
     line=$(with BIGMAAC_STRICT="$value" "$TMP/kinds" 50000000 2>&1)
     [[ $line == bigmaac\[*\]:\ "BIGMAAC_STRICT=\"$value\": "*"; passing all requests through"*g ]] || fail "BIGMAAC_STRICT=\"$value\": $line"
 done
@@ -115,7 +122,6 @@ for name in BIGMAAC_UNKNOWN BIGMAAC_MIN_FRYSIZE BIGMAAC_ SIZE_BIGMAACS SIZE_FRIE
 echo "== templates"
 mkdir "$TMP/folder" "$TMP/folder with spaces"
 touch "$TMP/file"
-bad BIGMAAC_TEMPLATE ""
 bad BIGMAAC_TEMPLATE "$TMP/swap"
 bad BIGMAAC_TEMPLATE "$TMP/swap.XXXXX"
 bad BIGMAAC_TEMPLATE "$TMP/XXXXXXXX.swap"
