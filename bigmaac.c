@@ -7866,6 +7866,37 @@ static bool map_renew(uintptr_t from, uintptr_t to, int protection)
     return true;
 }
 
+/* Does the device read so little around a fault that it may? */
+static bool map_reads_around(void)
+{
+    return folder.readahead_known && folder.readahead * page_size <= map_around;
+}
+
+/* What a fault there brings in: what the device reads around it, if that is little; else its page alone. */
+static void map_advise_paging(void *at, size_t bytes)
+{
+    bool normal = cfg.paging == PAGING_NORMAL || (cfg.paging == PAGING_ADAPTIVE && map_reads_around());
+    sys(SYS_madvise, at, bytes, cfg.paging == PAGING_SEQUENTIAL ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    sys(SYS_madvise, at, bytes, normal ? MADV_NORMAL : MADV_RANDOM);
+}
+
+/* Requires map.lock. A mapping that is new there is to be left out of core dumps, as what was there before. */
+static void map_undump(uintptr_t from, uintptr_t to)
+{
+    struct span p;
+    for (; spans_part(&map.ours, from, to, &p); from = p.to)
+        if (p.marks & MARK_DONTDUMP)
+            sys(SYS_madvise, p.from, p.to - p.from, MADV_DONTDUMP);
+}
+
+/* Requires map.lock. A mapping of the file is new there. */
+static void map_dress(uintptr_t from, uintptr_t to)
+{
+    sys(SYS_madvise, from, to - from, MADV_DONTFORK); /* a raw clone must not share it */
+    map_advise_paging((void *)from, to - from);
+    map_undump(from, to);
+}
+
 /* Is the caller's stack there? */
 static bool runs_on(uintptr_t from, uintptr_t to)
 {
@@ -8407,6 +8438,25 @@ static bool map_zero(const struct vma *v)
     return true;
 }
 
+/* Requires map.lock. Where the kernel refuses ordinary memory (vm.overcommit_memory=2 counts it, but not a file's; kernels before
+ * 6.12 tell when the place is empty already), the file is mapped there, and zeroed. */
+static bool map_zero_again(const struct vma *v)
+{
+    size_t bytes = v->to - v->from;
+    struct span p;
+    int err = errno;
+    bool done = v->shared && file_valid(&map.file) && spans_part(&map.live, v->from, v->to, &p) && p.to - p.from == bytes &&
+                sys_mmap((void *)v->from, bytes, v->protection, MAP_SHARED | MAP_FIXED, map.file.fd,
+                         (off_t)(v->from + p.marks)) != MAP_FAILED;
+    if (done) {
+        map_dress(v->from, v->to);
+        map.mixed = true;
+        done = file_zero(&map.file, v->from + p.marks, bytes);
+    }
+    errno = err;
+    return done;
+}
+
 /* Requires map.lock. */
 static bool map_drop_vma(const struct vma *v, int advice)
 {
@@ -8417,7 +8467,9 @@ static bool map_drop_vma(const struct vma *v, int advice)
     }
     if (moved && map_zero(v))
         return true;
-    if (moved ? !map_renew(v->from, v->to, v->protection) : sys(SYS_madvise, v->from, v->to - v->from, advice) != 0)
+    if (moved && !map_renew(v->from, v->to, v->protection))
+        return map_zero_again(v);
+    if (!moved && sys(SYS_madvise, v->from, v->to - v->from, advice) != 0)
         return false;
     map_forget_moved(v->from, v->to);
     return true;
@@ -8597,12 +8649,6 @@ static size_t map_pick(size_t bytes, bool frozen)
     return runs;
 }
 
-/* Does the device read so little around a fault that it may? */
-static bool map_reads_around(void)
-{
-    return folder.readahead_known && folder.readahead * page_size <= map_around;
-}
-
 /* Faults there are watched while they are many: WATCH reads around them. */
 static bool map_is_watched(void)
 {
@@ -8613,14 +8659,6 @@ static bool map_is_watched(void)
 static bool map_has_moved_near(uintptr_t at)
 {
     return at / gib < MAP_WINDOWS && atomic_load_explicit(&map.near[at / gib / 8], memory_order_relaxed) >> at / gib % 8 & 1;
-}
-
-/* What a fault there brings in: what the device reads around it, if that is little; else its page alone. */
-static void map_advise_paging(void *at, size_t bytes)
-{
-    bool normal = cfg.paging == PAGING_NORMAL || (cfg.paging == PAGING_ADAPTIVE && map_reads_around());
-    sys(SYS_madvise, at, bytes, cfg.paging == PAGING_SEQUENTIAL ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-    sys(SYS_madvise, at, bytes, normal ? MADV_NORMAL : MADV_RANDOM);
 }
 
 /* What was staged and not used; the rest is written soon. */
@@ -8671,15 +8709,6 @@ static bool map_unchanged(struct vma_scan *scan, const struct map_run *r)
            spans_bytes(&map.ours, r->from, r->to) == r->to - r->from;
 }
 
-/* Requires map.lock. A mapping that is new there is to be left out of core dumps, as what was there before. */
-static void map_undump(uintptr_t from, uintptr_t to)
-{
-    struct span p;
-    for (; spans_part(&map.ours, from, to, &p); from = p.to)
-        if (p.marks & MARK_DONTDUMP)
-            sys(SYS_madvise, p.from, p.to - p.from, MADV_DONTDUMP);
-}
-
 /* Requires map.lock. Maps the file in the place of the run, whose content it has. False: it can't be mapped, and the run is what
  * it was. */
 static bool map_exchange_mapping(const struct map_run *r)
@@ -8710,9 +8739,7 @@ static bool map_exchange(struct vma_scan *scan, struct map_run *r)
     }
     if (!map_exchange_mapping(r))
         return false;
-    sys(SYS_madvise, r->from, bytes, MADV_DONTFORK); /* a raw clone must not share it */
-    map_advise_paging((void *)r->from, bytes);
-    map_undump(r->from, r->to);
+    map_dress(r->from, r->to);
     map_note_moved(r->from, r->to, r->offset - r->from);
     return true;
 }

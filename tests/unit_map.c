@@ -18,11 +18,12 @@ static long refuses_mappings(long number, long a, long b, long c, long d, long e
 #include <sys/wait.h>
 
 enum { PAGES = 1024 };
-static int refused; /* 1: no file can be mapped; 2: and what was there is unmapped before that is told */
+static int refused; /* 1: no file can be mapped; 2: and what was there is unmapped before that is told; */
+static bool refuses_memory; /* no memory, in its place */
 
 static long refuses_mappings(long number, long a, long b, long c, long d, long e, long f)
 {
-    if (number != SYS_mmap || !refused || e < 0)
+    if (number != SYS_mmap || !refused || (e < 0) != refuses_memory || !(d & MAP_FIXED))
         return syscall(number, a, b, c, d, e, f);
     if (refused == 2)
         munmap((void *)a, (size_t)b);
@@ -155,11 +156,13 @@ static long call_mremap(int side, size_t at, size_t old, size_t bytes, int flags
     return (long)(side ? mremap(p, old, bytes, flags, q) : map_mremap(p, old, bytes, flags, q));
 }
 
-static long call_leave(int side, long number, size_t at, size_t bytes)
+static long call_leave(int side, long number, size_t at, size_t bytes, long third, long fourth)
 {
     char *p = arena[side] + at;
-    return side ? syscall(number, p, bytes, 0) : map_leave(number, p, bytes, 0, 0);
+    return side ? syscall(number, p, bytes, third, fourth) : map_leave(number, p, bytes, third, fourth);
 }
+
+static long key; /* of memory protection; 0 where there are none */
 
 static const int advices[] = {MADV_DONTNEED, MADV_DONTNEED, MADV_DONTNEED, MADV_FREE, MADV_NORMAL, MADV_RANDOM, MADV_WILLNEED,
                               MADV_COLD, MADV_DONTFORK, MADV_DOFORK, MADV_WIPEONFORK, MADV_KEEPONFORK, MADV_REMOVE,
@@ -199,7 +202,7 @@ static bool one_call(void)
                                          PROT_READ | PROT_EXEC};
     static const int flags_of[] = {0, 0, MAP_NORESERVE, MAP_POPULATE, MAP_STACK};
     size_t at = any(PAGES), pages = any_pages(at), to = any(PAGES), more = any_pages(to), bytes;
-    size_t kind = any(16), odd = any(50) ? 0 : 1 + any(4095);
+    size_t kind = any(18), locks = any(4), odd = any(50) ? 0 : 1 + any(4095);
     int protection = protections_of[any(5)], flags = flags_of[any(5)], advice = advices[any(sizeof advices / sizeof advices[0])];
     int move = (int[]){0, MREMAP_MAYMOVE, MREMAP_MAYMOVE | MREMAP_FIXED, MREMAP_MAYMOVE | MREMAP_FIXED,
                        MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, MREMAP_FIXED}[any(6)];
@@ -210,6 +213,7 @@ static bool one_call(void)
     pages = min_size(pages, PAGES - at);
     more = min_size(more, PAGES - to);
     bytes = pages * page + (any(40) ? 0 : any(page));
+    long any_key = any(3) ? 0 : key;
     int fixed = any(3) ? MAP_FIXED : MAP_FIXED_NOREPLACE;
     for (int side = 0; side < 2; side++) {
         errno = 0;
@@ -230,9 +234,13 @@ static bool one_call(void)
             snprintf(what, sizeof what, "madvise page %zu, %zu bytes, advice %d", at, bytes, advice);
             raw[side] = side ? syscall(SYS_madvise, arena[1] + at * page + odd, bytes, advice)
                              : map_madvise(arena[0] + at * page + odd, bytes, advice);
+        } else if (kind < 16) {
+            snprintf(what, sizeof what, "pkey_mprotect page %zu, %zu pages, protection %d", at, pages, protection);
+            raw[side] = call_leave(side, SYS_pkey_mprotect, at * page, pages * page, protection, any_key);
         } else {
-            snprintf(what, sizeof what, "mlock page %zu, %zu pages", at, pages);
-            raw[side] = call_leave(side, SYS_mlock, at * page, pages * page);
+            snprintf(what, sizeof what, "mlock %zu page %zu, %zu pages", locks, at, pages);
+            raw[side] = locks < 2 ? call_leave(side, SYS_mlock, at * page, pages * page, 0, 0)
+                                  : call_leave(side, SYS_mlock2, at * page, pages * page, locks == 3 ? MLOCK_ONFAULT : 0, 0);
         }
         a[side] = answer_of(side, raw[side]);
     }
@@ -253,7 +261,7 @@ static bool one_call(void)
     if (kind >= 10 && kind < 15 && advice == 102) /* guards would end the test */
         for (int side = 0; side < 2; side++)
             syscall(SYS_madvise, arena[side] + at * page, (pages + 1) * page, 103);
-    if (kind == 15)
+    if (kind > 15)
         for (int side = 0; side < 2; side++)
             syscall(SYS_munlock, arena[side] + at * page, pages * page);
     if (kind >= 5 && kind < 8 && (a[0].err == EFAULT) != (a[1].err == EFAULT)) {
@@ -706,6 +714,25 @@ static void *deaf(void *unused)
     return unused;
 }
 
+/* What locks all there is makes it ordinary; so does the refusal. */
+static void locked_all(void)
+{
+#ifndef __SANITIZE_ADDRESS__ /* which has terabytes */
+    char *p = moved_region(4 * MAP_UNIT);
+    size_t least = map.least;
+    map_mprotect(p + MAP_UNIT, page, PROT_NONE);
+    errno = 0;
+    CHECK(map_mlockall(MCL_ONFAULT) == -1 && errno == EINVAL);
+    bool locked = map_mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+    CHECK(locked || errno == ENOMEM || errno == EPERM);
+    CHECK(locked == (map.least == SIZE_MAX) && in_file(p, 4 * MAP_UNIT) == 0);
+    CHECK(!locked || spans_bytes(&map.ours, 0, UINTPTR_MAX) == 0);
+    CHECK(munlockall() == 0 && map_mprotect(p + MAP_UNIT, page, PROT_READ | PROT_WRITE) == 0 && is_filled(p, 4 * MAP_UNIT, 5));
+    map.least = least;
+    map_munmap(p, 4 * MAP_UNIT);
+#endif
+}
+
 /* What the kernel does not map stays what it was. */
 static void can_not_be_mapped(void)
 {
@@ -718,6 +745,21 @@ static void can_not_be_mapped(void)
     move_out(p, MAP_UNIT);
     CHECK(is_filled(p, MAP_UNIT, 5));
     map_munmap(p, MAP_UNIT);
+}
+
+/* What is dropped reads zero, though ordinary memory is refused, as with vm.overcommit_memory=2. */
+static void no_memory_to_drop(void)
+{
+    char *p = moved_region(4 * MAP_UNIT), *at = p + MAP_UNIT;
+    refuses_memory = true;
+    for (refused = 2; refused; refused--, at += MAP_UNIT) {
+        CHECK(map_madvise(at, MAP_UNIT, refused == 2 ? MADV_DONTNEED : MADV_FREE) == 0 && is_zero(at, MAP_UNIT) && stays_here(at));
+        CHECK(at[-1] != 0 && in_file(p, 4 * MAP_UNIT) == 4 * MAP_UNIT && is_consistent());
+        fill(at, MAP_UNIT, 6);
+    }
+    refuses_memory = false;
+    CHECK(is_filled(p + MAP_UNIT, MAP_UNIT, 6));
+    map_munmap(p, 4 * MAP_UNIT);
 }
 
 /* What can't become ordinary memory, as a thread can't be stopped, stays moved, and known as such. */
@@ -1063,6 +1105,8 @@ int main(int argc, char **argv)
     state = seed * 0x9e3779b97f4a7c15u + 1;
     CHECK(init_done() && map_on());
     threads_keep();
+    key = syscall(SYS_pkey_alloc, 0, 0);
+    key = key < 0 ? 0 : key;
     for (int side = 0; side < 2; side++)
         CHECK(call_mmap(side, 0, arena_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED) == (long)arena[side]);
     bool right = true;
@@ -1110,7 +1154,9 @@ int main(int argc, char **argv)
     looks_come_between();
     can_not_leave();
     can_not_be_mapped();
+    no_memory_to_drop();
     grows_beside();
+    locked_all();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
     return check_result();
 }
