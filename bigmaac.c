@@ -7151,8 +7151,9 @@ static void map_faults_are_handled(void); /* MAP */
  * Such devices keep the pages that were there then; or (vhost) have threads that don't stop. */
 static bool link_writes(const char *link)
 {
-    static const char *const names[] = {"anon_inode:[io_uring]", "/dev/nvidia", "/dev/infiniband/", "/dev/vfio/", "/dev/iommu",
-                                        "/dev/vhost-", "/dev/kfd", "/dev/dri/render", "/dev/accel/"};
+    static const char *const names[] = {"anon_inode:[io_uring]", "/dev/nvidia", "/dev/infiniband/", "/dev/hfi1", "/dev/vfio/",
+                                        "/dev/iommu", "/dev/vhost-", "/dev/kfd", "/dev/dri/render", "/dev/accel/", "/dev/video",
+                                        "/dev/xpmem", "/dev/knem"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (text_contains(link, names[i]))
             return true;
@@ -7357,6 +7358,7 @@ static const size_t map_purges = 4;              /* kept pieces that go back at 
 static const size_t map_frozen_kept = 16 << 20;  /* bytes that a file may keep which a fork freezes, until it goes */
 static const size_t map_joins = 64, map_join_bytes = 4 << 20; /* ranges that come home where the program lacks mappings, at a time;
                                                                * their size, at most */
+static const uint64_t map_yield_ms = 1000; /* between two tries of that, where none can */
 static const uint64_t map_purge_ms = 20;         /* until the monitor goes on with that */
 static const uint64_t map_still_ms = 2000, map_rest_ms = 100; /* without a page fault; between two looks from then on, at most */
 static const uint64_t map_idle_ms = 1000, map_pause_ms = 500, map_least_ms = 5; /* at most; where nothing can be moved; where
@@ -8025,21 +8027,23 @@ static void map_join(size_t most)
 /* A call was refused: has the process as many mappings as it may, which it would not have without us? False: no. */
 COLD static bool map_yield(void)
 {
-    if (!map.moved.count || mappings_count() + 16 < mappings_most())
+    static atomic_uint_fast64_t next_ms; /* nothing is tried before, since nothing came of it */
+    if (!map.moved.count || now_ms() < atomic_load(&next_ms) || mappings_count() + 16 < mappings_most())
         return false;
     struct map_op m;
     map_begin(&m);
     map_alone(&m);
     bool several = thread_count() > 1;
+    size_t before = map.moved.count;
     own_spares(false);
     if (!several || stop_surely()) {
-        size_t before = map.moved.count;
         map_join(map_joins);
         if (map.moved.count + map_joins / 2 <= before)
             own_spares(true);
         if (several)
             stop_end();
     }
+    atomic_store(&next_ms, map.moved.count < before ? 0 : now_ms() + map_yield_ms);
     map_end(&m, false);
     return true;
 }

@@ -733,6 +733,19 @@ static void locked_all(void)
 #endif
 }
 
+/* What is open tells whether memory may be written to by others than threads. */
+static void writers(void)
+{
+    static const char *const do_write[] = {"/dev/nvidia0", "/dev/nvidia-uvm", "/dev/infiniband/uverbs0", "/dev/vfio/12", "/dev/vhost-net",
+                                           "/host/dev/vfio/vfio", "/dev/dri/renderD128", "anon_inode:[io_uring]"};
+    static const char *const do_not[] = {"/dev/null", "/dev/pts/0", "anon_inode:[eventpoll]", "socket:[1]", "/dev/dri/card0", ""};
+    for (size_t i = 0; i < sizeof do_write / sizeof do_write[0]; i++)
+        CHECK(link_writes(do_write[i]));
+    for (size_t i = 0; i < sizeof do_not / sizeof do_not[0]; i++)
+        CHECK(!link_writes(do_not[i]));
+    CHECK(!home_is_unsafe() && !atomic_load(&map.faults_elsewhere));
+}
+
 /* What the kernel does not map stays what it was. */
 static void can_not_be_mapped(void)
 {
@@ -1155,6 +1168,7 @@ int main(int argc, char **argv)
     can_not_leave();
     can_not_be_mapped();
     no_memory_to_drop();
+    writers();
     grows_beside();
     locked_all();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
