@@ -2689,7 +2689,7 @@ static struct {
     size_t tables; /* bytes of the last part that are taken; the monitor's */
 } own_area;
 
-enum { OWN_WINDOW, OWN_RINGS, OWN_SPARES, OWN_TABLES, OWN_PARTS }; /* window_open, watch_add, map_spares, own_table; as much as they
+enum { OWN_WINDOW, OWN_RINGS, OWN_SPARES, OWN_TABLES, OWN_PARTS }; /* window_open, watch_add, own_spares, own_table; as much as they
                                                                       * take, or more. What is larger goes anywhere */
 static const size_t own_bytes[OWN_PARTS] = {(size_t)64 << 20, (size_t)4 << 20, (size_t)1 << 20, (size_t)32 << 20};
 
