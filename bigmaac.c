@@ -11120,7 +11120,6 @@ static const size_t trial_part = 4;      /* of the memory that there is: so much
 static const uint64_t trial_least_ms = 2000, trial_most_ms = 20000, trial_rest = 16; /* times as long as it took */
 static const size_t trial_cpu_us = 16000; /* four ticks of a clock with 250 a second */
 static const size_t crowd_part = 7; /* of the memory: 64 streams of 2 MiB in 400 are as fast as they can be, 200 are not */
-static const size_t lacking_part = 16;   /* a large page lacks something where more than that part is not in memory */
 
 /* What reads take, in microseconds; only the ratios matter. The disk's part is learned: for a request, and for each page of it.
  * The kernel's part was measured: for each page, for one that is read far ahead, and for a large page. */
@@ -11684,14 +11683,6 @@ static void run_judge(const struct range *g, size_t part, struct run r)
     evidence_add_run(&pager.flow[g->subject][part], &r);
 }
 
-/* Counts each miss of a run for itself. */
-static void run_judge_each(const struct range *g, size_t part, struct run r)
-{
-    const struct run one = {.first = r.first, .end = r.first + 1, .misses = 1, .pieces = 1};
-    for (; r.misses; r.misses--)
-        run_judge(g, part, one);
-}
-
 /* The windows are one part of so many of all mappings. */
 static size_t windows_part(void) { return pager.total_pages / (pager.window_pages + 1) + 1; }
 
@@ -11721,30 +11712,6 @@ static void evidence_flow(void)
     }
 }
 
-/* Is all that a window lacked asked for, again and again and in no order? Then what a longer read brings in pushes out
- * pages that are asked for as soon: no miss spares another. A stream, and work that stays in one place for a while,
- * leave most of what is lacking alone, or go on from where they were. */
-static bool window_uniform(const unsigned char *before, const unsigned char *halfway, const unsigned char *after, size_t pages)
-{
-    size_t lacking = 0, hit = 0, later = 0, among = 0, step = to_pages(huge_size);
-    for (size_t from = 0; from < pages; from += step) {
-        size_t to = min_size(from + step, pages), absent = 0, misses = 0, first = to, last = from;
-        for (size_t i = from; i < to; i++) {
-            absent += !(before[i] & 1);
-            misses += is_miss(before, after, i);
-            if (is_miss(before, halfway, i))
-                first = min_size(first, i), last = i;
-        }
-        bool lacks = absent > (to - from) / lacking_part;
-        lacking += lacks;
-        hit += lacks && misses;
-        for (size_t i = from; i < to; i++)
-            if (is_miss(before, after, i) && !(halfway[i] & 1))
-                later++, among += i > first && i < last;
-    }
-    return hit && hit >= lacking - lacking / 8 && later >= evidence_least && among >= later - later / 4;
-}
-
 /* Large pages that have come whole, in fewer faults than they have pages, were asked for before the probe began. */
 static void window_forget_large(unsigned w, const unsigned char *after, size_t faults)
 {
@@ -11766,17 +11733,14 @@ static size_t window_evaluate(unsigned w, const unsigned char *after)
     size_t at = (pager.window[w].offset - g->offset) / page_size, all = 0;
     size_t part_pages = big_part_bytes(g->bytes) / page_size, pages = pager.window[w].bytes / page_size;
     struct run r = {.strided = window_strided(before, after, pages)};
-    bool grows = false, uniform = window_uniform(before, halfway, after, pages);
+    bool grows = false;
     for (size_t i = 0; i <= pages; i++) {
         bool miss = i < pages && is_miss(before, after, i);
         if (r.misses && (i == pages || (miss && at + i - r.end > run_gap))) {
             r.open = r.misses >= stream_misses && (grows || r.end - at + run_gap > pages);
             all += r.misses;
             run_place(&r, before, at, pages);
-            if (uniform)
-                run_judge_each(g, r.first / part_pages % BIG_PARTS, r);
-            else
-                run_judge(g, r.first / part_pages % BIG_PARTS, r);
+            run_judge(g, r.first / part_pages % BIG_PARTS, r);
             r.misses = r.pieces = 0;
         }
         if (!miss)
