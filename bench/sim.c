@@ -14,7 +14,8 @@
  *     miss it knows which pages near by will be needed soon, up or down from there, and reads these with one request,
  *     what lies between them too where that takes less time than another request; where such a piece goes on it has
  *     asked for the next one before. The first page of a piece must be waited for, as nobody knows where a program
- *     picks next. What it evicts is written beside, 256 KiB at a time.
+ *     picks next. What it evicts is written beside, 256 KiB at a time. Where the disk seeks, a piece is as long as eight
+ *     seeks take, without a gap, and so is what it writes.
  */
 #define BIGMAAC_PREFIX
 #define BIGMAAC_OPERATIONS "bench/sim_ops.h"

@@ -2,8 +2,10 @@
 #ifndef SIM_IDEAL_H
 #define SIM_IDEAL_H
 
-enum { IDEAL_PIECE = 512, IDEAL_NEXT = 512, IDEAL_NEAR = 64 }; /* pages of a piece; references between two of them,
-                                                                 * and where others lie between, for each page */
+enum {
+    IDEAL_PIECE = 512, IDEAL_PIECE_MOST = 4096, /* pages of a piece; where the disk seeks */
+    IDEAL_NEXT = 16384, IDEAL_NEAR = 64         /* references between two of them; where others lie between, for each page */
+};
 
 struct ideal_page {
     uint32_t next;   /* reference at which it is needed; sim_none: never again */
@@ -46,6 +48,7 @@ struct ideal {
     struct ideal_page *page;
     struct ideal_heap heap;
     uint32_t pages, room, in, bridge; /* bridge: pages between two that are read rather than asked for twice */
+    uint32_t piece, write;            /* at most so many pages are read, or written, together */
     uint64_t evicted_dirty;
 };
 
@@ -85,8 +88,8 @@ static void ideal_evict(struct ideal *d)
         if (!last)
             continue;
         d->evicted_dirty += p->dirty;
-        if (d->evicted_dirty >= SIM_PIECE) {
-            disk_submit(sim.pipe_free, sim.disk_at, SIM_PIECE, true);
+        if (d->evicted_dirty >= d->write) {
+            disk_submit(sim.pipe_free, sim.disk_at, d->write, true);
             d->evicted_dirty = 0;
         }
         p->in = p->dirty = false;
@@ -120,23 +123,48 @@ static uint32_t ideal_following(const struct ideal *d, uint32_t page, uint32_t s
     return sim_none;
 }
 
-/* Reads a piece: what is needed together with that page, from it on or down from it, with what lies between. */
-static void ideal_read(struct ideal *d, uint64_t clock, uint32_t page)
+/* The pages of a piece behind that one; returns how many. */
+static uint32_t ideal_chain(const struct ideal *d, uint32_t page, uint32_t step, uint32_t *chain, uint32_t most)
 {
-    uint32_t piece[IDEAL_PIECE] = {page}, n = 1, step = 1, most = fewer(IDEAL_PIECE, d->room / 16);
-    if (ideal_following(d, page, 1) == sim_none && ideal_following(d, page, sim_none) != sim_none)
-        step = sim_none; /* -1 */
-    while (n < most && (piece[n] = ideal_following(d, piece[n - 1], step)) != sim_none)
-        n++;
-    for (uint32_t i = 0, to; i < n; i = to) { /* a request each */
+    uint32_t n = 0;
+    while (n < most && (page = ideal_following(d, page, step)) != sim_none)
+        chain[n++] = page;
+    return n;
+}
+
+/* Reads pages in their order, `step` apart: a request each for those that are near. Where the disk seeks each request
+ * begins where the last one ended. */
+static void ideal_request(struct ideal *d, uint64_t clock, const uint32_t *piece, uint32_t n, uint32_t step)
+{
+    for (uint32_t i = 0, to; i < n; i = to) {
         for (to = i + 1; to < n && (piece[to] - piece[i]) * step < SIM_PIECE;)
             to++;
         uint32_t low = step == 1 ? piece[i] : piece[to - 1];
-        uint64_t ready = disk_submit(clock, low, (piece[to - 1] - piece[i]) * step + 1, false);
+        uint32_t last = to < n && sim.disk->seeks ? piece[to] - 1 : piece[to - 1];
+        uint64_t ready = disk_submit(clock, low, (last - piece[i]) * step + 1, false);
         for (uint32_t k = i; k < to; k++)
             ideal_take(d, piece[k], ready);
     }
-    d->page[page].begins = piece[n - 1];
+}
+
+/* Reads a piece: what is needed together with that page, from it on or down from it, with what lies between. Where the
+ * disk seeks, both, from the lowest page on. */
+static void ideal_read(struct ideal *d, uint64_t clock, uint32_t page)
+{
+    static uint32_t piece[2 * IDEAL_PIECE_MOST + 1], down[IDEAL_PIECE_MOST];
+    uint32_t most = fewer(d->piece, d->room / 16) - 1, *up = piece + IDEAL_PIECE_MOST;
+    uint32_t ups = ideal_chain(d, page, 1, up + 1, most);
+    uint32_t downs = ups && !sim.disk->seeks ? 0 : ideal_chain(d, page, sim_none, down, most);
+    up[0] = page;
+    d->page[page].begins = downs > ups ? down[downs - 1] : up[ups];
+    if (sim.disk->seeks) {
+        for (uint32_t i = 0; i < downs; i++)
+            up[-(ptrdiff_t)i - 1] = down[i];
+        ideal_request(d, clock, up - downs, downs + 1 + ups, 1);
+        return;
+    }
+    memcpy(up + 1, downs ? down : up + 1, (downs ? downs : ups) * sizeof *up);
+    ideal_request(d, clock, up, 1 + ups + downs, downs ? sim_none : 1);
 }
 
 /* Where a piece goes on, who reaches its first page asks for the next one. */
@@ -176,6 +204,8 @@ static double ideal_run(const struct trace *t, unsigned threads, uint32_t pages,
     uint64_t limit = (uint64_t)(disk->seconds * 1e9);
     sim.disk = disk;
     d.bridge = (uint32_t)(disk->latency_us * disk->read_mb / 4096); /* as long as a request takes */
+    d.piece = disk->seeks ? fewer(8 * d.bridge, IDEAL_PIECE_MOST) : IDEAL_PIECE; /* a seek is an eighth of it, or less */
+    d.write = disk->seeks ? d.piece : SIM_PIECE;
     d.page = sim_memory((pages + 1) * sizeof *d.page);
     ideal_order(&d, t, threads);
     d.heap.at = sim_memory((2 * d.count + 2 * (size_t)pages) * sizeof *d.heap.at);
