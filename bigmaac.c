@@ -11173,6 +11173,8 @@ static struct {
     bool dirtying;           /* more than fits becomes dirty, if only by being filled for the first time */
     bool all_random;         /* every subject is at RANDOM */
     size_t misses;           /* that the last probe saw */
+    bool picks_fit;          /* all that is picked from at random */
+    struct evidence few;     /* of the subjects that show too little for a decision */
     unsigned blind;          /* probes in a row that saw too few */
     double stream_cpu;       /* microseconds of work with a block that is read, after the last probe; 0: not known */
     unsigned stream_other;   /* ticks in which it was much more or less than that */
@@ -11386,16 +11388,19 @@ static unsigned evidence_piece(const struct evidence *e)
     return best;
 }
 
+/* What is picked from at random and fits is left to the kernel: it keeps what is used, which it doesn't see where advice
+ * is for scattered access (a vector gathered beside a stream came and went, a page at a time). */
 static enum policy evidence_best(const struct evidence *e, enum policy now, unsigned piece)
 {
     double cost[POLICY_COUNT];
+    now = pager.picks_fit && now == POLICY_NORMAL ? POLICY_RANDOM : now;
     enum policy best = now;
     memcpy(cost, e->cost, sizeof cost);
     cost[POLICY_WATCHED] = watch_able() ? watched_cost(e, piece) : cost_never;
     for (enum policy p = POLICY_NORMAL; p < POLICY_COUNT; p++)
         if (cost[p] < 0.87 * cost[now] && cost[p] < cost[best])
             best = p;
-    return best;
+    return pager.picks_fit && (best == POLICY_RANDOM || best == POLICY_WATCHED) ? POLICY_NORMAL : best;
 }
 
 static void evidence_add(struct evidence *to, const struct evidence *from)
@@ -11438,14 +11443,18 @@ static bool evidence_thin(const struct evidence *e)
 }
 
 /* Decides for each part of a subject. Parts that show little follow the others, as long as
- * these agree. *piece: of the parts that are WATCHED. Returns how many parts changed. */
+ * these agree; subjects that do, what they show together. *piece: of the parts that are WATCHED. Returns how many
+ * parts changed. */
 static unsigned policy_decide(const struct evidence *part, uint8_t *policy, uint8_t *piece)
 {
     struct evidence all = evidence_sum(part, BIG_PARTS);
     unsigned changed = 0;
     bool agree = true;
-    if (evidence_thin(&all))
-        return 0;
+    if (evidence_thin(&all)) {
+        if (!all.misses || evidence_thin(&pager.few))
+            return 0;
+        all = pager.few;
+    }
     if (all.misses >= evidence_part || policy[0] != POLICY_WATCHED)
         *piece = (uint8_t)evidence_piece(&all);
     for (unsigned i = 0; i < BIG_PARTS; i++)
@@ -11536,9 +11545,36 @@ static unsigned large_decide(struct big *r, unsigned subject)
     return strides && r->policy[0] == POLICY_HUGE && trial_begin(r) ? BIG_PARTS : n;
 }
 
+static void evidence_few(void)
+{
+    memset(&pager.few, 0, sizeof pager.few);
+    for (unsigned i = 0; i < pager.subjects; i++) {
+        struct evidence all = evidence_sum(pager.part[i], BIG_PARTS);
+        if (evidence_thin(&all))
+            evidence_add(&pager.few, &all);
+    }
+}
+
+/* Does all fit that has a policy for other than streams, or gets it now? */
+static bool picks_fit(void)
+{
+    size_t picked = 0;
+    pager.picks_fit = false;
+    for (const struct range *g = pager.range; g < pager.range + pager.ranges; g++) {
+        struct evidence all = evidence_sum(pager.part[g->subject], BIG_PARTS);
+        bool picks = all.misses && evidence_best(&all, POLICY_HUGE, evidence_piece(&all)) != POLICY_HUGE;
+        size_t part = big_part_bytes(g->bytes);
+        for (size_t at = 0; at < g->bytes; at += part)
+            picked += picks || range_policy(g, at) != POLICY_HUGE ? min_size(part, g->bytes - at) : 0;
+    }
+    return picked <= paging_room() / 4 * 3;
+}
+
 /* Decides for every subject; then nothing stays at RANDOM for the probe's sake. */
 static unsigned policies_decide(void)
 {
+    evidence_few();
+    pager.picks_fit = picks_fit();
     unsigned changed = policy_decide(pager.part[SUBJECT_FRIES], fry.policy, &fry.piece);
     changed += policy_decide(pager.part[SUBJECT_SMALL], pager.small_policy, &pager.small_piece);
     for (unsigned i = 0; i < pager.ranges; i++) {

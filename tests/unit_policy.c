@@ -212,36 +212,41 @@ static void test_parts(void)
         CHECK(policy[i] == (i < 4 ? POLICY_HUGE : POLICY_RANDOM));
 }
 
-/* A window of which `lacking` large pages at the end were missing; 48 single pages of each of the first `hit` of these
- * come, every third one before the half, in no order. */
-static void lacking(unsigned lacking, unsigned hit)
+/* What is picked from at random is left to the kernel where all of it fits; streams are what they are. */
+static void test_fit(void)
 {
-    size_t from = to_pages(window_bytes) - lacking * 512;
-    begin(1, gib, window_bytes);
-    there(0, 0, from);
-    for (unsigned i = 0; i < 48 * hit; i++)
-        run(0, from + i / 48 * 512 + i % 48 * 10 + i * i % 7, 1, i % 3 == 0);
-    CHECK(evaluate(48 * hit) == 48 * hit);
+    atomic_store(&room.busy, true); /* nobody reads it anew */
+    size_t bytes = atomic_exchange(&room.bytes, 8 * gib);
+    blocks(30, 1, 0, 30);
+    pager.fits = 5 * gib;
+    CHECK(!picks_fit());
+    expect("single pages of more than fits", POLICY_RANDOM, -1);
+    pager.fits = 6 * gib;
+    pager.picks_fit = picks_fit();
+    CHECK(pager.picks_fit);
+    expect("single pages that fit", POLICY_NORMAL, -1);
+    blocks(1, 500, 250, 500);
+    expect("a stream beside picks that fit", POLICY_HUGE, -1);
+    pager.picks_fit = false;
+    pager.fits = SIZE_MAX;
+    atomic_store(&room.bytes, bytes);
+    atomic_store(&room.busy, false);
 }
 
-/* A table of which nearly all is in memory: what a large page brings in is not more wanted than what it pushes out. But
- * work that stays in a few of them for a while wants these, and so does a stream. */
-static void test_uniform(void)
+/* Of eight mappings picked from at random each shows a few pages. Nothing is said of one that shows none. */
+static void test_together(void)
 {
-    for (folder.readahead = 32; folder.readahead <= 2048; folder.readahead *= 64) {
-        lacking(1, 1);
-        expect("picks from what lacks a large page", POLICY_RANDOM, -1);
-        lacking(3, 3);
-        expect("picks from what lacks three", POLICY_RANDOM, -1);
-        lacking(12, 2);
-        expect("picks from two of twelve", POLICY_HUGE, folder.readahead == 32 ? -1 : POLICY_NORMAL);
-        begin(1, gib, window_bytes);
-        there(0, 0, to_pages(window_bytes) - 512);
-        run(0, to_pages(window_bytes) - 500, 200, 100);
-        evaluate(200);
-        expect("a stream through what lacks one", POLICY_HUGE, folder.readahead == 32 ? -1 : POLICY_NORMAL);
-    }
-    folder.readahead = 32;
+    blocks(6, 1, 0, 6);
+    expect("six pages", KEEP, -1);
+    for (unsigned i = SUBJECT + 1; i < SUBJECT + 8; i++)
+        memcpy(pager.part[i], pager.part[SUBJECT], sizeof pager.part[i]);
+    pager.subjects = SUBJECT + 8;
+    evidence_few();
+    expect("six pages in each of eight", POLICY_RANDOM, -1);
+    memset(pager.part[SUBJECT], 0, sizeof pager.part[SUBJECT]);
+    expect("none where others show six", KEEP, -1);
+    pager.subjects = 0;
+    evidence_few();
 }
 
 /* Where faults can be seen: blocks that readahead is too short or too long for. Pieces are as long as these. */
@@ -444,7 +449,8 @@ int main(void)
     test_gaps();
     test_edges();
     test_parts();
-    test_uniform();
+    test_fit();
+    test_together();
     test_watched();
     test_strides();
     test_doubt();

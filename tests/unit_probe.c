@@ -145,6 +145,7 @@ static void test_stalled(useconds_t still_us)
         atomic_store(&slow_block, p);
         pager.dirtying = true;
         pager.blind = 0;
+        pager.fits = SLOW_BYTES; /* not with what else there is */
         CHECK(pager_open() && pthread_create(&thread, NULL, touch_slowly, &still_us) == 0);
         probe();
         decided = pager.misses >= evidence_least && record_of(p)->policy[0] == POLICY_RANDOM;
