@@ -7388,6 +7388,7 @@ static struct map {
     atomic_bool no_query;    /* the kernel has no PROCMAP_QUERY */
     atomic_bool faults_elsewhere; /* the program handles page faults (userfaultfd), by a thread that would be stopped */
     bool starts;             /* a mapping may start the monitor */
+    bool elsewhere;          /* the program's malloc is its own: ours is not called */
     size_t faults;           /* monitor: major ones, at the last look */
     struct chunk *chunks;    /* monitor: what the last two looks saw, each ending with address 0; NULL: none was */
     unsigned looks;          /* monitor: so far */
@@ -9597,8 +9598,10 @@ COLD static void map_open(void)
         sets[i]->at = (struct span *)(void *)(at + i * bytes);
     map_open_maps();
     Dl_info own, first, after, others;
-    map.starts = dladdr((void *)map_open, &own) && dladdr((void *)malloc, &first) && first.dli_fbase == own.dli_fbase &&
-                 dladdr((void *)next.malloc, &after) && dladdr((void *)next.syscall, &others) && after.dli_fbase == others.dli_fbase;
+    bool known = dladdr((void *)map_open, &own) && dladdr((void *)malloc, &first);
+    map.elsewhere = known && first.dli_fbase != own.dli_fbase;
+    map.starts = known && !map.elsewhere && dladdr((void *)next.malloc, &after) && dladdr((void *)next.syscall, &others) &&
+                 after.dli_fbase == others.dli_fbase;
     atomic_store(&map.least, max_size(cfg.min_mmap, page_size));
 }
 
@@ -12540,7 +12543,7 @@ GUESSES static bool mon_needed(void)
 {
     size_t frozen = atomic_load(&home.frozen_bytes);
     if (big.warm_oldest || fry.dirty_pages > to_pages(4 * mib) || atomic_load(&fry.dead_bytes) > 4 * mib ||
-        atomic_load(&warn.near))
+        atomic_load(&warn.near) || (map.elsewhere && atomic_load(&mon.others)))
         return true;
     return map_may_come() || paging_may_come() || (frozen >= 32 * mib && frozen > room_bytes() / 4);
 }
@@ -14078,13 +14081,18 @@ EXPORT long syscall(long number, ...)
     return sys(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
 }
 
-/* Without /proc nothing else tells that there are several threads. */
+/* Without /proc nothing else tells that there are several threads. Where malloc is not ours (an executable with jemalloc in it)
+ * this is the one call of ours in which malloc may be called: who maps memory holds its locks. So the monitor starts here,
+ * and stays; in a program of one thread it never does. */
 EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *argument)
 {
     if (!init_done() || !next.thread_create)
         return EAGAIN;
     atomic_store_explicit(&mon.others, true, memory_order_relaxed);
-    return next.thread_create(thread, attr, run, argument);
+    int err = next.thread_create(thread, attr, run, argument);
+    if (unlikely(map.elsewhere) && err == 0 && !cfg.off)
+        mon_consider();
+    return err;
 }
 
 /* Whoever registers handlers comes after ours, also the next malloc, whose first call may be one of our start. */
