@@ -24,6 +24,8 @@ job_missing() {
     for need in ${needs//,/ }; do
         case $need in
         python:*) $PYTHON -c "import ${need#*:}" 2>/dev/null || echo "$PYTHON with ${need#*:}" ;;
+        npm:*) (cd "$JOBS" && node -e "require('${need#*:}')" >/dev/null 2>&1) || echo "node with ${need#*:} (NODE_PATH)" ;;
+        file:*) compgen -G "${need#*:}" >/dev/null || echo "${need#*:}" ;;
         R:*) Rscript -e "library(${need#*:})" >/dev/null 2>&1 || echo "R with ${need#*:}" ;;
         *) command -v "$need" >/dev/null || echo "$need" ;;
         esac
@@ -40,6 +42,7 @@ job_environment() {
     case $setting in
     fries*) environment+=("BIGMAAC_MIN_FRY_SIZE=${setting#* }") ;;
     python*) environment+=(PYTHONMALLOC=malloc "BIGMAAC_MIN_FRY_SIZE=${setting#* }") ;;
+    mappings) environment+=(BIGMAAC_MIN_BIGMAAC_SIZE=512G BIGMAAC_MIN_MMAP_SIZE=256K) ;;
     all) environment+=(BIGMAAC_MIN_BIGMAAC_SIZE=1M BIGMAAC_MIN_FRY_SIZE=128 BIGMAAC_MIN_MMAP_SIZE=256K) ;;
     all*) environment+=(BIGMAAC_MIN_BIGMAAC_SIZE=1M BIGMAAC_MIN_FRY_SIZE=128 "BIGMAAC_MIN_MMAP_SIZE=${setting#* }") ;;
     esac
