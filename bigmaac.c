@@ -9586,6 +9586,13 @@ static void map_child(bool copies, bool shares)
         map_home_child();
 }
 
+/* Has the program's executable a malloc of its own? */
+COLD static bool malloc_is_elsewhere(void)
+{
+    Dl_info own, first;
+    return dladdr((void *)malloc_is_elsewhere, &own) && dladdr((void *)malloc, &first) && first.dli_fbase != own.dli_fbase;
+}
+
 /* Once, by the initialisation. */
 COLD static void map_open(void)
 {
@@ -9597,10 +9604,9 @@ COLD static void map_open(void)
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
         sets[i]->at = (struct span *)(void *)(at + i * bytes);
     map_open_maps();
-    Dl_info own, first, after, others;
-    bool known = dladdr((void *)map_open, &own) && dladdr((void *)malloc, &first);
-    map.elsewhere = known && first.dli_fbase != own.dli_fbase;
-    map.starts = known && !map.elsewhere && dladdr((void *)next.malloc, &after) && dladdr((void *)next.syscall, &others) &&
+    Dl_info after, others;
+    map.elsewhere = malloc_is_elsewhere();
+    map.starts = !map.elsewhere && dladdr((void *)next.malloc, &after) && dladdr((void *)next.syscall, &others) &&
                  after.dli_fbase == others.dli_fbase;
     atomic_store(&map.least, max_size(cfg.min_mmap, page_size));
 }
@@ -12757,12 +12763,14 @@ static __thread bool init_self __attribute__((tls_model("initial-exec"))); /* th
                                               * get boot memory, or the next malloc's once that is found */
 
 /* libc's own, past what wraps it behind us: a thread is made inside of malloc and free, and uid_wrapper's pthread_create takes
- * a lock that uid_wrapper holds while it calls these, in its handlers of a fork for one. A sanitizer has to know each thread. */
+ * a lock that uid_wrapper holds while it calls these, in its handlers of a fork for one. A sanitizer has to know each thread.
+ * dlsym allocates where it finds nothing: a malloc in the executable may be what called us, in its first call and with its
+ * lock held (PartitionAlloc's registers handlers of a fork). */
 COLD static void *libc_own(const char *name)
 {
     void *own = NULL;
 #ifndef BIGMAAC_PREFIX
-    if (!dlsym(RTLD_DEFAULT, "__sanitizer_print_stack_trace")) {
+    if (!malloc_is_elsewhere() && !dlsym(RTLD_DEFAULT, "__sanitizer_print_stack_trace")) {
         void *object = dlopen("libpthread.so.0", RTLD_LAZY | RTLD_NOLOAD); /* leads to libc.so.6 where that has it */
         own = object ? dlsym(object, name) : NULL;
     }

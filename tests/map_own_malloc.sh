@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A program whose executable brings its own malloc, as with jemalloc linked into it: ours is never called, and while it maps memory
-# it holds the lock of its allocator, which a new thread would wait for. Twice its limit from a thread of its own.
+# it holds the lock of its allocator, which a new thread would wait for. Twice its limit from a thread of its own. With that lock
+# held it registers handlers of a fork, before we are initialised, as Chromium does.
 # shellcheck source=tests/lib.sh
 . "$TOP/tests/lib.sh"
 need_root
@@ -17,8 +18,11 @@ cat >"$TMP/job.c" <<'C'
 enum { MIB = 1 << 20, BLOCKS = 120 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int begun;
 static char *chunk;
 static size_t left;
+
+static void nothing(void) {}
 
 /* From chunks of 1 MiB and more, mapped with the lock held. 16 bytes before the block say how large it is. */
 void *malloc(size_t bytes)
@@ -26,6 +30,10 @@ void *malloc(size_t bytes)
     size_t all = (bytes + 31) / 16 * 16, map = all > MIB ? all : MIB;
     char *p = NULL;
     pthread_mutex_lock(&lock);
+    if (!begun) {
+        begun = 1;
+        pthread_atfork(nothing, nothing, nothing);
+    }
     if (all > left) {
         chunk = mmap(NULL, map, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         left = chunk == MAP_FAILED ? 0 : map;
@@ -74,7 +82,11 @@ int main(void)
     return pthread_create(&thread, NULL, work, NULL) != 0 || pthread_join(thread, &result) != 0;
 }
 C
-gcc -O2 -Wall -Wextra -fno-builtin -pthread -o "$TMP/job" "$TMP/job.c" || fail "it does not compile"
+echo '#include <stdlib.h>
+void *first;
+__attribute__((constructor)) static void begin(void) { first = malloc(7); }' >"$TMP/first.c" # of a library: before our own
+gcc -O2 -shared -fPIC -o "$TMP/libfirst.so" "$TMP/first.c" &&
+    gcc -O2 -Wall -Wextra -fno-builtin -pthread -Wl,--export-dynamic -o "$TMP/job" "$TMP/job.c" -Wl,--no-as-needed "$TMP/libfirst.so" || fail "it does not compile"
 limited $((60 << 20)) timeout 60 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_MMAP_SIZE=256K "$TMP/job" >"$TMP/out" || fail "status $?, killed: $(cat "$TMP/oom")"
 [ "$(cat "$TMP/out")" = "0 wrong" ] || fail "it says: $(cat "$TMP/out")"
 exit 0

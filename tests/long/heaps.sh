@@ -24,7 +24,7 @@ with_library() {
 
 printf '%-28s %5s %6s %8s %6s %8s  %s\n' job limit needs without with limited setting
 while job_read <&3; do
-    if [ -n "${JOB:-}" ]; then [[ $name == *"$JOB"* ]] || continue; else [ "$suite" = test ] || continue; fi
+    [[ $name == *"${JOB:-}"* ]] || continue
     missing=$(job_missing | tr '\n' ' ')
     if [ -n "$missing" ]; then echo "$name: left out: needs $missing"; continue; fi
     ran=$((ran + 1)) why="" limited=-
