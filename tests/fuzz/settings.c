@@ -189,7 +189,7 @@ static int expect(struct config *c)
 {
     int bad = -1;
     for (int i = 0; i < NAMES; i++) {
-        bool good = !value[i] || expect_value(c, i, value[i]);
+        bool good = !value[i] || !value[i][0] || expect_value(c, i, value[i]); /* empty: not set */
         if (i == TEMPLATE && good)
             good = folder_is_usable(c->template);
         if (!good && bad < 0)
