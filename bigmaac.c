@@ -2505,7 +2505,7 @@ struct vma {
     int protection;    /* PROT_... */
     bool shared;
     bool unnamed;      /* the file has no name any more, as ours have none */
-    bool ring;         /* of io_uring, libaio or AF_XDP: the kernel may write to the program's memory at any time */
+    bool ring;         /* of io_uring, libaio, AF_XDP or a device: the kernel may write to the program's memory at any time */
     bool locked;       /* mlock; known only with details */
     bool undumped;     /* MADV_DONTDUMP; the same */
 };
@@ -2564,6 +2564,19 @@ static uint64_t text_digits(const char **at, unsigned base)
     }
 }
 
+/* What a link of /proc/self/fd names: does it, while it is open, write to memory of the program's that is registered there?
+ * Such devices keep the pages that were there then; or (vhost) have threads that don't stop. */
+static bool link_writes(const char *link)
+{
+    static const char *const names[] = {"anon_inode:[io_uring]", "/dev/nvidia", "/dev/infiniband/", "/dev/hfi1", "/dev/vfio/",
+                                        "/dev/iommu", "/dev/vhost-", "/dev/kfd", "/dev/dri/render", "/dev/accel/", "/dev/video",
+                                        "/dev/xpmem", "/dev/knem"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (text_contains(link, names[i]))
+            return true;
+    return false;
+}
+
 /* FROM-TO rwxp OFFSET MAJOR:MINOR INODE NAME */
 static bool vma_parse(const char *line, struct vma *v)
 {
@@ -2582,7 +2595,8 @@ static bool vma_parse(const char *line, struct vma *v)
     line++;
     v->inode = text_digits(&line, 10);
     v->unnamed = text_contains(line, " (deleted)");
-    v->ring = text_contains(line, "[io_uring]") || text_contains(line, "/[aio]") || text_contains(line, "socket:[");
+    v->ring = text_contains(line, "[io_uring]") || text_contains(line, "/[aio]") || text_contains(line, "socket:[") ||
+              (text_contains(line, " /dev/") && link_writes(line)); /* open as long as it is mapped */
     return true;
 }
 
@@ -7147,32 +7161,17 @@ static bool ring_see(const struct vma *v, void *seen)
 
 static void map_faults_are_handled(void); /* MAP */
 
-/* What that link of /proc/self/fd names: does it, while it is open, write to memory of the program's that is registered there?
- * Such devices keep the pages that were there then; or (vhost) have threads that don't stop. */
-static bool link_writes(const char *link)
+/* Its name first: fstat asks who serves the file, over the network, or (FUSE) a thread of the program's, which stands. */
+static bool fd_see(int fd, int folder_fd)
 {
-    static const char *const names[] = {"anon_inode:[io_uring]", "/dev/nvidia", "/dev/infiniband/", "/dev/hfi1", "/dev/vfio/",
-                                        "/dev/iommu", "/dev/vhost-", "/dev/kfd", "/dev/dri/render", "/dev/accel/", "/dev/video",
-                                        "/dev/xpmem", "/dev/knem"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (text_contains(link, names[i]))
-            return true;
-    return false;
-}
-
-static bool fd_see(int fd, int unused)
-{
-    char path[32], link[128];
+    char name[16], link[128];
     struct stat st;
-    (void)unused;
-    if (sys_fstat(fd, &st) != 0 || !(S_ISCHR(st.st_mode) || !(st.st_mode & S_IFMT)))
-        return true;
-    text_format(path, sizeof path, "/proc/self/fd/%d", fd);
-    long n = sys(SYS_readlinkat, AT_FDCWD, path, link, sizeof link - 1);
+    text_format(name, sizeof name, "%d", fd);
+    long n = sys(SYS_readlinkat, folder_fd, name, link, sizeof link - 1);
     link[n > 0 ? n : 0] = 0;
     if (text_same(link, "anon_inode:[userfaultfd]"))
         map_faults_are_handled();
-    return !link_writes(link);
+    return !link_writes(link) || (link[0] == '/' && (sys_fstat(fd, &st) != 0 || !S_ISCHR(st.st_mode)));
 }
 
 /* Does the kernel or a device write for the program, so that stopped threads are no proof that nobody does? Rings show where they
@@ -7185,8 +7184,8 @@ static bool home_is_unsafe(void)
     if (ring || !told)
         return ring || !vma_reader.absent;
     char text[4096];
-    int fds = (int)sys(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool unsafe = fds < 0 || !numbers_see(fds, false, fd_see, 0) || !read_text("/proc/self/status", text, sizeof text) ||
+    int fds = (int)sys(SYS_openat, AT_FDCWD, "/proc/thread-self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool unsafe = fds < 0 || !numbers_see(fds, false, fd_see, fds) || !read_text("/proc/thread-self/status", text, sizeof text) ||
                   text_value(text, "VmPin:", 0) != 0;
     if (fds >= 0)
         sys(SYS_close, fds);

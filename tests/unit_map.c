@@ -20,9 +20,11 @@ static long refuses_mappings(long number, long a, long b, long c, long d, long e
 enum { PAGES = 1024 };
 static int refused; /* 1: no file can be mapped; 2: and what was there is unmapped before that is told; */
 static bool refuses_memory; /* no memory, in its place */
+static unsigned looked_up;  /* fstat of a descriptor */
 
 static long refuses_mappings(long number, long a, long b, long c, long d, long e, long f)
 {
+    looked_up += number == SYS_fstat;
     if (number != SYS_mmap || !refused || (e < 0) != refuses_memory || !(d & MAP_FIXED))
         return syscall(number, a, b, c, d, e, f);
     if (refused == 2)
@@ -743,7 +745,18 @@ static void writers(void)
         CHECK(link_writes(do_write[i]));
     for (size_t i = 0; i < sizeof do_not / sizeof do_not[0]; i++)
         CHECK(!link_writes(do_not[i]));
+    struct vma v;
+    CHECK(vma_parse("7f0000-7f1000 rw-s 00000000 00:05 123                 /dev/dri/renderD128", &v) && v.ring);
+    CHECK(vma_parse("7f0000-7f1000 rw-s 00000000 00:05 123                 /srv/dev/dri/renderer.so", &v) && !v.ring);
+    char name[] = "/tmp/dev/nvidia.XXXXXX"; /* a file of such a name is none */
+    mkdir("/tmp/dev", 0700);
+    int file = mkstemp(name);
+    looked_up = 0;
     CHECK(!home_is_unsafe() && !atomic_load(&map.faults_elsewhere));
+    CHECK(looked_up == (file >= 0)); /* others may be served by a thread of the program's, which stands (FUSE) */
+    close(file);
+    unlink(name);
+    rmdir("/tmp/dev");
 }
 
 /* What the kernel does not map stays what it was. */
