@@ -7357,6 +7357,7 @@ static const size_t map_purges = 4;              /* kept pieces that go back at 
 static const size_t map_frozen_kept = 16 << 20;  /* bytes that a file may keep which a fork freezes, until it goes */
 static const size_t map_joins = 64, map_join_bytes = 4 << 20; /* ranges that come home where the program lacks mappings, at a time;
                                                                * their size, at most */
+static const size_t map_split_ms = 2000;   /* mappings that a program makes in a millisecond at the most */
 static const uint64_t map_yield_ms = 1000; /* between two tries of that, where none can */
 static const uint64_t map_purge_ms = 20;         /* until the monitor goes on with that */
 static const uint64_t map_still_ms = 2000, map_rest_ms = 100; /* without a page fault; between two looks from then on, at most */
@@ -8024,11 +8025,25 @@ static void map_join(size_t most)
         }
 }
 
+/* Has the process as many mappings as it may? To count them takes milliseconds, and many calls are refused for another reason: so
+ * not before it can have made those that it had left. */
+COLD static bool mappings_full(void)
+{
+    static atomic_uint_fast64_t next_ms;
+    if (now_ms() < atomic_load(&next_ms))
+        return false;
+    size_t used = mappings_count() + 16, most = mappings_most();
+    if (used >= most)
+        return true;
+    atomic_store(&next_ms, now_ms() + (most - used) / map_split_ms);
+    return false;
+}
+
 /* A call was refused: has the process as many mappings as it may, which it would not have without us? False: no. */
 COLD static bool map_yield(void)
 {
     static atomic_uint_fast64_t next_ms; /* nothing is tried before, since nothing came of it */
-    if (!map.moved.count || now_ms() < atomic_load(&next_ms) || mappings_count() + 16 < mappings_most())
+    if (!atomic_load(&map.moved_bytes) || now_ms() < atomic_load(&next_ms) || !mappings_full())
         return false;
     struct map_op m;
     map_begin(&m);
