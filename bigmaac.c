@@ -8043,8 +8043,8 @@ COLD static bool mappings_full(void)
 COLD static bool map_yield(void)
 {
     static atomic_uint_fast64_t next_ms; /* nothing is tried before, since nothing came of it */
-    if (!atomic_load(&map.moved_bytes) || now_ms() < atomic_load(&next_ms) || !mappings_full())
-        return false;
+    if (!atomic_load(&map.moved_bytes) || now_ms() < atomic_load(&next_ms) || mem.pid != sys_getpid() || !mappings_full())
+        return false; /* by vfork: its parent's threads run on */
     struct map_op m;
     map_begin(&m);
     map_alone(&m);
