@@ -74,3 +74,11 @@ job_run() {
     while read -r pid; do kill -9 "$pid" 2>/dev/null; done <"$group/cgroup.procs" # a server whose client was killed
     for _ in $(seq 50); do rmdir "$group" 2>/dev/null && return; sleep 0.2; done
 }
+
+# Did the last job_run end as the one into WORK/plain did? Sets why, if not. Requires that its output went to WORK/out.
+job_judge() {
+    [ "$status" = 0 ] || why="status $status: $(tail -n 3 "$WORK/out.err")"
+    [ "$killed" = 0 ] || why="killed: $(tail -n 3 "$WORK/out.err")"
+    [ -n "$why" ] || cmp -s "$WORK/plain" "$WORK/out" || why="other output: $(diff "$WORK/plain" "$WORK/out" | head -n 6)"
+    [ -n "$why" ] || [ -z "$(ls -A "$WORK/swap")" ] || why="left behind: $(ls -A "$WORK/swap")"
+}

@@ -15,10 +15,7 @@ ran=0 wrong=0
 # with_library MIB (0: no limit): runs the job; sets why where it did not end as without us.
 with_library() {
     job_run "$1" 150 0 "$WORK/out" "${environment[@]}"
-    [ "$status" = 0 ] || why="status $status: $(tail -n 3 "$WORK/out.err")"
-    [ "$killed" = 0 ] || why="killed: $(tail -n 3 "$WORK/out.err")"
-    [ -n "$why" ] || cmp -s "$WORK/plain" "$WORK/out" || why="other output: $(diff "$WORK/plain" "$WORK/out" | head -n 6)"
-    [ -n "$why" ] || [ -z "$(ls -A "$WORK/swap")" ] || why="left behind: $(ls -A "$WORK/swap")"
+    job_judge
     [ -z "$why" ] || why="limit $1: $why"
 }
 

@@ -26,10 +26,7 @@ while job_read <&3; do
         job_environment
         job_run "$limit" 150 0 "$WORK/out" "${environment[@]}"
         printf '%-26s %5s %6s %8s %8s  %s\n' "$name" "$limit" "$needs" "$first" "$seconds" "$setting"
-        [ "$status" = 0 ] || why="status $status: $(tail -n 3 "$WORK/out.err")"
-        [ "$killed" = 0 ] || why="killed: $(tail -n 3 "$WORK/out.err")"
-        [ -n "$why" ] || cmp -s "$WORK/plain" "$WORK/out" || why="other output: $(diff "$WORK/plain" "$WORK/out" | head -n 6)"
-        [ -n "$why" ] || [ -z "$(ls -A "$WORK/swap")" ] || why="left behind: $(ls -A "$WORK/swap")"
+        job_judge
         [ -n "$why" ] || [ $((needs * 10)) -ge $((limit * 16)) ] || why="it needs only $needs MiB, which shows nothing"
     fi
     [ -z "$why" ] || { wrong=$((wrong + 1)); echo "FAILED: $name: $why"; }
