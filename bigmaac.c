@@ -7152,6 +7152,7 @@ static void home_choose(void)
 static const char *const home_unstopped = "a thread can't be stopped";
 
 static size_t home_mappings; /* of the process, that home_is_unsafe saw last; home.lock */
+static char home_writer[128]; /* what made it say so last: a link of /proc/self/fd, or other words; home.lock */
 
 static bool ring_see(const struct vma *v, void *seen)
 {
@@ -7169,9 +7170,13 @@ static bool fd_see(int fd, int folder_fd)
     text_format(name, sizeof name, "%d", fd);
     long n = sys(SYS_readlinkat, folder_fd, name, link, sizeof link - 1);
     link[n > 0 ? n : 0] = 0;
-    if (text_same(link, "anon_inode:[userfaultfd]"))
+    bool faults = text_same(link, "anon_inode:[userfaultfd]");
+    bool writes = link_writes(link) && (link[0] != '/' || (sys_fstat(fd, &st) == 0 && S_ISCHR(st.st_mode)));
+    if (faults)
         map_faults_are_handled();
-    return !link_writes(link) || (link[0] == '/' && (sys_fstat(fd, &st) != 0 || !S_ISCHR(st.st_mode)));
+    if (faults || writes)
+        memcpy(home_writer, link, sizeof home_writer);
+    return !writes;
 }
 
 /* Does the kernel or a device write for the program, so that stopped threads are no proof that nobody does? Rings show where they
@@ -7180,6 +7185,7 @@ static bool fd_see(int fd, int folder_fd)
 static bool home_is_unsafe(void)
 {
     home_mappings = 0;
+    text_format(home_writer, sizeof home_writer, "a ring, pinned memory, or what can't be told");
     bool ring = false, told = vmas_walk(0, UINTPTR_MAX, ring_see, &ring);
     if (ring || !told)
         return ring || !vma_reader.absent;
@@ -8869,13 +8875,13 @@ static size_t map_move(size_t most, size_t least, bool hurry)
     size_t bytes = 0;
     sigmask saved;
     signals_hold(&saved);
-    bool held = map_stop(hurry);
+    bool held = map_stop(hurry), safe = true;
     if (held) {
         struct map_level level = map_level();
         size_t excess = level.bytes ? map_excess(&level) : map_held_bytes; /* a stopped thread may be in the middle of a look */
         least = least ? least : max_size(min_size(excess, map_held_bytes), 1);
         mon_self = false; /* nobody sees which numbers its files take */
-        bool safe = !home_is_unsafe() && !atomic_load(&map.faults_elsewhere);
+        safe = !home_is_unsafe() && !atomic_load(&map.faults_elsewhere);
         map.mappings_most = mappings_most();
         if (safe && !map_full())
             own_spares(true);
@@ -8896,7 +8902,12 @@ static size_t map_move(size_t most, size_t least, bool hurry)
     else /* a thread is in the middle of a write; or, as it begins or ends, blocks all signals, for a moment */
         map.retry_ms = stop.put_off ? map_least_ms : min_size(2 * map.retry_ms + map_least_ms, map_pause_ms);
     map.out_bytes += bytes;
+    char writer[sizeof home_writer];
+    memcpy(writer, home_writer, sizeof writer);
     map_resume(held, &saved);
+    static atomic_bool told;
+    if (!safe && cfg.verbose && first_time(&told))
+        report("what is mapped can't be moved to disk while something writes there, or serves its faults, by itself: %s", writer);
     return bytes;
 }
 

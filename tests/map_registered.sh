@@ -97,7 +97,7 @@ int main(int argc, char **argv)
 C
 compile_c "$TMP/job" "$TMP/job.c" -ldl
 run() { # [KIND]: map_moved is left in $moved
-    limited $((100 << 20)) env LD_PRELOAD="$LIB" BIGMAAC_MIN_MMAP_SIZE=256K BIGMAAC_STATS=1 timeout -s KILL 60 "$TMP/job" "$@" 2>"$TMP/err"
+    limited $((100 << 20)) env LD_PRELOAD="$LIB" BIGMAAC_MIN_MMAP_SIZE=256K BIGMAAC_STATS=1 BIGMAAC_VERBOSE=1 timeout -s KILL 60 "$TMP/job" "$@" 2>"$TMP/err"
     code=$? moved=$(stat_of map_moved "$TMP/err")
 }
 run
@@ -106,4 +106,5 @@ for kind in faults ring buffers; do
     run $kind
     [ "$code" = 77 ] && echo "not here: $kind" && continue
     [ "$code" = 0 ] && [ "$moved" = 0 ] || fail "$kind: $code, $(cat "$TMP/err")"
+    [ "$(grep -c "can't be moved to disk while something writes" "$TMP/err")" = 1 ] || fail "$kind: it is not said why, once: $(cat "$TMP/err")"
 done
