@@ -36,7 +36,7 @@ while job_read <&3; do
         unlimited=$seconds
         [ -n "$why" ] || [ "$limit" = 0 ] || { with_library "$limit"; limited=$seconds; }
         printf '%-28s %5s %6s %8s %6s %8s  %s\n' "$name" "$limit" "$needs" "$first" "$unlimited" "$limited" "$setting"
-        [ -n "$why" ] || [ $((needs * 10)) -ge $((limit * 15)) ] || why="it needs only $needs MiB, which shows nothing"
+        [ -n "$why" ] || [ $((needs * 10)) -ge $((limit * 13)) ] || why="it needs only $needs MiB, which shows nothing"
     fi
     [ -z "$why" ] || { wrong=$((wrong + 1)); echo "FAILED: $name: $why"; }
     job_clean
