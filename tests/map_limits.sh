@@ -5,7 +5,7 @@
 . "$TOP/tests/lib.sh"
 need_root
 most=$(cat /proc/sys/vm/max_map_count)
-[ "$most" -lt 100000 ] || skip "vm.max_map_count is $most"
+[ "$most" -lt 100000 ] || skip "this machine can't come near its limit of mappings: vm.max_map_count is $most"
 cat >"$TMP/job.c" <<'C'
 /* job MAPPINGS WHEN: fills every second unit of a region, and makes so many mappings before or after that. */
 #define _GNU_SOURCE

@@ -5,7 +5,7 @@ import collections, concurrent.futures, os, random, re, subprocess, sys
 
 RUNS = {
     "plain": {},
-    "all": {"BIGMAAC_MIN_BIGMAAC_SIZE": "4K", "BIGMAAC_MIN_FRY_SIZE": "64", "PYTHONMALLOC": "malloc"},
+    "all": {"BIGMAAC_MIN_BIGMAAC_SIZE": "4K", "BIGMAAC_MIN_FRY_SIZE": "64", "BIGMAAC_MIN_MMAP_SIZE": "4K", "PYTHONMALLOC": "malloc"},
     "defaults": {},
 }
 
