@@ -75,6 +75,17 @@ job_run() {
     for _ in $(seq 50); do rmdir "$group" 2>/dev/null && return; sleep 0.2; done
 }
 
+# Runs the row without the library and without a limit: its output to WORK/plain. Sets first, its seconds; needs, MiB; environment.
+# False: why says what is wrong.
+job_plain() {
+    why=""
+    job_prepare || { why="no input"; return 1; }
+    job_run 0 120 0 "$WORK/plain"
+    [ "$status" = 0 ] && [ -s "$WORK/plain" ] || { why="without the library: status $status: $(tail -n 3 "$WORK/plain.err")"; return 1; }
+    first=$seconds needs=$((anonymous >> 20))
+    job_environment
+}
+
 # Did the last job_run end as the one into WORK/plain did? Sets why, if not. Requires that its output went to WORK/out.
 job_judge() {
     [ "$status" = 0 ] || why="status $status: $(tail -n 3 "$WORK/out.err")"

@@ -24,14 +24,8 @@ while job_read <&3; do
     [[ $name == *"${JOB:-}"* ]] || continue
     missing=$(job_missing | tr '\n' ' ')
     if [ -n "$missing" ]; then echo "$name: left out: needs $missing"; continue; fi
-    ran=$((ran + 1)) why="" limited=-
-    if ! job_prepare; then
-        why="no input"
-    elif job_run 0 120 0 "$WORK/plain"; [ "$status" != 0 ] || [ ! -s "$WORK/plain" ]; then
-        why="without the library: status $status: $(tail -n 3 "$WORK/plain.err")"
-    else
-        first=$seconds needs=$((anonymous >> 20))
-        job_environment
+    ran=$((ran + 1)) limited=-
+    if job_plain; then
         with_library 0
         unlimited=$seconds
         [ -n "$why" ] || [ "$limit" = 0 ] || { with_library "$limit"; limited=$seconds; }

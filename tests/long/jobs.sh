@@ -16,14 +16,8 @@ while job_read <&3; do
     if [ -n "${JOB:-}" ]; then [[ $name == *"$JOB"* ]] || continue; else [ "$suite" = test ] || continue; fi
     missing=$(job_missing | tr '\n' ' ')
     if [ -n "$missing" ]; then echo "$name: left out: needs $missing"; continue; fi
-    ran=$((ran + 1)) why=""
-    if ! job_prepare; then
-        why="no input"
-    elif job_run 0 120 0 "$WORK/plain"; [ "$status" != 0 ] || [ ! -s "$WORK/plain" ]; then
-        why="without a limit: status $status: $(tail -n 3 "$WORK/plain.err")"
-    else
-        first=$seconds needs=$((anonymous >> 20))
-        job_environment
+    ran=$((ran + 1))
+    if job_plain; then
         job_run "$limit" 150 0 "$WORK/out" "${environment[@]}"
         printf '%-26s %5s %6s %8s %8s  %s\n' "$name" "$limit" "$needs" "$first" "$seconds" "$setting"
         job_judge
