@@ -7152,7 +7152,7 @@ static void home_choose(void)
 static const char *const home_unstopped = "a thread can't be stopped";
 
 static size_t home_mappings; /* of the process, that home_is_unsafe saw last; home.lock */
-static char home_writer[128]; /* what made it say so last: a link of /proc/self/fd, or other words; home.lock */
+static char home_writer[128]; /* what made it say so last: a link of /proc/self/fd, or other words; the monitor's */
 
 static bool ring_see(const struct vma *v, void *seen)
 {
@@ -8902,12 +8902,10 @@ static size_t map_move(size_t most, size_t least, bool hurry)
     else /* a thread is in the middle of a write; or, as it begins or ends, blocks all signals, for a moment */
         map.retry_ms = stop.put_off ? map_least_ms : min_size(2 * map.retry_ms + map_least_ms, map_pause_ms);
     map.out_bytes += bytes;
-    char writer[sizeof home_writer];
-    memcpy(writer, home_writer, sizeof writer);
     map_resume(held, &saved);
     static atomic_bool told;
     if (!safe && cfg.verbose && first_time(&told))
-        report("what is mapped can't be moved to disk while something writes there, or serves its faults, by itself: %s", writer);
+        report("what is mapped can't be moved to disk while something writes there, or serves its faults, by itself: %s", home_writer);
     return bytes;
 }
 
@@ -9530,7 +9528,7 @@ static bool map_freeze_vma(const struct vma *v, off_t offset)
     void *p = (void *)v->from;
     if (sys_mmap(p, bytes, v->protection, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, map.file.fd, offset) == MAP_FAILED) {
         sys_mmap(p, bytes, v->protection, MAP_SHARED | MAP_FIXED, map.file.fd, offset); /* a kernel may have unmapped it */
-        sys_madvise(p, bytes, MADV_DONTFORK);
+        map_dress(v->from, v->to);
         return false;
     }
     struct span marked;
