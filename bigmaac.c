@@ -1013,6 +1013,7 @@ static struct mem {
                                        * given back, and may be anybody's; written as size is */
     size_t reserved;       /* bytes, with all that lies behind; both spaces' locks */
     pid_t pid;             /* whose it is: a vfork child runs in its parent's memory */
+    atomic_bool shared;    /* another process was made to run in it for longer */
     bool boot_ready;       /* the boot pages are readable; boot.lock */
     bool failed;           /* no address space to be had: pass everything through */
 } mem = {.base = (uintptr_t)1 << 63};
@@ -5522,7 +5523,6 @@ COLD static bool mem_reserve(void)
     mem.boot_to = mem.fry_from = fry.space.start;
     mem.fry_to = mem.fry_end;
     mem.reserved = (size_t)(at - (char *)base);
-    mem.pid = sys_getpid();
     sys_munmap(p, base - (uintptr_t)p);
     sys_munmap(at, (size_t)(p + l.total - at));
     __atomic_store_n(&mem.base, base, __ATOMIC_RELEASE);
@@ -6666,6 +6666,12 @@ static bool stop_asked(uint64_t most_ms)
     return known;
 }
 
+/* May another process write to this one's memory? No thread of that is stopped. */
+static bool memory_is_shared(void)
+{
+    return atomic_load(&mem.shared) || mem.pid != sys_getpid(); /* a vfork child, whose parent's threads run on */
+}
+
 /* Stops every other thread of the program until stop_end, likewise. */
 static bool stop_begin(uint64_t most_ms)
 {
@@ -7185,7 +7191,10 @@ static bool fd_see(int fd, int folder_fd)
 static bool home_is_unsafe(void)
 {
     home_mappings = 0;
-    text_format(home_writer, sizeof home_writer, "a ring, pinned memory, or what can't be told");
+    text_format(home_writer, sizeof home_writer, "%s", memory_is_shared() ? "a process that shares its memory (CLONE_VM)" :
+                "a ring, pinned memory, or what can't be told");
+    if (memory_is_shared())
+        return true;
     bool ring = false, told = vmas_walk(0, UINTPTR_MAX, ring_see, &ring);
     if (ring || !told)
         return ring || !vma_reader.absent;
@@ -7961,7 +7970,7 @@ static void map_restore_alone(const struct spans *s, uintptr_t from, uintptr_t t
 static void map_restore(const struct spans *s, uintptr_t from, uintptr_t to)
 {
     bool several = thread_count() > 1;
-    if (several && !stop_surely())
+    if (memory_is_shared() || (several && !stop_surely()))
         return;
     map_restore_alone(s, from, to);
     if (several)
@@ -8049,8 +8058,8 @@ COLD static bool mappings_full(void)
 COLD static bool map_yield(void)
 {
     static atomic_uint_fast64_t next_ms; /* nothing is tried before, since nothing came of it */
-    if (!atomic_load(&map.moved_bytes) || now_ms() < atomic_load(&next_ms) || mem.pid != sys_getpid() || !mappings_full())
-        return false; /* by vfork: its parent's threads run on */
+    if (!atomic_load(&map.moved_bytes) || now_ms() < atomic_load(&next_ms) || memory_is_shared() || !mappings_full())
+        return false;
     struct map_op m;
     map_begin(&m);
     map_alone(&m);
@@ -12740,8 +12749,8 @@ COLD static void mon_start(void)
 static void mon_consider(void)
 {
     if (likely(atomic_load(&mon.running)) || /* mon_ends looks for the work after it says no */
-        (mon.failed_ms && now_ms() - mon.failed_ms < mon_retry_ms) || !mon_needed())
-        return;
+        (mon.failed_ms && now_ms() - mon.failed_ms < mon_retry_ms) || !mon_needed() || mem.pid != sys_getpid())
+        return; /* the last: a vfork child's thread would end with it, and stop none of its parent's */
     int err = errno;
     sigmask saved;
     signals_hold(&saved); /* a handler that forks would wait for the lock that it interrupted */
@@ -12759,6 +12768,8 @@ static void mon_consider(void)
 COLD static void mon_start_wanted(void)
 {
     int err = errno;
+    if (mem.pid != sys_getpid()) /* a vfork child leaves it to its parent */
+        return;
     atomic_store(&mon.wanted, false);
     route_set_limit();
     if (atomic_load(&mon.running)) {
@@ -12842,6 +12853,7 @@ static void fork_register(void)
 /* What asks libc, whose functions others may have wrapped: here no lock of ours is held. */
 COLD static void init_all(void)
 {
+    mem.pid = sys_getpid();
     next_find();
     fork_register();
     sys_page();
@@ -13959,6 +13971,8 @@ EXPORT int clone_any(int (*function)(void *), void *stack, int flags, void *argu
         errno = ENOMEM;
         return -1;
     }
+    if ((flags & (CLONE_VM | CLONE_VFORK | CLONE_THREAD)) == CLONE_VM)
+        atomic_store(&mem.shared, true);
     if (flags & CLONE_VM || !function || !stack)
         return next.clone(function, stack, flags, argument, parent, tls, child);
     struct clone_start start = {function, argument};
