@@ -2636,7 +2636,7 @@ static bool vmas_walk(uintptr_t from, uintptr_t to, vma_see *see, void *context)
 {
     lock_take(&vma_reader.lock);
     bool details = atomic_load(&vma_details) ||
-                   (read_text("/proc/self/status", vma_reader.text, sizeof vma_reader.text) &&
+                   (read_text("/proc/thread-self/status", vma_reader.text, sizeof vma_reader.text) &&
                     text_value(vma_reader.text, "VmLck:", 0) != 0);
     const char *path = details ? "/proc/thread-self/smaps" : "/proc/thread-self/maps";
     vma_reader.fd = kernel_open(path);
@@ -2869,6 +2869,17 @@ static size_t read_kept(const char *path, char *text, size_t space, off_t from)
     return n > 0 ? (size_t)n : 0;
 }
 
+/* The next one to read it opens it anew. */
+static void kept_drop(const char *path)
+{
+    if (atomic_exchange(&room.busy, true))
+        return;
+    for (struct kept *k = kept; k < kept + KEPT_MAX && k->path[0]; k++)
+        if (text_same(k->path, path))
+            file_drop(&k->file);
+    atomic_store(&room.busy, false);
+}
+
 /* In a child: /proc/self was its parent's. */
 static void kept_forget(void)
 {
@@ -2878,6 +2889,14 @@ static void kept_forget(void)
         k->path[0] = 0;
     }
     atomic_store(&room.busy, false);
+}
+
+/* Has the process's first thread ended? Then most of /proc/self is empty, and so are those files of it that are open. */
+static bool main_has_ended(void)
+{
+    char any;
+    struct stat st;
+    return sys(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", &any, 1) < 0 && errno == ENOENT && sys_stat("/proc/self/task", &st) == 0;
 }
 
 static bool file_exists(const char *folder_path, const char *name)
@@ -2981,11 +3000,12 @@ COLD static bool room_see_mount(char *line)
 COLD static void room_find_cgroup(void)
 {
     room.group[0] = 0;
-    if (!room_lines("/proc/self/cgroup", room_see_group))
+    bool ended = main_has_ended();
+    if (!room_lines(ended ? "/proc/thread-self/cgroup" : "/proc/self/cgroup", room_see_group))
         return;
     if (room.group[0]) {
         room.cgroup[0] = 0;
-        if (!room_lines("/proc/self/mountinfo", room_see_mount))
+        if (!room_lines(ended ? "/proc/thread-self/mountinfo" : "/proc/self/mountinfo", room_see_mount))
             return;
     }
     room.hidden &= room.group[0] != 0;
@@ -6028,6 +6048,7 @@ static struct mon {
     atomic_bool wanted;    /* the next malloc asks whether it is needed */
     atomic_bool only_ours; /* glibc counts several threads because of ours */
     atomic_bool others;    /* the program has made threads */
+    bool unlisted;         /* its first thread is the child of a bare call: the kernel does not know its robust futexes */
     struct lock awake;     /* held while the thread is not asleep; a fork takes it to keep it where it is */
     atomic_uint wake;      /* futex: raised when there is work before the sleep is over */
 } mon;
@@ -6823,23 +6844,35 @@ static size_t bytes_changed(size_t offset, size_t bytes)
     return changed * sys_page();
 }
 
+/* Reads statm or status of /proc/self; where main has ended that of the thread which opened it, anew if that has, too. Our own
+ * threads can't open it: home_see_again. Returns the length; 0: nothing tells of the process's memory. */
+static size_t read_process(const char *name, char *text, size_t space)
+{
+    static const char *const folders[] = {"self", "thread-self", "thread-self"};
+    char path[64];
+    for (int i = 0; i < 3; i++) {
+        text_format(path, sizeof path, "/proc/%s/%s", folders[i], name);
+        if (i == 2)
+            kept_drop(path);
+        size_t n = read_self(path, text, space, 0);
+        if (n && !text_begins(text, "0 ") && (is_digit(text[0]) || text_contains(text, "VmRSS:")))
+            return n;
+    }
+    return 0;
+}
+
 /* Anonymous memory of the process, bytes; 0: not known. */
 static size_t anonymous_bytes(void)
 {
-    /* The second where main has ended, as far as the thread that opened it has not. */
-    static const char *const paths[] = {"/proc/self/statm", "/proc/thread-self/statm"};
-    size_t resident = 0, shared = 0;
-    for (int i = 0; i < 2 && !resident; i++) {
-        char text[128];
-        const char *at = text;
-        if (!read_self(paths[i], text, sizeof text, 0))
-            continue;
-        text_digits(&at, 10);
-        at++;
-        resident = text_digits(&at, 10);
-        at++;
-        shared = text_digits(&at, 10);
-    }
+    char text[128];
+    const char *at = text;
+    if (!read_process("statm", text, sizeof text))
+        return 0;
+    text_digits(&at, 10);
+    at++;
+    size_t resident = text_digits(&at, 10);
+    at++;
+    size_t shared = text_digits(&at, 10);
     return (resident > shared ? resident - shared : 0) * sys_page();
 }
 
@@ -6847,7 +6880,7 @@ static size_t anonymous_bytes(void)
 static size_t tables_bytes(void)
 {
     char text[4096];
-    return read_self("/proc/self/status", text, sizeof text, 0) ? text_value(text, "VmPTE:", 0) * kib : 0;
+    return read_process("status", text, sizeof text) ? text_value(text, "VmPTE:", 0) * kib : 0;
 }
 
 /* --- choosing ---------------------------------------------------------------------------------------- */
@@ -7236,19 +7269,20 @@ static size_t home_round(size_t least, uint64_t await_ms)
 
 static void mon_open(void);
 
-/* What the monitor reads was closed by the program. It is opened again while nobody can see which number that takes. */
-static void home_see_again(void)
+/* What the monitor reads was closed by the program, or shows a thread that has ended. It is opened again while nobody can see which
+ * number that takes. False: some thread can't be stopped. */
+static bool home_see_again(void)
 {
     home_lock();
-    if (stop_begin(home_await_ms)) {
+    bool stopped_all = stop_begin(home_await_ms);
+    if (stopped_all) {
         mon_self = false; /* here it may open files */
         mon_open();
         mon_self = true;
         stop_end();
-    } else {
-        home_fails(home_unstopped);
     }
     home_unlock();
+    return stopped_all;
 }
 
 /* The monitor's. After a fork: has so much been changed that RAM runs short? Without /proc all counts as changed. */
@@ -7258,10 +7292,9 @@ static void home_tick(void)
     if (!atomic_load(&home.frozen_bytes) || began < home.retry_ms)
         return;
     size_t anonymous = anonymous_bytes(), moved = 0;
-    if (!anonymous) {
-        home_see_again();
-        anonymous = anonymous_bytes();
-    }
+    if (!anonymous && !home_see_again())
+        home_fails(home_unstopped);
+    anonymous = anonymous ? anonymous : anonymous_bytes();
     if (!anonymous)
         anonymous = atomic_load(&home.frozen_bytes);
     home.floor = min_size(home.floor, anonymous);
@@ -7376,6 +7409,7 @@ static const size_t map_split_ms = 2000;   /* mappings that a program makes in a
 static const uint64_t map_yield_ms = 1000; /* between two tries of that, where none can */
 static const uint64_t map_purge_ms = 20;         /* until the monitor goes on with that */
 static const uint64_t map_still_ms = 2000, map_rest_ms = 100; /* without a page fault; between two looks from then on, at most */
+static const uint64_t map_blind_ms = 60000; /* between two tries to see how much memory is filled, at most */
 static const uint64_t map_idle_ms = 1000, map_pause_ms = 500, map_least_ms = 5; /* at most; where nothing can be moved; where
                                                                                 * threads can't be stopped, at first */
 
@@ -9201,7 +9235,7 @@ static size_t hot_mapped(uintptr_t from, size_t n)
 {
     uint64_t entry[HOT_PAGES + 1]; /* one more than is read */
     size_t there = 0, bytes = n * sizeof entry[0];
-    if (read_self("/proc/self/pagemap", (char *)entry, bytes + 1, (off_t)(from / sys_page() * sizeof entry[0])) < bytes)
+    if (read_self("/proc/thread-self/pagemap", (char *)entry, bytes + 1, (off_t)(from / sys_page() * sizeof entry[0])) < bytes)
         return 0;
     for (size_t i = 0; i < n; i++)
         there += (entry[i] & pagemap_present) != 0;
@@ -9416,6 +9450,20 @@ static uint64_t map_wait(size_t bytes, size_t high, uint64_t *due_ms)
     return wait;
 }
 
+/* As map_level. What tells of it may be closed, or a thread's that has ended; but /proc may hide it for good, too. */
+static struct map_level map_level_again(void)
+{
+    static uint64_t next_ms, wait_ms;
+    struct map_level level = map_level();
+    if (level.bytes || now_ms() < next_ms || sys_access("/proc/thread-self/statm", R_OK) != 0)
+        return level;
+    if (home_see_again())
+        level = map_level();
+    wait_ms = level.bytes ? map_rest_ms : min_size(2 * wait_ms + map_least_ms, map_blind_ms);
+    next_ms = now_ms() + wait_ms;
+    return level;
+}
+
 /* Moves out what has to be. Returns the milliseconds until the next look. */
 static uint64_t map_work(uint64_t *due_ms)
 {
@@ -9425,7 +9473,7 @@ static uint64_t map_work(uint64_t *due_ms)
     if (began < map.next_ms)
         return min_size(look, map.next_ms - began);
     while (now_ms() - began <= 2 * look_ms && !mon_wanted()) {
-        struct map_level level = map_level();
+        struct map_level level = map_level_again();
         size_t high = level.all / 100 * map_high;
         if (level.bytes < high && !map.moving)
             return min_size(look, map_wait(level.bytes, high, due_ms));
@@ -9690,7 +9738,7 @@ static void warn_share(void)
 static size_t warn_outside(void)
 {
     char text[4096];
-    size_t bytes = read_self("/proc/self/status", text, sizeof text, 0) ? text_value(text, "RssAnon:", 0) * kib : 0;
+    size_t bytes = read_process("status", text, sizeof text) ? text_value(text, "RssAnon:", 0) * kib : 0;
     bytes = bytes ? bytes + text_value(text, "RssShmem:", 0) * kib : anonymous_bytes();
     bytes -= min_size(bytes, map_bytes_left());
     if (bytes > atomic_load(&warn.outside))
@@ -9704,7 +9752,7 @@ static bool warn_is_python(void)
     char text[1024]; /* in a signal handler, too (PROFILE) */
     const size_t overlap = 16; /* the word may be cut by the end of a piece */
     for (off_t at = 0; at < (off_t)mib;) {
-        size_t n = read_self("/proc/self/maps", text, sizeof text, at);
+        size_t n = read_self("/proc/thread-self/maps", text, sizeof text, at);
         if (n && (text_contains(text, "/python3") || text_contains(text, "/libpython")))
             return true;
         if (n <= overlap)
@@ -10327,6 +10375,7 @@ static void child_forget_threads(void)
     if (forking.alone) /* glibc knows; before other libraries' handlers, which may start the monitor */
         atomic_store(&mon.only_ours, false);
     atomic_store(&mon.others, false);
+    mon.unlisted = forking.bare;
     forking.alone = false;
     mon_self = false;
     if (!libc_inside && atomic_load(&key_state) == KEY_MAKING) /* who made it is not in the child */
@@ -11041,7 +11090,7 @@ static bool op_is_mapped(size_t offset)
 {
     uint64_t entry[9] = {0}; /* one more than is read */
     size_t system_page = sys_page(), at = (uintptr_t)mem_at(offset);
-    read_self("/proc/self/pagemap", (char *)entry, 8 * sizeof entry[0] + 1,
+    read_self("/proc/thread-self/pagemap", (char *)entry, 8 * sizeof entry[0] + 1,
               (off_t)(at / system_page * sizeof entry[0]));
     for (int i = 0; i < 8; i++)
         if (entry[i] & pagemap_present)
@@ -12616,7 +12665,8 @@ static void mon_sleep(uint64_t ms)
 }
 
 /* Has every thread of the program ended? Ours would keep the process. The first thread stays as a zombie then:
- * the kernel counts it, and has forgotten its list of robust futexes, which glibc gives every thread. */
+ * the kernel counts it, and has forgotten its list of robust futexes, which glibc gives every thread, but for the child of a
+ * bare call. */
 static bool program_has_ended(void)
 {
     static pid_t alive; /* the last thread found where /proc can't be read */
@@ -12627,7 +12677,9 @@ static bool program_has_ended(void)
     if (sys(SYS_get_robust_list, pid, &futexes, &bytes) != 0 || futexes)
         return false;
     if (sys_stat("/proc/self/task", &st) == 0)
-        return thread_count() == 1;
+        return thread_count() == 1 && main_has_ended();
+    if (mon.unlisted || mem.pid != pid)
+        return false;
     if (alive && alive != atomic_load(&watch.tid) && sys(SYS_tgkill, pid, alive, 0) == 0)
         return false;
     for (pid_t tid = 1; tid < 1 << 22; tid++) /* the kernel has no larger ones */
@@ -12712,8 +12764,7 @@ static void mon_open(void)
     char text[64];
     own_open();
     threads_keep();
-    static const char *const files[] = {"/proc/self/syscall", "/proc/self/stat", "/proc/self/status", "/proc/self/maps",
-                                        "/proc/thread-self/statm"};
+    static const char *const files[] = {"/proc/self/syscall", "/proc/self/stat", "/proc/self/status", "/proc/thread-self/maps"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         read_self(files[i], text, sizeof text, 0);
     atomic_store(&room.read_ms, 0);

@@ -91,3 +91,47 @@ kill -TERM $pid
 wait $pid
 status=$?
 [ $status = 143 ] || fail "status $status after SIGTERM"
+
+echo "== a child by a bare call, whose thread the kernel knows less of"
+cat >"$TMP/bare.c" <<'END_C'
+#define _GNU_SOURCE
+#include "check.h"
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int child(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 30; i++) { /* our thread is there, and looks whether the program is */
+        char *p = malloc(20 << 20);
+        memset(opaque(p), 1, 20 << 20);
+        free(p);
+        usleep(100000);
+    }
+    _exit(7);
+}
+
+int main(void)
+{
+    static char stack[1 << 18];
+    int status;
+#ifdef SYS_fork
+    pid_t bare = (pid_t)syscall(SYS_fork);
+    if (bare == 0)
+        child(NULL);
+    CHECK(waitpid(bare, &status, 0) == bare && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+#endif
+    pid_t cloned = clone(child, stack + sizeof stack, SIGCHLD, NULL);
+    CHECK(waitpid(cloned, &status, 0) == cloned && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    return check_result();
+}
+END_C
+compile_c "$TMP/bare" "$TMP/bare.c" -fno-builtin
+$under "$TMP/bare" || fail "bare: $?"
+if unshare -m mount -t tmpfs none /proc 2>/dev/null; then
+    # shellcheck disable=SC2016
+    unshare -m sh -c 'mount -t tmpfs none /proc && exec "$@"' - $under "$TMP/bare" || fail "bare, without /proc: $?"
+fi
