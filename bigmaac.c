@@ -79,6 +79,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <sys/socket.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -2569,9 +2570,20 @@ static uint64_t text_digits(const char **at, unsigned base)
  * Such devices keep the pages that were there then; or (vhost) have threads that don't stop. */
 static bool link_writes(const char *link)
 {
-    static const char *const names[] = {"anon_inode:[io_uring]", "/dev/nvidia", "/dev/infiniband/", "/dev/hfi1", "/dev/vfio/",
-                                        "/dev/iommu", "/dev/vhost-", "/dev/kfd", "/dev/dri/render", "/dev/accel/", "/dev/video",
-                                        "/dev/xpmem", "/dev/knem"};
+    static const char *const names[] = {
+        "anon_inode:[io_uring]",
+        /* GPUs */
+        "/dev/nvidia", "/dev/nvmap", "/dev/nvhost", "/dev/nvgpu/", "/dev/dri/render", "/dev/kfd", "/dev/dxg", "/dev/mali", "/dev/kgsl",
+        "/dev/pvrsrvkm", "/dev/pvr_sync", "/dev/galcore", "/dev/mtgpu",
+        /* what computes, and cameras */
+        "/dev/accel/", "/dev/hl", "/dev/neuron", "/dev/apex_", "/dev/davinci", "/dev/devmm_svm", "/dev/cambricon", "/dev/tenstorrent/",
+        "/dev/hailo", "/dev/rknpu", "/dev/rga", "/dev/fastrpc", "/dev/adsprpc", "/dev/dsa/", "/dev/iax/", "/dev/hisi_", "/dev/cxl/",
+        "/dev/ocxl", "/dev/dfl-port", "/dev/intel-fpga-port", "/dev/video", "/dev/vbi", "/dev/ipu",
+        /* networks, disks, and other machines */
+        "/dev/infiniband/", "/dev/hfi1", "/dev/ipath", "/dev/cxi", "/dev/onload", "/dev/sfc_", "/dev/xpmem", "/dev/knem", "/dev/sg",
+        "/dev/vfio/", "/dev/iommu", "/dev/uio", "/dev/vhost-", "/dev/vmci", "/dev/vmmon", "/dev/vboxdrv", "/dev/mshv", "/dev/acrn",
+        "/dev/nitro_enclaves",
+    };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (text_contains(link, names[i]))
             return true;
@@ -7201,11 +7213,31 @@ static bool ring_see(const struct vma *v, void *seen)
 
 static void map_faults_are_handled(void); /* MAP */
 
+static struct {
+    bool kinds;    /* the kernel tells of what kind a file is without asking who serves it, */
+    unsigned left; /* of a listing of descriptors: each costs as much as ten numbers that are tried */
+} fds; /* home.lock */
+
+static const unsigned fds_sparse = 8; /* one number in so many is taken: all numbers are tried instead */
+
+/* May that be something that writes? Of what is no device, and has a kind, the name need not be read. */
+static bool fd_may_write(int fd)
+{
+    struct statx st;
+    if (!fds.kinds)
+        return true;
+    if (sys(SYS_statx, fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) != 0)
+        return errno != EBADF;
+    return !(st.stx_mode & S_IFMT) || S_ISCHR(st.stx_mode);
+}
+
 /* Its name first: fstat asks who serves the file, over the network, or (FUSE) a thread of the program's, which stands. */
-static bool fd_see(int fd, int folder_fd)
+static bool fd_is_safe(int fd, int folder_fd)
 {
     char name[16], link[128];
     struct stat st;
+    if (!fd_may_write(fd))
+        return true;
     text_format(name, sizeof name, "%d", fd);
     long n = sys(SYS_readlinkat, folder_fd, name, link, sizeof link - 1);
     link[n > 0 ? n : 0] = 0;
@@ -7216,6 +7248,24 @@ static bool fd_see(int fd, int folder_fd)
     if (faults || writes)
         memcpy(home_writer, link, sizeof home_writer);
     return !writes;
+}
+
+static bool fd_see(int fd, int folder_fd) { return fds.left-- && fd_is_safe(fd, folder_fd); }
+
+/* Is nothing open that writes? `most`: no number is larger. */
+static bool fds_are_safe(int folder_fd, size_t most)
+{
+    struct utsname kernel;
+    fds.kinds = sys_unfiltered() && sys(SYS_uname, &kernel) == 0 && text_number(kernel.release, NULL) >= 5; /* FUSE: 4.20 */
+    fds.left = fds.kinds && most ? (unsigned)(most / fds_sparse) : UINT32_MAX;
+    if (numbers_see(folder_fd, false, fd_see, folder_fd))
+        return true;
+    if (fds.left != UINT32_MAX) /* else all are too many for the list */
+        return false;
+    for (int fd = 0; fd < (int)most; fd++)
+        if (!fd_is_safe(fd, folder_fd))
+            return false;
+    return true;
 }
 
 /* Does the kernel or a device write for the program, so that stopped threads are no proof that nobody does? Rings show where they
@@ -7232,11 +7282,11 @@ static bool home_is_unsafe(void)
     if (ring || !told)
         return ring || !vma_reader.absent;
     char text[4096];
-    int fds = (int)sys(SYS_openat, AT_FDCWD, "/proc/thread-self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool unsafe = fds < 0 || !numbers_see(fds, false, fd_see, fds) || !read_text("/proc/thread-self/status", text, sizeof text) ||
-                  text_value(text, "VmPin:", 0) != 0;
-    if (fds >= 0)
-        sys(SYS_close, fds);
+    int folder_fd = (int)sys(SYS_openat, AT_FDCWD, "/proc/thread-self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool unsafe = folder_fd < 0 || !read_text("/proc/thread-self/status", text, sizeof text) ||
+                  text_value(text, "VmPin:", 0) != 0 || !fds_are_safe(folder_fd, text_value(text, "FDSize:", 0));
+    if (folder_fd >= 0)
+        sys(SYS_close, folder_fd);
     return unsafe;
 }
 

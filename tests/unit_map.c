@@ -22,11 +22,18 @@ static int refused; /* 1: no file can be mapped; 2: and what was there is unmapp
 static bool refuses_memory; /* no memory, in its place */
 static unsigned looked_up;  /* fstat of a descriptor */
 static unsigned opened;     /* openat */
+static unsigned named;      /* readlinkat */
+static bool no_kinds;       /* the kernel has no statx */
 
 static long refuses_mappings(long number, long a, long b, long c, long d, long e, long f)
 {
     looked_up += number == SYS_fstat;
     opened += number == SYS_openat;
+    named += number == SYS_readlinkat;
+    if (number == SYS_statx && no_kinds) {
+        errno = ENOSYS;
+        return -1;
+    }
     if (number != SYS_mmap || !refused || (e < 0) != refuses_memory || !(d & MAP_FIXED))
         return syscall(number, a, b, c, d, e, f);
     if (refused == 2)
@@ -741,8 +748,10 @@ static void locked_all(void)
 static void writers(void)
 {
     static const char *const do_write[] = {"/dev/nvidia0", "/dev/nvidia-uvm", "/dev/infiniband/uverbs0", "/dev/vfio/12", "/dev/vhost-net",
-                                           "/host/dev/vfio/vfio", "/dev/dri/renderD128", "anon_inode:[io_uring]"};
-    static const char *const do_not[] = {"/dev/null", "/dev/pts/0", "anon_inode:[eventpoll]", "socket:[1]", "/dev/dri/card0", ""};
+                                           "/host/dev/vfio/vfio", "/dev/dri/renderD128", "/dev/dxg", "/dev/mali0", "/dev/kgsl-3d0", "/dev/nvmap",
+                                           "/dev/hl0", "/dev/sg0", "/dev/cxi0", "/dev/uio3", "anon_inode:[io_uring]"};
+    static const char *const do_not[] = {"/dev/null", "/dev/pts/0", "anon_inode:[eventpoll]", "socket:[1]", "/dev/dri/card0", "/dev/snd/pcmC0D0p", "/dev/kvm",
+                                         "/dev/fuse", "/dev/tty0", "/dev/urandom", "/dev/hpet", "/dev/shm/x", "/dev/input/event0", ""};
     for (size_t i = 0; i < sizeof do_write / sizeof do_write[0]; i++)
         CHECK(link_writes(do_write[i]));
     for (size_t i = 0; i < sizeof do_not / sizeof do_not[0]; i++)
@@ -755,8 +764,47 @@ static void writers(void)
     int file = mkstemp(name);
     looked_up = 0;
     CHECK(!home_is_unsafe() && !atomic_load(&map.faults_elsewhere));
+    no_kinds = true;
+    CHECK(!home_is_unsafe() && !atomic_load(&map.faults_elsewhere));
     CHECK(looked_up == (file >= 0)); /* others may be served by a thread of the program's, which stands (FUSE) */
+    no_kinds = false;
     close(file);
+    unlink(name);
+    rmdir("/tmp/dev");
+}
+
+/* Where much is open, the name of few is asked for; what writes is found wherever it is. */
+static void many_are_open(void)
+{
+    enum { MANY = 3000 };
+    const struct rlimit more = {2 * MANY, 2 * MANY};
+    struct rlimit before;
+    static int open_now[MANY];
+    char name[] = "/tmp/dev/nvidia0"; /* another device's */
+    getrlimit(RLIMIT_NOFILE, &before);
+    if (before.rlim_cur < more.rlim_cur && setrlimit(RLIMIT_NOFILE, &more) != 0)
+        return;
+    for (int i = 0; i < MANY; i++)
+        open_now[i] = socket(AF_UNIX, SOCK_STREAM, 0);
+    mkdir("/tmp/dev", 0700);
+    bool made = mknod(name, S_IFCHR | 0600, makedev(1, 3)) == 0;
+    for (no_kinds = false;; no_kinds = true) {
+        named = 0;
+        CHECK(!home_is_unsafe() && named < (no_kinds || !fds.kinds ? 2 * MANY : MANY / 2));
+        int writer = made ? open(name, O_RDWR) : -1;
+        CHECK(home_is_unsafe() == (writer >= 0));
+        close(writer);
+        close(open_now[MANY / 2]); /* a gap, which that takes */
+        writer = made ? open(name, O_RDWR) : -1;
+        CHECK(home_is_unsafe() == (writer >= 0));
+        close(writer);
+        if (no_kinds)
+            break;
+        open_now[MANY / 2] = socket(AF_UNIX, SOCK_STREAM, 0);
+    }
+    no_kinds = false;
+    for (int i = 0; i < MANY; i++)
+        close(open_now[i]);
     unlink(name);
     rmdir("/tmp/dev");
 }
@@ -1196,6 +1244,7 @@ int main(int argc, char **argv)
     can_not_be_mapped();
     no_memory_to_drop();
     writers();
+    many_are_open();
     grows_beside();
     locked_all();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
