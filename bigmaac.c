@@ -7501,6 +7501,7 @@ static struct map {
     atomic_bool rests;       /* the monitor sleeps long: who maps memory wakes it */
     atomic_size_t bytes, peak, maps_count; /* of `ours` */
     atomic_size_t moved_bytes; /* of `moved` */
+    atomic_size_t executable; /* bytes of private mappings that are left alone, since the start: a Lisp's heap (SBCL), compiled code */
     atomic_size_t restored_bytes, stops; /* since the start */
     atomic_size_t home_bytes; /* of them, what was hot */
     size_t out_bytes;        /* monitor: moved out since the start */
@@ -9481,7 +9482,7 @@ static uint64_t hot_tick(void)
 /* Is there so much of it that the monitor had better look? */
 static bool map_may_come(void)
 {
-    size_t bytes = atomic_load(&map.bytes);
+    size_t bytes = atomic_load(&map.bytes) + (map_on() ? atomic_load(&map.executable) : 0); /* the latter for WARN */
     return bytes >= 16 * mib && bytes >= room_bytes() / 4;
 }
 
@@ -9764,7 +9765,7 @@ static struct warn {
     atomic_bool told;
     atomic_bool *family;   /* the same for all who have forked from one another; NULL: nobody has forked */
     atomic_size_t asked;   /* bytes of large requests and mappings since the last look */
-    atomic_size_t mapped;  /* bytes of private mappings that the program has asked for since the start */
+    atomic_size_t mapped;  /* bytes of private mappings that the program has asked for since the start, but for executable ones */
     atomic_size_t outside; /* bytes beyond our reach: the most that was seen */
     size_t left, faults;   /* at the look that others are compared with; busy */
     uint64_t ms;           /* when that was */
@@ -9820,6 +9821,8 @@ static const char *warn_advice(size_t outside)
         return "PYTHONMALLOC=malloc BIGMAAC_MIN_FRY_SIZE=16 would reach Python's objects";
     if (maps)
         return "BIGMAAC_MIN_MMAP_SIZE=1M would reach what it maps itself";
+    if (atomic_load(&map.executable) >= outside / 2)
+        return "no setting reaches what it maps as executable";
     if (!cfg.min_fry || cfg.min_fry > 128)
         return "BIGMAAC_MIN_FRY_SIZE=128 (or 16) would reach what malloc gives out";
     if (cfg.min_fry > 16)
@@ -13897,10 +13900,12 @@ EXPORT int mprotect(void *p, size_t length, int protection)
 
 /* Allocators of the program's own get their memory here; they may hold locks of theirs, so the next malloc makes the
  * thread that watches what is left (WARN). */
-COLD static void mmap_seen(size_t length, bool private)
+COLD static void mmap_seen(size_t length, int protection, bool private)
 {
     warn_note(length);
-    atomic_fetch_add_explicit(&warn.mapped, private ? length : 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(protection & PROT_EXEC ? &map.executable : &warn.mapped, private ? length : 0, memory_order_relaxed);
+    if (protection & PROT_EXEC && map_on())
+        map_consider();
     if (atomic_load(&warn.near) && !atomic_load(&mon.running) && !atomic_load(&mon.wanted))
         mon_request();
 }
@@ -13919,7 +13924,7 @@ EXPORT void *mmap(void *at, size_t length, int protection, int flags, int fd, of
         p = mmap_once(at, length, protection, flags, fd, offset);
     bool counts = protection & PROT_WRITE || cfg.profile; /* reservations become writable later */
     if (flags & MAP_ANONYMOUS && counts && p != MAP_FAILED && atomic_load(&init.state) == INIT_DONE)
-        mmap_seen(length, flags & MAP_PRIVATE);
+        mmap_seen(length, protection, flags & MAP_PRIVATE);
     return p;
 }
 

@@ -101,19 +101,23 @@ echo "== a program that only maps; one with a bigmaac, which is killed for its s
 cat >"$TMP/takes.c" <<'C'
 #include "sys_blocks.h"
 #include <sys/mman.h>
-int main(int argc, char **argv) /* takes map|small|shared MIB */
+#include <unistd.h>
+int main(int argc, char **argv) /* takes map|executable|small|shared MIB */
 {
     size_t mib = 1 << 20, most = strtoul(argv[argc - 1], NULL, 10);
     char *big = argv[1][1] == 'm' ? malloc(16 * mib) : NULL;
     if (big)
         memset(big, 1, 16 * mib);
+    const int all = PROT_READ | PROT_WRITE | PROT_EXEC; /* as SBCL maps its heap */
+    char *heap = argv[1][0] == 'e' ? mmap(NULL, most * mib, all, MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, -1, 0) : NULL;
     for (size_t i = 0; i < most; i++) {
+        usleep(heap ? 5000 : 0);
         if (big) {
             for (int n = 0; n < 1024; n++)
                 memset(opaque(malloc(1000)), 1, 1000);
             continue;
         }
-        char *p = mmap(NULL, mib, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | (argv[1][0] == 'm' ? MAP_PRIVATE : MAP_SHARED), -1, 0);
+        char *p = heap ? heap + i * mib : mmap(NULL, mib, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | (argv[1][0] == 'm' ? MAP_PRIVATE : MAP_SHARED), -1, 0);
         CHECK(p != MAP_FAILED);
         memset(p, 1, mib);
     }
@@ -134,6 +138,8 @@ job $((100 * M)) BIGMAAC_MIN_FRY_SIZE=16 "$TMP/takes" shared 200 && fail "shared
 only_line "fries don't help" 'no setting reaches that'
 job $((100 * M)) BIGMAAC_MIN_MMAP_SIZE=1M "$TMP/takes" map 200 || fail "the advice doesn't help: $(shown)"
 nothing "mapped memory"
+job $((100 * M)) BIGMAAC_MIN_MMAP_SIZE=1M "$TMP/takes" executable 200 && fail "executable: fits: $(shown)"
+only_line "executable" 'no setting reaches what it maps as executable'
 job $((100 * M)) BIGMAAC_MIN_FRY_SIZE=128 "$TMP/takes" small 200 || fail "the advice doesn't help: $(shown)"
 nothing "small blocks as fries"
 
