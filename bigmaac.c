@@ -59,6 +59,7 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <gnu/libc-version.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
 #include <linux/magic.h>
@@ -9717,12 +9718,18 @@ static void map_child(bool copies, bool shares)
         map_home_child();
 }
 
+#ifdef BIGMAAC_PREFIX
+static bool malloc_is_elsewhere(void) { return true; }
+#else
+static __typeof__(malloc) malloc_here __attribute__((alias("malloc"), malloc, nothrow));
+
 /* Has the program's executable a malloc of its own? */
-COLD static bool malloc_is_elsewhere(void)
+static bool malloc_is_elsewhere(void)
 {
-    Dl_info own, first;
-    return dladdr((void *)malloc_is_elsewhere, &own) && dladdr((void *)malloc, &first) && first.dli_fbase != own.dli_fbase;
+    void *(*volatile first)(size_t) = malloc;
+    return first != malloc_here;
 }
+#endif
 
 /* Once, by the initialisation. */
 COLD static void map_open(void)
@@ -12916,6 +12923,13 @@ COLD static void *libc_own(const char *name)
     return own ? own : dlsym(RTLD_NEXT, name);
 }
 
+/* glibc 2.N; what only a younger one has is not looked up: dlsym would allocate. */
+static size_t libc_minor(void)
+{
+    const char *version = gnu_get_libc_version();
+    return text_begins(version, "2.") ? text_number(version + 2, NULL) : SIZE_MAX;
+}
+
 COLD static void next_find(void)
 {
     next.malloc = (void *(*)(size_t))dlsym(RTLD_NEXT, "malloc");
@@ -12927,7 +12941,7 @@ COLD static void next_find(void)
     next.memalign = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "memalign");
     next.usable = (size_t(*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size");
     next.fork = (pid_t(*)(void))dlsym(RTLD_NEXT, "fork");
-    next.fork_only = (pid_t(*)(void))dlsym(RTLD_NEXT, "_Fork");
+    next.fork_only = (pid_t(*)(void))(libc_minor() >= 34 ? dlsym(RTLD_NEXT, "_Fork") : NULL);
     next.clone = (int (*)(int (*)(void *), void *, int, void *, ...))dlsym(RTLD_NEXT, "clone");
     next.syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
     next.register_atfork = (int (*)(void (*)(void), void (*)(void), void (*)(void), void *))dlsym(RTLD_NEXT, "__register_atfork");
@@ -12935,7 +12949,7 @@ COLD static void next_find(void)
     next.streams_unlock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_unlock");
     next.streams_reset = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_resetlock");
     next.key_create = (int (*)(pthread_key_t *, void (*)(void *)))dlsym(RTLD_NEXT, "pthread_key_create");
-    next.single_threaded = dlsym(RTLD_NEXT, "__libc_single_threaded");
+    next.single_threaded = libc_minor() >= 32 ? dlsym(RTLD_NEXT, "__libc_single_threaded") : NULL;
     /* Last: it allocates, and jemalloc registers handlers of a fork, through ours, when that is its first time. */
     next.thread_create = (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))libc_own("pthread_create");
     void *copy = dlsym(RTLD_NEXT, "memcpy"), *set = dlsym(RTLD_NEXT, "memset");

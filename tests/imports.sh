@@ -8,7 +8,7 @@ need nm
 allowed="dlsym getauxval secure_getenv __register_atfork
     pthread_create pthread_attr_init pthread_attr_destroy pthread_attr_setdetachstate pthread_attr_setstacksize
     pthread_key_create pthread_key_delete pthread_setspecific dlopen dlclose dladdr environ __environ
-    exit __errno_location __stack_chk_fail"
+    exit gnu_get_libc_version __errno_location __stack_chk_fail"
 for name in $(nm -D --undefined-only "$LIB" | awk '$1 == "U" { sub("@.*", "", $2); print $2 }'); do
     grep -qwF -- "$name" <<<"$allowed" || wrong="${wrong:-} $name"
 done

@@ -89,4 +89,14 @@ gcc -O2 -shared -fPIC -o "$TMP/libfirst.so" "$TMP/first.c" &&
     gcc -O2 -Wall -Wextra -fno-builtin -pthread -Wl,--export-dynamic -o "$TMP/job" "$TMP/job.c" -Wl,--no-as-needed "$TMP/libfirst.so" || fail "it does not compile"
 limited $((60 << 20)) timeout 60 env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_MMAP_SIZE=256K "$TMP/job" >"$TMP/out" || fail "status $?, killed: $(cat "$TMP/oom")"
 [ "$(cat "$TMP/out")" = "0 wrong" ] || fail "it says: $(cat "$TMP/out")"
+
+# What an old glibc lacks is not looked up: its dlsym would allocate, with that lock held.
+echo 'const char *gnu_get_libc_version(void) { return "2.31"; }' >"$TMP/old.c"
+gcc -O2 -shared -fPIC -o "$TMP/libold.so" "$TMP/old.c" || fail "it does not compile"
+LD_DEBUG=symbols LD_PRELOAD="$LIB:$TMP/libold.so" /bin/true 2>"$TMP/symbols"
+next() { # SYMBOL: is it looked up behind the library?
+    awk -v symbol="symbol=$1;" '/ file=.*libold.so / && $0 ~ symbol && before !~ /bigmaac.so/ { found = 1 } { before = $0 } END { exit !found }' "$TMP/symbols"
+}
+next __register_atfork || fail "LD_DEBUG does not tell: $(head -n 3 "$TMP/symbols")"
+for symbol in _Fork __libc_single_threaded; do ! next $symbol || fail "$symbol is looked up"; done
 exit 0
