@@ -6104,6 +6104,7 @@ static struct {
     pid_t deaf;            /* a thread that blocked the signal for too long; 0: none */
     bool complete;         /* there was room for all, all are known, and all could be sent the signal */
     bool several;          /* the process has several threads: their files may be opened */
+    bool main_ended;       /* its first one stays as a zombie */
     bool writes;           /* the kernel's own threads write for the program (io_uring), and can't be stopped */
     unsigned halves;       /* how often in a row some thread was in the middle of a call that would come back half-done */
     bool put_off;          /* the last one was, for that alone */
@@ -6567,7 +6568,7 @@ static bool stop_one(pid_t tid, int unused)
     struct stopped *s = &stopped[stop.threads++];
     s->tid = tid;
     atomic_store(&s->round, 0);
-    atomic_store(&s->waits, 0);
+    atomic_store(&s->waits, stop.main_ended && tid == sys_getpid() ? atomic_load(&stop_round) : 0);
     thread_call(s);
     if (!call_is_half_done(s))
         stop_send(s, atomic_load(&stop_round));
@@ -6661,6 +6662,7 @@ static bool stop_ask(void)
     stop.threads = 0;
     stop.writes = stop.put_off = false;
     stop.several = thread_count() > 1;
+    stop.main_ended = stop.several && main_has_ended();
     stop.complete = true;
     if (!stop_handles() || (stop.deaf && thread_takes_signals(stop.deaf) != SIGNALS_TAKEN))
         return false;
@@ -7430,9 +7432,9 @@ struct spans {
     size_t count;
 };
 
-enum { MAP_SPANS_MAX = 1 << 17, /* a process has 65,530 mappings, unless the machine is told otherwise */
-       MAP_WINDOWS = 1 << 18, MAP_BATCH = 128 };
+enum { MAP_WINDOWS = 1 << 18, MAP_BATCH = 128 };
 #ifndef MAP_UNIT /* a test's */
+#define MAP_SPANS_MAX (1 << 17) /* a process has 65,530 mappings, unless the machine is told otherwise: then map_may_cut */
 #define MAP_UNIT (256 * 1024)
 #define MAP_MOVED_MAX (1 << 13)
 #define MAP_FILE_MAX 15000 /* GiB; ext4: 16 TiB a file */
@@ -7613,6 +7615,13 @@ static size_t spans_bytes(const struct spans *s, uintptr_t from, uintptr_t to)
     return bytes;
 }
 
+/* Is there room for what is left of a range that loses this part? */
+static bool spans_may_cut(const struct spans *s, uintptr_t from, uintptr_t to)
+{
+    size_t i = spans_find(s, from);
+    return s->count < MAP_SPANS_MAX || i == s->count || span_at(s, i)->from >= from || span_at(s, i)->to <= to;
+}
+
 /* Does any of it belong to us? Without the lock: "yes" is a guess while the set changes. */
 GUESSES static bool map_touches(const void *at, size_t bytes)
 {
@@ -7653,7 +7662,7 @@ static void map_forget(uintptr_t from, uintptr_t to)
 static void map_mark(uintptr_t from, uintptr_t to, unsigned set, unsigned clear)
 {
     struct span p;
-    for (; spans_part(&map.ours, from, to, &p); from = p.to)
+    for (; map.ours.count + 2 <= MAP_SPANS_MAX && spans_part(&map.ours, from, to, &p); from = p.to)
         if (((p.marks & ~clear) | set) != p.marks)
             map_record(p.from, p.to, (p.marks & ~clear) | set);
 }
@@ -7879,6 +7888,8 @@ static bool map_give_back(void)
 /* Requires map.lock. Nothing uses that part of the file any more; its blocks are kept. */
 static void map_file_keep(size_t from, size_t to)
 {
+    if (!spans_may_cut(&map.used, from, to)) /* it stays used: what is not known to be used would be used twice */
+        return;
     spans_remove(&map.used, from, to);
     map.used_bytes -= to - from;
     spans_add(&map.kept, from, to, 0);
@@ -7936,6 +7947,28 @@ static void map_forget_moved(uintptr_t from, uintptr_t to)
     map_unmoved(from, to, &low, &high);
     if (high)
         map_file_free(low, high);
+}
+
+/* Requires map.lock. Is there room to describe what is moved, and left, of ranges that lose this part? Else ENOMEM, as the kernel
+ * says where mappings are too many. */
+static bool map_may_cut(uintptr_t from, uintptr_t to)
+{
+    bool known = spans_may_cut(&map.ours, from, to) ||
+                 !spans_touch(&map.moved, to, span_at(&map.ours, spans_find(&map.ours, from))->to);
+    if (known && spans_may_cut(&map.live, from, to) && spans_may_cut(&map.moved, from, to))
+        return true;
+    errno = ENOMEM;
+    return false;
+}
+
+/* Requires map.lock. The same, if they are to lie elsewhere then. */
+static bool map_may_carry(uintptr_t from, uintptr_t to)
+{
+    size_t pieces = spans_find(&map.live, to - 1) + 1 - spans_find(&map.live, from);
+    if (max_size(max_size(map.live.count, map.moved.count), map.ours.count) + pieces < MAP_SPANS_MAX || !spans_touch(&map.moved, from, to))
+        return true;
+    errno = ENOMEM;
+    return false;
 }
 
 /* Anonymous memory, zeroes, marked so. `fixed`: MAP_FIXED; or, where it must not replace anything, the other one. */
@@ -8048,7 +8081,7 @@ static void map_restore_alone(const struct spans *s, uintptr_t from, uintptr_t t
     struct vma v;
     for (uintptr_t at = from; spans_part(s, at, to, &p); at = p.to)
         for (uintptr_t in = p.from; vma_part(&scan, &in, p.to, &v);)
-            if (map_restore_vma(&v))
+            if (map_may_cut(v.from, v.to) && map_restore_vma(&v))
                 map_forget_moved(v.from, v.to);
 }
 
@@ -8168,7 +8201,7 @@ COLD static bool map_yield(void)
  * as a batch makes are counted with those that there were. */
 static bool map_full(void)
 {
-    return map.moved.count >= MAP_MOVED_MAX || home_mappings + 2 * MAP_BATCH > map.mappings_most / 8 * 7;
+    return map.moved.count >= MAP_MOVED_MAX || max_size(map.used.count, map.live.count) >= MAP_SPANS_MAX / 2 || home_mappings + 2 * MAP_BATCH > map.mappings_most / 8 * 7;
 }
 
 /* --- the calls ----------------------------------------------------------------------------------- */
@@ -8235,7 +8268,8 @@ static NOINLINE void *map_mmap(void *at, size_t bytes, int protection, int flags
         return sys_mmap(at, bytes, protection, flags, fd, offset);
     struct map_op m;
     map_begin(&m);
-    void *p = sys_mmap(at, bytes, protection, flags, fd, offset);
+    bool able = !(flags & MAP_FIXED) || map_may_cut((uintptr_t)at, map_page_end(at, bytes));
+    void *p = able ? sys_mmap(at, bytes, protection, flags, fd, offset) : MAP_FAILED;
     if (p != MAP_FAILED) {
         uintptr_t from = (uintptr_t)p, to = map_page_end(p, bytes);
         map_forget_moved(from, to);
@@ -8256,10 +8290,10 @@ static NOINLINE int map_munmap(void *at, size_t bytes)
     if (!map_touches(at, bytes))
         return sys_munmap(at, bytes);
     struct map_op m;
+    uintptr_t from = (uintptr_t)at, to = map_page_end(at, bytes);
     map_begin(&m);
-    int result = sys_munmap(at, bytes);
+    int result = map_may_cut(from, to) ? sys_munmap(at, bytes) : -1;
     if (result == 0) {
-        uintptr_t from = (uintptr_t)at, to = map_page_end(at, bytes);
         map_forget_moved(from, to);
         map_forget(from, to);
     }
@@ -8400,6 +8434,9 @@ static void *map_remap(struct map_op *m, const struct remap *r)
         errno = EINVAL;
         return p;
     }
+    if (remap_is_valid(r) && !(map_may_carry(r->from, r->from + r->old) &&
+                               (!(r->flags & MREMAP_FIXED) || map_may_cut(r->to, r->to + r->bytes))))
+        return p;
     if (valid && r->flags & MREMAP_FIXED && spans_touch(&map.moved, r->to, r->to + r->bytes) &&
         !remap_is_whole(r, &part, &protection)) { /* since 6.17 it stays where the other range has gaps */
         map_settle(m, r->to, r->to + r->bytes);
@@ -8498,7 +8535,7 @@ static NOINLINE long map_leave(long number, const void *at, size_t bytes, long t
     uintptr_t from = round_down((uintptr_t)at, sys_page()), to = map_page_end(at, bytes);
     map_begin(&m);
     map_settle(&m, from, to);
-    bool able = (number != SYS_madvise && number != CALL_MSEAL) || !spans_touch(&map.moved, from, to);
+    bool able = map_may_cut(from, to) && ((number != SYS_madvise && number != CALL_MSEAL) || !spans_touch(&map.moved, from, to));
     long result = able ? sys(number, at, bytes, third, fourth) : -1;
     int err = able ? errno : ENOMEM;
     if (able && (result == 0 || !leave_refused(number, bytes, err)))
@@ -8587,6 +8624,8 @@ static bool map_drop_vma(const struct vma *v, int advice)
     }
     if (moved && map_zero(v))
         return true;
+    if (moved && !map_may_cut(v->from, v->to))
+        return false;
     if (moved && !map_renew(v->from, v->to, v->protection))
         return map_zero_again(v);
     if (!moved && sys(SYS_madvise, v->from, v->to - v->from, advice) != 0)

@@ -7,6 +7,7 @@
 #define MAP_UNIT (16 * 1024)
 #endif
 #define MAP_MOVED_MAX 24
+#define MAP_SPANS_MAX 2048
 #define MAP_FILE_MAX 6
 static long refuses_mappings(long number, long a, long b, long c, long d, long e, long f);
 #define BIGMAAC_SYS refuses_mappings
@@ -809,6 +810,32 @@ static void many_are_open(void)
     rmdir("/tmp/dev");
 }
 
+/* Where moved memory is cut in more pieces than can be described, the next cut is refused: none is forgotten, whose part of the file
+ * would be another's, too. */
+static void cut_in_pieces(void)
+{
+    size_t bytes = 2 * (MAP_SPANS_MAX + 64) * page, pieces = 0, refused_cuts = 0;
+    if (bytes > (size_t)100 << 20)
+        return;
+    char *p = moved_region(bytes), *want = malloc(bytes);
+    memcpy(want, p, bytes);
+    for (size_t at = page; at < bytes; at += 2 * page)
+        if (map_munmap(p + at, page) == 0)
+            pieces++;
+        else
+            refused_cuts += errno == ENOMEM;
+    CHECK(pieces > MAP_SPANS_MAX / 2 && refused_cuts > 0 && pieces + refused_cuts == bytes / page / 2 && is_consistent());
+    char *other = new_region(4 * MAP_UNIT);
+    fill(other, 4 * MAP_UNIT, 6);
+    map_move(4 * MAP_UNIT, 1, true);
+    CHECK(is_filled(other, 4 * MAP_UNIT, 6) && is_consistent());
+    for (size_t at = 0; at < bytes; at += 2 * page)
+        CHECK(memcmp(p + at, want + at, page) == 0);
+    map_munmap(other, 4 * MAP_UNIT);
+    CHECK(map_munmap(p, bytes) == 0 && is_consistent());
+    free(want);
+}
+
 /* What is refused for another reason than too many mappings does not have all of them counted each time. */
 static void refusals_are_cheap(void)
 {
@@ -1245,6 +1272,7 @@ int main(int argc, char **argv)
     no_memory_to_drop();
     writers();
     many_are_open();
+    cut_in_pieces();
     grows_beside();
     locked_all();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
