@@ -8473,8 +8473,10 @@ static void map_grown(void *p, size_t bytes)
     struct vma_scan scan = {0};
     struct vma v;
     struct map_op m;
+    char text[4096];
     map_begin(&m);
-    if (vma_find(&scan, (uintptr_t)p, &v) && v.from <= (uintptr_t)p && v.to >= (uintptr_t)p + bytes && !v.shared && !v.inode &&
+    bool locks = read_text("/proc/thread-self/status", text, sizeof text) && text_value(text, "VmLck:", 0) != 0; /* it, perhaps */
+    if (!locks && vma_find(&scan, (uintptr_t)p, &v) && v.from <= (uintptr_t)p && v.to >= (uintptr_t)p + bytes && !v.shared && !v.inode &&
         v.protection == (PROT_READ | PROT_WRITE))
         map_record((uintptr_t)p, (uintptr_t)p + bytes, 0);
     map_end(&m, false);

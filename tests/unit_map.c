@@ -916,6 +916,9 @@ static void grows_beside(void)
     small = map_mremap(small, 4 * page, 2 * MAP_UNIT, MREMAP_MAYMOVE, NULL);
     CHECK(small != MAP_FAILED && spans_bytes(&map.ours, (uintptr_t)small, (uintptr_t)small + 2 * MAP_UNIT) == 2 * MAP_UNIT);
     CHECK(is_filled(small, 4 * page, 6));
+    char *locked = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); /* stays in memory */
+    if (sys_mlock(locked, 4 * page) == 0 && (locked = map_mremap(locked, 4 * page, 2 * MAP_UNIT, MREMAP_MAYMOVE, NULL)) != MAP_FAILED)
+        CHECK(!spans_touch(&map.ours, (uintptr_t)locked, (uintptr_t)locked + 2 * MAP_UNIT) && munmap(locked, 2 * MAP_UNIT) == 0);
     map.least = least;
     map_munmap(small, 2 * MAP_UNIT);
     munmap(place, 4 * MAP_UNIT);
