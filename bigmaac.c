@@ -8571,8 +8571,8 @@ static int map_mlockall(int flags)
     map_settle(&m, 0, UINTPTR_MAX);
     int result = (int)sys(SYS_mlockall, flags);
     if (result == 0) {
-        atomic_store(&map.least, SIZE_MAX);
-        map_forget(0, UINTPTR_MAX);
+        atomic_store(&map.least, map.moved.count ? SIZE_MAX - 1 : SIZE_MAX); /* what can't be ordinary is seen to, but nothing new */
+        map_forget_ordinary(0, UINTPTR_MAX);
     }
     map_end(&m, result != 0);
     return result;
@@ -8697,6 +8697,8 @@ static bool map_advise(void *at, size_t bytes, int advice, int *result)
     return false;
 }
 
+enum { OUR_DONTNEED_LOCKED = 24 }; /* linux/mman.h has it from 5.18 on */
+
 static NOINLINE int map_madvise(void *at, size_t length, int advice)
 {
     size_t page = sys_page(), bytes = round_up(length, page);
@@ -8705,6 +8707,10 @@ static NOINLINE int map_madvise(void *at, size_t length, int advice)
     struct map_op m;
     int result;
     switch (advice) {
+    case OUR_DONTNEED_LOCKED:
+        if (sys(SYS_madvise, at, 0, advice) != 0)
+            return -1;
+        __attribute__((fallthrough));
     case MADV_DONTNEED:
     case MADV_FREE:
     case MADV_REMOVE:

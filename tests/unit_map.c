@@ -726,6 +726,30 @@ static void *deaf(void *unused)
     return unused;
 }
 
+/* What can't become ordinary, since another process runs in it, is still given back as memory is. */
+static void shared_with_another(void)
+{
+    char *p = moved_region(4 * MAP_UNIT);
+    size_t least = map.least;
+    mem.shared = true;
+    if (madvise(p, 0, 24) == 0) /* MADV_DONTNEED_LOCKED */
+        CHECK(map_madvise(p, MAP_UNIT, 24) == 0 && is_zero(p, MAP_UNIT));
+    else
+        CHECK(map_madvise(p, MAP_UNIT, 24) == -1 && errno == EINVAL && is_filled(p, 4 * MAP_UNIT, 5));
+    map_move(MAP_UNIT, MAP_UNIT, true);
+    CHECK(in_file(p + 2 * MAP_UNIT, 2 * MAP_UNIT) == 2 * MAP_UNIT && is_consistent());
+#ifndef __SANITIZE_ADDRESS__ /* which has terabytes */
+    if (map_mlockall(MCL_CURRENT | MCL_ONFAULT) == 0) {
+        CHECK(map_on() && spans_bytes(&map.ours, 0, UINTPTR_MAX) == spans_bytes(&map.moved, 0, UINTPTR_MAX));
+        CHECK(map_madvise(p + 2 * MAP_UNIT, MAP_UNIT, MADV_DONTNEED) == 0 && is_zero(p + 2 * MAP_UNIT, MAP_UNIT));
+        munlockall();
+    }
+#endif
+    mem.shared = false;
+    map.least = least;
+    map_munmap(p, 4 * MAP_UNIT);
+}
+
 /* What locks all there is makes it ordinary; so does the refusal. */
 static void locked_all(void)
 {
@@ -1278,6 +1302,7 @@ int main(int argc, char **argv)
     cut_in_pieces();
     grows_beside();
     locked_all();
+    shared_with_another();
     CHECK(moved_out > 0 && (frozen > 0 || most < 1000) && atomic_load(&map.restored_bytes) > 0);
     return check_result();
 }
