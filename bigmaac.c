@@ -8697,8 +8697,6 @@ static bool map_advise(void *at, size_t bytes, int advice, int *result)
     return false;
 }
 
-enum { OUR_DONTNEED_LOCKED = 24 }; /* linux/mman.h has it from 5.18 on */
-
 static NOINLINE int map_madvise(void *at, size_t length, int advice)
 {
     size_t page = sys_page(), bytes = round_up(length, page);
@@ -8707,7 +8705,7 @@ static NOINLINE int map_madvise(void *at, size_t length, int advice)
     struct map_op m;
     int result;
     switch (advice) {
-    case OUR_DONTNEED_LOCKED:
+    case MADV_DONTNEED_LOCKED:
         if (sys(SYS_madvise, at, 0, advice) != 0)
             return -1;
         __attribute__((fallthrough));

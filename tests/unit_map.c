@@ -732,10 +732,10 @@ static void shared_with_another(void)
     char *p = moved_region(4 * MAP_UNIT);
     size_t least = map.least;
     mem.shared = true;
-    if (madvise(p, 0, 24) == 0) /* MADV_DONTNEED_LOCKED */
-        CHECK(map_madvise(p, MAP_UNIT, 24) == 0 && is_zero(p, MAP_UNIT));
+    if (madvise(p, 0, MADV_DONTNEED_LOCKED) == 0)
+        CHECK(map_madvise(p, MAP_UNIT, MADV_DONTNEED_LOCKED) == 0 && is_zero(p, MAP_UNIT));
     else
-        CHECK(map_madvise(p, MAP_UNIT, 24) == -1 && errno == EINVAL && is_filled(p, 4 * MAP_UNIT, 5));
+        CHECK(map_madvise(p, MAP_UNIT, MADV_DONTNEED_LOCKED) == -1 && errno == EINVAL && is_filled(p, 4 * MAP_UNIT, 5));
     map_move(MAP_UNIT, MAP_UNIT, true);
     CHECK(in_file(p + 2 * MAP_UNIT, 2 * MAP_UNIT) == 2 * MAP_UNIT && is_consistent());
 #ifndef __SANITIZE_ADDRESS__ /* which has terabytes */
