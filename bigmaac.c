@@ -8201,7 +8201,8 @@ COLD static bool map_yield(void)
  * as a batch makes are counted with those that there were. */
 static bool map_full(void)
 {
-    return map.moved.count >= MAP_MOVED_MAX || max_size(map.used.count, map.live.count) >= MAP_SPANS_MAX / 2 || home_mappings + 2 * MAP_BATCH > map.mappings_most / 8 * 7;
+    return map.moved.count >= MAP_MOVED_MAX || max_size(map.used.count, map.live.count) >= MAP_SPANS_MAX / 2 ||
+           home_mappings + 2 * MAP_BATCH > map.mappings_most / 8 * 7;
 }
 
 /* --- the calls ----------------------------------------------------------------------------------- */

@@ -775,8 +775,8 @@ static void writers(void)
     static const char *const do_write[] = {"/dev/nvidia0", "/dev/nvidia-uvm", "/dev/infiniband/uverbs0", "/dev/vfio/12", "/dev/vhost-net",
                                            "/host/dev/vfio/vfio", "/dev/dri/renderD128", "/dev/dxg", "/dev/mali0", "/dev/kgsl-3d0", "/dev/nvmap",
                                            "/dev/hl0", "/dev/sg0", "/dev/cxi0", "/dev/uio3", "anon_inode:[io_uring]"};
-    static const char *const do_not[] = {"/dev/null", "/dev/pts/0", "anon_inode:[eventpoll]", "socket:[1]", "/dev/dri/card0", "/dev/snd/pcmC0D0p", "/dev/kvm",
-                                         "/dev/fuse", "/dev/tty0", "/dev/urandom", "/dev/hpet", "/dev/shm/x", "/dev/input/event0", ""};
+    static const char *const do_not[] = {"/dev/null", "/dev/pts/0", "anon_inode:[eventpoll]", "socket:[1]", "/dev/dri/card0",
+                                         "/dev/snd/pcmC0D0p", "/dev/kvm", "/dev/fuse", "/dev/tty0", "/dev/urandom", "/dev/hpet", "/dev/shm/x", "/dev/input/event0", ""};
     for (size_t i = 0; i < sizeof do_write / sizeof do_write[0]; i++)
         CHECK(link_writes(do_write[i]));
     for (size_t i = 0; i < sizeof do_not / sizeof do_not[0]; i++)
@@ -871,17 +871,33 @@ static void refusals_are_cheap(void)
     map_munmap(p, MAP_UNIT);
 }
 
-/* What the kernel does not map stays what it was. */
+static bool undumped_see(const struct vma *v, void *undumped)
+{
+    *(bool *)undumped = v->undumped;
+    return false;
+}
+
+static bool is_undumped(const char *p)
+{
+    bool undumped = false;
+    vma_details = true;
+    vmas_walk((uintptr_t)p, (uintptr_t)p + page, undumped_see, &undumped);
+    vma_details = false;
+    return undumped;
+}
+
+/* What the kernel does not map stays what it was, out of core dumps, too. */
 static void can_not_be_mapped(void)
 {
     char *p = new_region(MAP_UNIT);
     fill(p, MAP_UNIT, 5);
+    CHECK(map_madvise(p, MAP_UNIT, MADV_DONTDUMP) == 0);
     for (refused = 2; refused; refused--) {
         map_move(MAP_UNIT, MAP_UNIT, true);
-        CHECK(in_file(p, MAP_UNIT) == 0 && is_filled(p, MAP_UNIT, 5) && is_consistent());
+        CHECK(in_file(p, MAP_UNIT) == 0 && is_filled(p, MAP_UNIT, 5) && is_consistent() && is_undumped(p));
     }
     move_out(p, MAP_UNIT);
-    CHECK(is_filled(p, MAP_UNIT, 5));
+    CHECK(is_filled(p, MAP_UNIT, 5) && is_undumped(p));
     map_munmap(p, MAP_UNIT);
 }
 
