@@ -10501,6 +10501,7 @@ static void child_forget_threads(void)
     kept_forget();
     lent_inherit();
     mem.pid = sys_getpid();
+    atomic_store(&mem.shared, false);
     own_renew(forking.place);
 }
 

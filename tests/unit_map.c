@@ -745,6 +745,11 @@ static void shared_with_another(void)
         munlockall();
     }
 #endif
+    pid_t pid = fork(); /* a copy of it is its own */
+    if (pid == 0)
+        _exit(memory_is_shared());
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
     mem.shared = false;
     map.least = least;
     map_munmap(p, 4 * MAP_UNIT);
