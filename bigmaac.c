@@ -9640,8 +9640,10 @@ static uint64_t map_tick(void)
     if (!atomic_load(&map.moved_bytes) || atomic_load(&map.faults_elsewhere))
         watch_want(WATCH_MOVED, false);
     uint64_t wait = map_turn(&due_ms);
-    if (!map.filling && wait)
-        wait = min_size(wait, hot_tick());
+    if (!map.filling && wait) {
+        uint64_t pause = hot_tick(), now = now_ms(); /* it may have taken long */
+        wait = min_size(pause, map.tick_ms - min_size(now, map.tick_ms));
+    }
     uint64_t rest = wait < map_rest_ms ? map_rest() : 0;
     if (rest > wait) {
         wait = rest;
