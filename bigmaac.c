@@ -7449,6 +7449,7 @@ static const uint64_t map_soon_ms = 64, map_grows_ms = 4; /* memory may be full 
 /* The program is held up for so much at once, 0.1 s: threads that fill memory meanwhile outrun a mover that has to share the
  * processors with them. */
 static const size_t map_held_bytes = 128 << 20;
+static const size_t map_worth = 16 << 20;        /* bytes of mappings from which on the monitor is there for them */
 static const size_t map_around = 128 * kib;      /* what kernels read around a fault, unless told otherwise (VM_READAHEAD_PAGES) */
 static const size_t map_hurry = 70;              /* percent: from here on not even a half-done call puts it off for long */
 /* A punch costs by the extents that it frees: each is a discard that the caller waits for where ext4 has no journal and is mounted
@@ -7622,9 +7623,12 @@ static bool spans_may_cut(const struct spans *s, uintptr_t from, uintptr_t to)
     return s->count < MAP_SPANS_MAX || i == s->count || span_at(s, i)->from >= from || span_at(s, i)->to <= to;
 }
 
-/* Does any of it belong to us? Without the lock: "yes" is a guess while the set changes. */
+/* Does any of it belong to us? Without the lock: "yes" is a guess while the set changes. No range goes past the end of the
+ * addresses: the kernel refuses that. */
 GUESSES static bool map_touches(const void *at, size_t bytes)
 {
+    if (bytes > UINTPTR_MAX - (uintptr_t)at)
+        return false;
     unsigned turn = atomic_load_explicit(&map.turn, memory_order_acquire);
     bool touches = spans_touch(&map.ours, (uintptr_t)at, (uintptr_t)at + bytes);
     atomic_thread_fence(memory_order_acquire);
@@ -9530,7 +9534,7 @@ static uint64_t hot_tick(void)
 static bool map_may_come(void)
 {
     size_t bytes = atomic_load(&map.bytes) + (map_on() ? atomic_load(&map.executable) : 0); /* the latter for WARN */
-    return bytes >= 16 * mib && bytes >= room_bytes() / 4;
+    return bytes >= map_worth && bytes >= room_bytes() / 4;
 }
 
 /* The milliseconds until the next look: it may take no longer until too much is filled. While it grows they are few: who has
@@ -10431,16 +10435,19 @@ static void fork_prepare(void)
     gate_fork();
 }
 
-/* Makes the monitor where what was just frozen is much: it may be written to, and fill the memory, in a fraction of a
- * second, without another call of ours. Else the next malloc looks. */
+/* Makes the monitor where what was just frozen, or what the program has mapped, is much: it may be written to, and fill the
+ * memory, in a fraction of a second, without another call of ours. Else the next malloc looks, and where making a thread may
+ * ask a malloc that is not libc's. */
 static void mon_after_fork(bool bare)
 {
-    size_t frozen = atomic_load(&home.frozen_bytes), known = atomic_load(&room.bytes);
-    if (!frozen)
+    size_t bytes = atomic_load(&home.frozen_bytes), mapped = atomic_load(&map.bytes), known = atomic_load(&room.bytes);
+    if (!bytes && mapped < map_worth)
         return;
+    if (map.starts)
+        bytes = max_size(bytes, mapped);
     if (atomic_load(&mon.running)) {
         mon_wake();
-    } else if (!bare && frozen > (known ? known : room_bytes()) / 4) {
+    } else if (!bare && bytes > (known ? known : room_bytes()) / 4) {
         mon_consider();
     } else {
         mon_request();

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Mapped memory beyond the limit: a fork where nothing is moved any more; the thread that mapped first has ended; a thread
+# Mapped memory beyond the limit: a fork where nothing is moved any more; a child that writes to what it has inherited, and
+# calls nothing of ours; the thread that mapped first has ended; a thread
 # that is for ever in the middle of a write; the same calls by syscall(); mremap of more than fits, and time and
 # again.
 # shellcheck source=tests/lib.sh
@@ -71,6 +72,22 @@ static void forks(void)
     if (pid == 0)
         _exit(check_result());
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+/* It calls neither malloc nor mmap. */
+static void inherits(void)
+{
+    int status = -1;
+    char *p = map(BYTES);
+    fill_slowly(p, BYTES, 1);
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (int tag = 2; tag < 5; tag++)
+            fill_slowly(p, BYTES, tag);
+        _exit(!is_right(p, BYTES, 4));
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0 && is_right(p, BYTES, 1));
+    unmap(p, BYTES);
 }
 
 static void *first(void *unused)
@@ -172,6 +189,7 @@ int main(int argc, char **argv)
     case 'w': writer(); break;
     case 'c': calls(); break;
     case 'g': grows(); break;
+    case 'i': inherits(); break;
     case 'm': moves(); break;
     }
     return check_result();
@@ -179,7 +197,7 @@ int main(int argc, char **argv)
 C
 compile_c "$TMP/job" "$TMP/job.c"
 moved() { sed -n "s/.* file_peak=\([0-9]*\).*/\1/p" "$TMP/err" | sort -n | tail -n 1; }
-for way in calls ended writer forks grows moves; do
+for way in calls ended writer forks inherits grows moves; do
     "$TMP/job" $way || fail "$way without the library or a limit"
     limited $((240 * M)) env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_MMAP_SIZE=256K BIGMAAC_STATS=1 "$TMP/job" $way 2>"$TMP/err" ||
         fail "$way: exit status $? with: $(head -n 5 "$TMP/err")"

@@ -425,6 +425,12 @@ static void refuses(void)
     }
     errno = 0;
     CHECK(map_madvise(p, MAP_UNIT, MADV_REMOVE) == -1 && errno == EINVAL && is_filled(p, MAP_UNIT, 3));
+    for (size_t half = MAP_UNIT / 2, past = 0 - sys_page(), i = 0; i < 3; i++) { /* past the end of the addresses */
+        const int advice[] = {MADV_DONTNEED, MADV_FREE, MADV_WIPEONFORK};
+        errno = 0;
+        CHECK(map_madvise(p + half, past, advice[i]) == -1 && errno == EINVAL && map_munmap(p + half, past) == -1);
+        CHECK(is_filled(p, MAP_UNIT, 3) && is_consistent());
+    }
     CHECK(atomic_load(&map.restored_bytes) == restored);
     map_munmap(p, CASE_BYTES);
 }
