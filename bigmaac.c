@@ -6193,7 +6193,7 @@ static size_t thread_count(void)
 /* A wait whose time limit is a plain number, or in memory that the kernel only reads, begins anew with less of it. */
 static __thread struct {
     uintptr_t at;        /* the instruction behind the system call */
-    long sleeps;         /* of the thread, when it was begun anew */
+    long slept, sleeps;  /* of the thread, when the signal came, and when the call was begun anew */
     uint64_t asked_ns;   /* for which time then, */
     uint64_t began_ns;   /* and when */
     struct timespec left;
@@ -6206,19 +6206,23 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
+static long thread_sleeps(void)
+{
+    struct rusage usage;
+    return sys(SYS_getrusage, RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
 /* Nanoseconds to wait for, in steps, of `ns` that the system call at that place was made with. It is the one that was
  * begun anew if the thread has slept once since then: in it. */
 static uint64_t stop_left(uintptr_t at, uint64_t ns, uint64_t step)
 {
-    struct rusage usage;
-    sys(SYS_getrusage, RUSAGE_THREAD, &usage);
     uint64_t now = now_ns(), left = ns;
-    if (stop_wait.at == at && stop_wait.asked_ns == ns && stop_wait.sleeps + 1 == usage.ru_nvcsw) {
+    if (stop_wait.at == at && stop_wait.asked_ns == ns && stop_wait.sleeps + 1 == stop_wait.slept) {
         uint64_t waited = now - stop_wait.began_ns;
         left = ns > waited + step ? (ns - waited + step - 1) / step * step : step;
     }
     stop_wait.at = at;
-    stop_wait.sleeps = usage.ru_nvcsw;
+    stop_wait.sleeps = thread_sleeps();
     stop_wait.asked_ns = left;
     stop_wait.began_ns = now;
     return left;
@@ -6271,6 +6275,7 @@ static void stop_shorten(uintptr_t at, long call, unsigned long *argument[6])
         *argument[2] = stop_left_span(at, *argument[2], 0);
         break;
     case SYS_semtimedop:
+    case SYS_epoll_pwait2:
         *argument[3] = stop_left_span(at, *argument[3], 0);
         break;
     case SYS_io_getevents:
@@ -6299,7 +6304,8 @@ static bool stop_repeats(long call)
         SYS_nanosleep, SYS_clock_nanosleep, SYS_futex, SYS_epoll_pwait, SYS_ppoll, SYS_pselect6, SYS_rt_sigtimedwait,
         SYS_rt_sigsuspend, SYS_semtimedop, SYS_semop, SYS_msgsnd, SYS_msgrcv, SYS_recvfrom, SYS_recvmsg, SYS_accept,
         SYS_accept4, SYS_sendto, SYS_sendmsg, SYS_io_getevents, SYS_read, SYS_readv, SYS_write, SYS_writev, SYS_recvmmsg,
-        SYS_epoll_pwait2, SYS_flock, SYS_fcntl, SYS_wait4, SYS_waitid,
+        SYS_epoll_pwait2, SYS_flock, SYS_fcntl, SYS_wait4, SYS_waitid, SYS_connect, SYS_sendmmsg, SYS_preadv2, SYS_pwritev2,
+        SYS_sendfile, SYS_splice,
 #ifdef __x86_64__
         SYS_poll, SYS_select, SYS_epoll_wait, SYS_pause,
 #endif
@@ -6396,6 +6402,7 @@ static void stop_handler(int sig, siginfo_t *info, void *context)
         return;
     }
     int err = errno;
+    stop_wait.slept = thread_sleeps(); /* before it sleeps here */
     unsigned round = atomic_load(&s->round);
     const struct stopped own = *s; /* the next round may have another thread there */
     sigmask before;

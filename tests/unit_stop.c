@@ -16,6 +16,8 @@ static long listed(long number, long a, long b, long c, long d, long e, long f);
 #include <sys/sem.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
 
 enum { STOPS = 100, SIGNALS = 10, SPAN_MS = 20, THREADS_MAX = 40 };
 
@@ -157,6 +159,66 @@ static bool receives(void)
     return right;
 }
 
+/* Sockets with a time limit, where the kernel restarts no call by itself: one of a pair that nobody reads from, which is full. */
+static int full_socket(int pair[2])
+{
+    static const char text[4096];
+    struct timeval t = {.tv_usec = SPAN_MS * 1000};
+    socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
+    setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
+    while (send(pair[0], text, sizeof text, MSG_DONTWAIT) > 0)
+        ;
+    return pair[0];
+}
+
+static bool close_pair(int pair[2], bool right)
+{
+    close(pair[0]);
+    close(pair[1]);
+    return right;
+}
+
+static bool sends_several(void)
+{
+    int pair[2];
+    struct iovec part = {.iov_base = pair, .iov_len = 1};
+    struct mmsghdr messages[2] = {{.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}}, {.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}}};
+    return close_pair(pair, sendmmsg(full_socket(pair), messages, 2, 0) == -1 && errno == EAGAIN);
+}
+
+static bool reads_parts(void)
+{
+    int pair[2];
+    char byte;
+    struct iovec part = {.iov_base = &byte, .iov_len = 1};
+    return close_pair(pair, preadv2(full_socket(pair), &part, 1, -1, 0) == -1 && errno == EAGAIN);
+}
+
+static bool writes_parts(void)
+{
+    int pair[2];
+    char byte = 0;
+    struct iovec part = {.iov_base = &byte, .iov_len = 1};
+    return close_pair(pair, pwritev2(full_socket(pair), &part, 1, -1, 0) == -1 && errno == EAGAIN);
+}
+
+static bool connects(void)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    struct timeval t = {.tv_usec = SPAN_MS * 1000};
+    socklen_t bytes = sizeof name;
+    int server = socket(AF_UNIX, SOCK_STREAM, 0), pair[2] = {socket(AF_UNIX, SOCK_STREAM, 0), socket(AF_UNIX, SOCK_STREAM, 0)};
+    bind(server, (struct sockaddr *)&name, sizeof name.sun_family); /* the kernel names it */
+    listen(server, 0);
+    getsockname(server, (struct sockaddr *)&name, &bytes);
+    connect(pair[0], (struct sockaddr *)&name, bytes); /* there is no room for another one */
+    setsockopt(pair[1], SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
+    bool right = connect(pair[1], (struct sockaddr *)&name, bytes) == -1 && errno == EAGAIN;
+    close(server);
+    return close_pair(pair, right);
+}
+
 /* --- calls that end when somebody lets them -------------------------------------------------------------- */
 
 static bool reads(void)
@@ -191,6 +253,7 @@ static const struct call {
     {"pselect", selects_span, true}, {"nanosleep", sleeps, true}, {"clock_nanosleep, absolute", sleeps_until, true},
     {"clock_nanosleep", sleeps_clock, true}, {"usleep", sleeps_short, true}, {"sem_timedwait", waits_semaphore, true},
     {"sigtimedwait", waits_signal, true}, {"signalfd", signal_descriptor, true}, {"recv", receives, true},
+    {"sendmmsg", sends_several, true}, {"preadv2", reads_parts, true}, {"pwritev2", writes_parts, true}, {"connect", connects, true},
     {"read", reads, false}, {"msgrcv", receives_message, false}, {"semop", takes_semaphore, false}, {"flock", locks_file, false}};
 enum { CALLS = sizeof calls / sizeof calls[0] };
 
