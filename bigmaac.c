@@ -6325,7 +6325,22 @@ static bool stop_was_seen(const struct stopped *s, unsigned long *argument[6], u
     return same;
 }
 
+/* What the thread asks the kernel for by syscall(): libc's function keeps the number in no register. */
+static __thread const struct raw_call {
+    long number, argument[6];
+} *raw_call __attribute__((tls_model("initial-exec")));
+
 #if defined(__x86_64__)
+/* The number of the system call there, with these arguments, if it is syscall() that makes it; -1: it is not. */
+static long stop_raw_call(const unsigned char *syscall_at, unsigned long *argument[6])
+{
+    const struct raw_call *call = (uintptr_t)syscall_at - (uintptr_t)next.syscall < 64 ? raw_call : NULL;
+    for (int i = 0; i < 6 && call; i++)
+        if (*argument[i] != (unsigned long)call->argument[i])
+            call = NULL;
+    return call ? call->number : -1;
+}
+
 /* The number that a `mov $NUMBER, %eax` shortly before the system call has loaded; -1: none. */
 static long stop_call_at(const unsigned char *syscall_at)
 {
@@ -6356,7 +6371,8 @@ static void stop_repeat(ucontext_t *u, const struct stopped *s)
     for (int i = 0; i < 6; i++)
         argument[i] = (unsigned long *)&reg[place[i]];
     bool seen = stop_was_seen(s, argument, (unsigned long)reg[REG_RSP]) && s->argument[0] == *argument[0];
-    long call = seen && s->call != SYS_restart_syscall ? s->call : stop_call_at(at);
+    long raw = stop_raw_call(at, argument);
+    long call = seen && s->call != SYS_restart_syscall ? s->call : raw >= 0 ? raw : stop_call_at(at);
     if (!stop_repeats(call) || stop_others_wait(mask))
         return;
     stop_shorten((uintptr_t)at, call, argument);
@@ -14285,9 +14301,20 @@ EXPORT int setrlimit(__rlimit_resource_t resource, const struct rlimit *to)
 EXPORT int prlimit64(pid_t, enum __rlimit_resource, const struct rlimit64 *, struct rlimit64 *) __attribute__((alias("prlimit")));
 EXPORT int setrlimit64(__rlimit_resource_t, const struct rlimit64 *) __attribute__((alias("setrlimit")));
 
+static long call_next(const struct raw_call *call)
+{
+    const struct raw_call *interrupted = raw_call;
+    const long *a = call->argument;
+    raw_call = call;
+    long result = next.syscall(call->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    raw_call = interrupted;
+    return result;
+}
+
 EXPORT long syscall(long number, ...)
 {
-    long argument[6];
+    struct raw_call call = {.number = number};
+    long *argument = call.argument;
     va_list list;
     va_start(list, number);
     for (int i = 0; i < 6; i++)
@@ -14305,7 +14332,7 @@ EXPORT long syscall(long number, ...)
         return limit_set(0, (int)argument[0], (const void *)argument[1], NULL);
 #endif
     if (next.syscall)
-        return next.syscall(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
+        return call_next(&call);
     return sys(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
 }
 
