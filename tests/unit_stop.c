@@ -481,6 +481,35 @@ static void calls_hold(void)
         CHECK(rounds[i] > 0);
 }
 
+static void *span_main(void *done)
+{
+    CHECK(poll(NULL, 0, 10 * SPAN_MS) == 0);
+    atomic_store((atomic_bool *)done, true);
+    return NULL;
+}
+
+/* A wait ends in its time though stops never do: at each its thread sleeps in the handler, too. */
+static void wait_ends(void)
+{
+    static atomic_bool done;
+    pthread_t thread;
+    sigmask saved;
+    unsigned stops = 0, most = 500; /* 33 suffice */
+    CHECK(pthread_create(&thread, NULL, span_main, &done) == 0);
+    signals_hold(&saved);
+    for (; !atomic_load(&done) && stops < most; stops++) {
+        home_lock();
+        CHECK(stop_surely());
+        sleep_ns(1000000);
+        stop_end();
+        home_unlock();
+        sleep_ns(span_ns / 4);
+    }
+    sys_sigmask(SIG_SETMASK, &saved, NULL);
+    CHECK(stops < most);
+    pthread_join(thread, NULL);
+}
+
 static void setuid_holds(void)
 {
     static void *(*const others[])(void *) = {setuid_main, setuid_main, counts_main, nothing_main};
@@ -622,6 +651,7 @@ int main(void)
     bigmaac_free(bigmaac_malloc(1 << 20));
     open_all(path);
     calls_hold();
+    wait_ends();
     setuid_holds();
     blocked_holds();
     skipped_holds();
