@@ -10,7 +10,7 @@ quick="python3 python3-venv python3-numpy python3-pandas python3-torch python3-y
 long="glibc-source sqlite3 r-base-core nodejs perl git libc6-dbg python3-pytest python3-hypothesis redis-tools postgresql
     qemu-system-x86 qemu-system-arm cpio gcc-aarch64-linux-gnu libc6-dev-arm64-cross debootstrap podman runc catatonit
     python3-scipy python3-xgboost python3-h5py python3-pil python3-lxml
-    tcl r-cran-data.table ffmpeg swi-prolog-core|swi-prolog-nox zstd luajit openssl
+    libpython3.11-testsuite|libpython3.12-testsuite|libpython3.13-testsuite tcl r-cran-data.table ffmpeg swi-prolog-core|swi-prolog-nox zstd luajit openssl
     ruby php-cli pari-gp ocaml-nox sbcl libjemalloc-dev libgoogle-perftools-dev"
 wanted=$quick
 [ "${1:-quick}" = long ] && wanted="$quick $long"

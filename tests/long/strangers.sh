@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # timeout: 7000
-# The suites of strangers, from the sources of Debian's packages: perl's core tests, R's and redis' own, run by the programs
-# that are installed. What passes without the library has to pass with it: with the defaults, with everything above 4 KiB as
+# The suites of strangers: perl's core tests, R's and redis' own, from the sources of Debian's packages, and Python's, which has
+# a package of its own, run by the programs that are installed. What passes without the library has to pass with it: with the defaults, with everything above 4 KiB as
 # bigmaacs, and with --all. A part of them; the whole takes most of an hour: STRANGERS=all make test-long ONLY=strangers
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 need perl; need R; need redis-server; need tclsh; need apt-get
 whole=${STRANGERS:-some}
-suites=${STRANGERS_SUITES:-perl R redis}
+suites=${STRANGERS_SUITES:-perl R redis python}
 folder=$BUILD/strangers # what was fetched stays there for the next run
 
 # Fetched by a list of sources of our own: the machine's may have none. A fix of Debian's for security changes few tests, and
@@ -57,6 +57,17 @@ prepare_redis() {
         ln -s "$(command -v redis-$program)" "$TMP/redis.0/src/redis-$program"
     done
 }
+prepare_python() {
+    $PYTHON -c 'import test.test_dict' 2>/dev/null || skip "needs $PYTHON with its tests (libpython3-testsuite)"
+    mkdir "$TMP/python.0"
+}
+
+# Those about memory, processes, descriptors and signals, and what allocates most, without what takes long.
+python_some="array audit builtin bytes cmd_line collections copy ctypes deque dict eintr epoll exceptions fcntl file \
+    fileio fork1 functools gc generators hashlib heapq import interpreters itertools json list long marshal memoryio \
+    memoryview mmap openpty ordered_dict os popen posix pty pyexpat queue random re \
+    repl resource runpy select set shutil sort struct subprocess sys tempfile thread threading \
+    threadsignals tracemalloc tuple unicode wait3 wait4 weakref weakset xml_etree xml_etree_c zipimport zlib"
 
 # What takes long when the machine is busy, or long and has little to do with memory, is for the whole.
 slow='op/(alarm|cond|fork|heredoc|kill0|magic|select|sigdispatch|sleep|sselect|stat|threads|tie|time)\.t|_thr\.t|re/(anyof|fold_grind|pat|reg_email|speed|user_prop|uniprops)|uni/(fold|variables)'
@@ -68,6 +79,10 @@ tests_of() { # SUITE
         grep -Evx 'internet2?|libcurl|CRANtools|reg-large|reg-win|gct-foot|demos2?|reg-translation' ;;
     R-*) printf '%s\n' simple-true arith-true arith any-all structure eval-etc lm-tests complex print-tests datasets lapack \
         reg-tests-1a reg-tests-2 reg-tests-3 reg-IO primitives method-dispatch conditions array-subset ;;
+    # Without those that want a display, a network, a compiler or root's neighbours: test_socket's VSOCK stays for ever here.
+    python-all) ls "$(dirname "$($PYTHON -c 'import test; print(test.__file__)')")" | sed -En 's/^test_(\w+)(\.py)?$/\1/p' | sort -u |
+        grep -Evx 'socket|idle|tk|ttk.*|tix|turtle|cppext|.*net|nntplib|venv|ensurepip|distutils|peg_generator|regrtest|site' ;;
+    python-*) printf '%s\n' $python_some ;;
     redis-all) sed -n '/^set ::all_tests {/,/^}/p' "$TMP/redis.0/tests/test_helper.tcl" |
         grep -Eo '(unit|integration)/[a-z0-9/-]+' | grep -Ev 'memefficiency|maxmemory|oom-score|tls|client-eviction|cluster' ;;
     redis-*) printf '%s\n' integration/rdb unit/type/string unit/type/hash unit/type/stream-cgroups unit/type/incr ;;
@@ -91,6 +106,10 @@ R)
 redis)
     cd "$TMP/redis.$SLOT" || exit
     timeout -k 5 "$LIMIT" tclsh tests/test_helper.tcl --clients 1 --single "$test" --baseport $((PORT + SLOT * 500)) --portcount 400 ;;
+python)
+    work=$(mktemp -d "$TMP/python.$SLOT/XXXXXX") && cd "$work" || exit
+    ulimit -Sn 1024 # the usual one; where it is the hard limit, too, tests that look at all descriptors see ours
+    TMPDIR=$work PYTHONDONTWRITEBYTECODE=1 timeout -k 5 "$LIMIT" "$PYTHON" -m test --junit-xml="$out.xml" "test_$test" ;;
 esac >"$out.out" 2>&1 </dev/null
 status=$?
 case $suite in
@@ -99,6 +118,11 @@ R) # without times, and the heading of lsof's table, as wide as the numbers of o
     sed -E "s/0x[0-9a-f]+/ADDRESS/g; /^( *[0-9.]+){3} *$/d; /^Time /d; /$(date +%F)/d; /^COMMAND +PID/d" "$out.out" ;;
 redis) # psync2 does at random what it can in 40 s: its status tells
     sed -En 's/\x1b\[[0-9;]*m//g; s/ \([0-9]+ ms\)$//; /\]: PSYNC2: /d; /^\[(ok|err|exception)\]: /p' "$out.out" ;;
+python) # XML of one line: a testcase, and in it what was not as it should be
+    sed 's/<testcase /\n&/g' "$out.xml" | sed -E 's/0x[0-9a-f]+/ADDRESS/g' |
+        sed -En 's/^<testcase name="([^"]*)".*<(failure|error)[ >].*/not ok \1/p; t; s/^<testcase name="([^"]*)".*<skipped.*/skipped \1/p; t
+            s/^<testcase name="([^"]*)".*/ok \1/p'
+    rm -rf "$work" ;;
 esac >"$out"
 echo "status $status" >>"$out"
 echo "$way $suite $test $((($(date +%s%N) - began) / 1000000)) ms" >>"$TMP/times"
@@ -150,8 +174,8 @@ compare() { # WAY COMMAND...: adds what differs to $wrong; it has failed three t
     echo "$suite, $1: $same of $(wc -l <"$TMP/$suite.tests") tests the same, $checks checks"
 }
 
-export TMP LC_ALL=C PORT=$((10000 + $$ % 22 * 1000)) # somebody else may run this, too; below those that the kernel gives out
-declare -A least=([perl]=20000 [R]=5000 [redis]=200) # checks that succeed without us, or nothing was tested
+export TMP PYTHON LC_ALL=C PORT=$((10000 + $$ % 22 * 1000)) # somebody else may run this, too; below those that the kernel gives out
+declare -A least=([perl]=20000 [R]=5000 [redis]=200 [python]=5000) # checks that succeed without us, or nothing was tested
 limit=60
 [ "$whole" = some ] || limit=1500
 wrong=""
