@@ -11,7 +11,7 @@ long="glibc-source sqlite3 r-base-core nodejs perl git libc6-dbg python3-pytest 
     qemu-system-x86 qemu-system-arm cpio gcc-aarch64-linux-gnu libc6-dev-arm64-cross debootstrap podman runc catatonit
     python3-scipy python3-xgboost python3-h5py python3-pil python3-lxml
     libpython3.11-testsuite|libpython3.12-testsuite|libpython3.13-testsuite tcl r-cran-data.table ffmpeg swi-prolog-core|swi-prolog-nox zstd luajit openssl
-    ruby php-cli pari-gp ocaml-nox sbcl libjemalloc-dev libgoogle-perftools-dev"
+    ruby php-cli pari-gp ocaml-nox sbcl erlang-base racket mono-mcs|mono-devel mono-runtime libjemalloc-dev libgoogle-perftools-dev"
 wanted=$quick
 [ "${1:-quick}" = long ] && wanted="$quick $long"
 command -v dpkg-query >/dev/null || { echo "not Debian or Ubuntu: install by hand" $wanted; exit 0; }
