@@ -638,6 +638,40 @@ static void faults_hold(void)
     close(fd);
 }
 
+#ifdef __x86_64__
+/* A wait by syscall() that stops end twice, each before its thread was looked at, is made again twice. */
+static void raw_wait_repeats(void)
+{
+    static unsigned char code[64]; /* in the place of libc's function */
+    struct timespec second = {.tv_sec = 1};
+    const struct raw_call call = {SYS_futex, {1, FUTEX_WAIT_PRIVATE, 3, (long)&second, 5, 6}};
+    long (*libc)(long, ...) = next.syscall;
+    const struct stopped unseen = {.call = -1};
+    ucontext_t u = {0};
+    greg_t *reg = u.uc_mcontext.gregs;
+    memcpy(code + 20, "\x0f\x05", 2);
+    memcpy(&next.syscall, &(void *){code}, sizeof next.syscall);
+    reg[REG_RDI] = 1, reg[REG_RSI] = FUTEX_WAIT_PRIVATE, reg[REG_RDX] = 3, reg[REG_R10] = (greg_t)&second, reg[REG_R8] = 5, reg[REG_R9] = 6;
+    raw_call = &call;
+    for (int i = 0; i < 2; i++) {
+        reg[REG_RIP] = reg[REG_RCX] = (greg_t)(code + 22);
+        reg[REG_RAX] = -EINTR;
+        stop_repeat(&u, &unseen);
+        CHECK(reg[REG_RAX] == SYS_futex && reg[REG_RIP] == (greg_t)(code + 20));
+        CHECK(reg[REG_R10] == (greg_t)&stop_wait.left && stop_wait.left.tv_sec <= 1);
+    }
+    reg[REG_RDX] = 4; /* another call's */
+    reg[REG_RIP] = reg[REG_RCX] = (greg_t)(code + 22);
+    reg[REG_RAX] = -EINTR;
+    stop_repeat(&u, &unseen);
+    CHECK(reg[REG_RAX] == -EINTR);
+    raw_call = NULL;
+    next.syscall = libc;
+}
+#else
+static void raw_wait_repeats(void) {}
+#endif
+
 int main(void)
 {
 #ifdef __SANITIZE_THREAD__
@@ -652,6 +686,7 @@ int main(void)
     open_all(path);
     calls_hold();
     wait_ends();
+    raw_wait_repeats();
     setuid_holds();
     blocked_holds();
     skipped_holds();
