@@ -5425,6 +5425,9 @@ static struct next {
     pid_t (*fork)(void), (*fork_only)(void); /* fork and _Fork */
     int (*clone)(int (*)(void *), void *, int, void *, ...);
     long (*syscall)(long, ...);
+    int (*execve)(const char *, char *const[], char *const[]), (*execvpe)(const char *, char *const[], char *const[]);
+    int (*execv)(const char *, char *const[]), (*execvp)(const char *, char *const[]);
+    int (*fexecve)(int, char *const[], char *const[]), (*execveat)(int, const char *, char *const[], char *const[], int);
     int (*register_atfork)(void (*)(void), void (*)(void), void (*)(void), void *);
     void (*streams_lock)(void), (*streams_unlock)(void), (*streams_reset)(void); /* of libc's list of streams */
     int (*key_create)(pthread_key_t *, void (*)(void *)); /* pthread_key_create */
@@ -6109,9 +6112,58 @@ static struct {
     unsigned halves;       /* how often in a row some thread was in the middle of a call that would come back half-done */
     bool put_off;          /* the last one was, for that alone */
     bool hurry;            /* the memory is nearly full: better a call half-done than the program killed */
+    atomic_uint on;        /* futex; 1: signals may be sent */
+    atomic_uint execs;     /* of this process, under way */
     struct file tasks;     /* /proc/self/task, kept open; fd -1: not */
     struct sys_sigaction glibc; /* what else the signal is for */
 } stop = {.tasks.fd = -1};
+
+/* --- exec ------------------------------------------------------------------------------------------- */
+
+/* A signal that waits for a thread in execve comes to the new program, which has no handler for it, and ends that. So none is
+ * sent while one is under way, and none begins while some may be sent. A signal handler's may interrupt another one. */
+static __thread unsigned exec_depth __attribute__((tls_model("initial-exec")));
+
+/* False: nobody sends this process signals, and the memory is not its own (a child by vfork). */
+static bool exec_begin(void)
+{
+    int err = errno;
+    if (mem.pid != sys_getpid())
+        return false;
+    exec_depth++;
+    while (atomic_fetch_add(&stop.execs, 1), atomic_load(&stop.on)) {
+        atomic_fetch_sub(&stop.execs, 1);
+        futex_wait(&stop.on, 1, NULL);
+    }
+    sys_getpid(); /* what was sent before is taken on the way back from the kernel */
+    errno = err;
+    return true;
+}
+
+/* It has failed. */
+static void exec_end(bool begun)
+{
+    if (!begun)
+        return;
+    atomic_fetch_sub(&stop.execs, 1);
+    exec_depth--;
+}
+
+static void stop_off(void)
+{
+    atomic_store(&stop.on, 0);
+    futex_wake(&stop.on, INT32_MAX);
+}
+
+/* False: some thread is in an exec. */
+static bool stop_on(void)
+{
+    atomic_store(&stop.on, 1);
+    if (atomic_load(&stop.execs) == exec_depth)
+        return true;
+    stop_off();
+    return false;
+}
 
 /* --- the threads of the program -------------------------------------------------------------------- */
 
@@ -6518,6 +6570,8 @@ static bool call_is_half_done(const struct stopped *s)
     case SYS_sendfile:
     case SYS_splice:
     case SYS_getrandom:
+    case SYS_execve: /* not by libc's functions (exec_begin) */
+    case SYS_execveat:
         return true;
     case SYS_recvfrom:
         return s->argument[3] & MSG_WAITALL;
@@ -6687,6 +6741,7 @@ static void stop_end(void)
 {
     atomic_fetch_add(&stop_round, 1);
     futex_wake(&stop_round, INT32_MAX);
+    stop_off();
 }
 
 /* Asks every other thread of the program to wait. Requires the gate, shut: who is inside is not stopped there. False: some
@@ -6701,6 +6756,9 @@ static bool stop_ask(void)
     if (!stop_handles() || (stop.deaf && thread_takes_signals(stop.deaf) != SIGNALS_TAKEN))
         return false;
     stop.deaf = 0;
+    stop.put_off = !stop_on();
+    if (stop.put_off)
+        return false;
     atomic_store(&stop.early, true);
     atomic_store(&stop.one_by_one, false);
     unsigned round = atomic_fetch_add(&stop_round, 1) + 1;
@@ -6797,8 +6855,13 @@ static void sleepers_rouse(void)
     int fd = threads_open();
     if (fd < 0)
         return;
-    for (unsigned lists = 0; lists < stop_lists && threads_see(fd, sleeper_rouse, 0) && !stop_knows_all();)
+    bool on = stop_on();
+    for (int tries = 0; tries < 2000 && !on; tries++, on = stop_on())
+        sleep_ms(1);
+    for (unsigned lists = 0; on && lists < stop_lists && threads_see(fd, sleeper_rouse, 0) && !stop_knows_all();)
         lists++;
+    if (on)
+        stop_off();
     sys(SYS_close, fd);
 }
 
@@ -10539,6 +10602,7 @@ static void child_forget_threads(void)
         atomic_store(&summary.state, SUMMARY_DUE);
     home.retry_ms = home.wait_ms = home.count = 0;
     file_drop(&stop.tasks);
+    atomic_store(&stop.execs, exec_depth);
     vma_reader.lock = boot.lock = warn.busy = (struct lock){0};
     boot.live = boot_bytes; /* libc may use the memory of threads again that are not here: it stays */
     kept_forget();
@@ -13020,6 +13084,17 @@ static size_t libc_minor(void)
     return text_begins(version, "2.") ? text_number(version + 2, NULL) : SIZE_MAX;
 }
 
+COLD static void next_find_exec(void)
+{
+    next.execve = (int (*)(const char *, char *const[], char *const[]))dlsym(RTLD_NEXT, "execve");
+    next.execvpe = (int (*)(const char *, char *const[], char *const[]))dlsym(RTLD_NEXT, "execvpe");
+    next.execv = (int (*)(const char *, char *const[]))dlsym(RTLD_NEXT, "execv");
+    next.execvp = (int (*)(const char *, char *const[]))dlsym(RTLD_NEXT, "execvp");
+    next.fexecve = (int (*)(int, char *const[], char *const[]))dlsym(RTLD_NEXT, "fexecve");
+    next.execveat = (int (*)(int, const char *, char *const[], char *const[], int))(
+        libc_minor() >= 34 ? dlsym(RTLD_NEXT, "execveat") : NULL);
+}
+
 COLD static void next_find(void)
 {
     next.malloc = (void *(*)(size_t))dlsym(RTLD_NEXT, "malloc");
@@ -13034,6 +13109,7 @@ COLD static void next_find(void)
     next.fork_only = (pid_t(*)(void))(libc_minor() >= 34 ? dlsym(RTLD_NEXT, "_Fork") : NULL);
     next.clone = (int (*)(int (*)(void *), void *, int, void *, ...))dlsym(RTLD_NEXT, "clone");
     next.syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+    next_find_exec();
     next.register_atfork = (int (*)(void (*)(void), void (*)(void), void (*)(void), void *))dlsym(RTLD_NEXT, "__register_atfork");
     next.streams_lock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_lock");
     next.streams_unlock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_unlock");
@@ -14215,6 +14291,92 @@ static bool makes_child(long number, const long argument[6])
            sys_mincore((void *)round_down((size_t)args, sys_page()), 1, &resident) == 0 && !(args[0] & CLONE_VM) && !args[5];
 }
 
+/* --- exec: see exec_begin. libc's functions call one another where we don't see it. */
+
+#define EXEC(call, otherwise)                              \
+    do {                                                   \
+        bool begun = init_done() && exec_begin();          \
+        int result = (int)(next.execve ? (call) : (otherwise)); \
+        exec_end(begun);                                   \
+        return result;                                     \
+    } while (0)
+
+EXPORT int execve(const char *path, char *const list[], char *const env[])
+{
+    EXEC(next.execve(path, list, env), sys(SYS_execve, path, list, env));
+}
+
+EXPORT int execv(const char *path, char *const list[])
+{
+    EXEC(next.execv(path, list), sys(SYS_execve, path, list, environ));
+}
+
+EXPORT int execvp(const char *file, char *const list[])
+{
+    EXEC(next.execvp(file, list), sys(SYS_execve, file, list, environ));
+}
+
+EXPORT int execvpe(const char *file, char *const list[], char *const env[])
+{
+    EXEC(next.execvpe(file, list, env), sys(SYS_execve, file, list, env));
+}
+
+EXPORT int fexecve(int fd, char *const list[], char *const env[])
+{
+    EXEC(next.fexecve(fd, list, env), sys(SYS_execveat, fd, "", list, env, AT_EMPTY_PATH));
+}
+
+EXPORT int execveat(int fd, const char *path, char *const list[], char *const env[], int flags);
+EXPORT int execveat(int fd, const char *path, char *const list[], char *const env[], int flags)
+{
+    EXEC(next.execveat ? next.execveat(fd, path, list, env, flags) : (int)sys(SYS_execveat, fd, path, list, env, flags),
+         sys(SYS_execveat, fd, path, list, env, flags));
+}
+
+static size_t exec_count(const char *first, va_list rest)
+{
+    size_t n = 0;
+    for (const char *argument = first; argument; argument = va_arg(rest, const char *))
+        n++;
+    return n;
+}
+
+/* The list of a variadic exec's arguments, with the NULL at its end; `rest` is behind that then. */
+#define EXEC_LIST(list, rest, first)                           \
+    va_start(rest, first);                                     \
+    size_t list_size = exec_count(first, rest);                \
+    va_end(rest);                                              \
+    char *list[list_size + 1];                                 \
+    list[0] = (char *)(uintptr_t)(first);                      \
+    va_start(rest, first);                                     \
+    for (size_t list_at = 1; list_at <= list_size; list_at++)  \
+        list[list_at] = va_arg(rest, char *)
+
+EXPORT int execl(const char *path, const char *first, ...)
+{
+    va_list rest;
+    EXEC_LIST(list, rest, first);
+    va_end(rest);
+    return execv(path, list);
+}
+
+EXPORT int execlp(const char *file, const char *first, ...)
+{
+    va_list rest;
+    EXEC_LIST(list, rest, first);
+    va_end(rest);
+    return execvp(file, list);
+}
+
+EXPORT int execle(const char *path, const char *first, ...)
+{
+    va_list rest;
+    EXEC_LIST(list, rest, first);
+    char *const *env = va_arg(rest, char *const *);
+    va_end(rest);
+    return execve(path, list, env);
+}
+
 /* Is that descriptor, or number, one of the caller's own process? */
 static bool pidfd_is_self(int fd)
 {
@@ -14342,6 +14504,12 @@ EXPORT long syscall(long number, ...)
     if (unlikely(number == SYS_setrlimit))
         return limit_set(0, (int)argument[0], (const void *)argument[1], NULL);
 #endif
+    if (unlikely(number == SYS_execve || number == SYS_execveat)) {
+        bool begun = init_done() && exec_begin();
+        result = next.syscall ? call_next(&call) : sys(number, argument[0], argument[1], argument[2], argument[3], argument[4]);
+        exec_end(begun);
+        return result;
+    }
     if (next.syscall)
         return call_next(&call);
     return sys(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);

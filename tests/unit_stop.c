@@ -18,6 +18,7 @@ static long listed(long number, long a, long b, long c, long d, long e, long f);
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 enum { STOPS = 100, SIGNALS = 10, SPAN_MS = 20, THREADS_MAX = 40 };
 
@@ -672,6 +673,61 @@ static void raw_wait_repeats(void)
 static void raw_wait_repeats(void) {}
 #endif
 
+static atomic_int exec_state; /* 1: an exec has begun, 2: it is to end, 3: it has, 4: another one has begun */
+
+static void *execs_main(void *unused)
+{
+    bool begun = exec_begin();
+    CHECK(begun);
+    atomic_store(&exec_state, 1);
+    while (atomic_load(&exec_state) < 2)
+        ;
+    exec_end(begun);
+    atomic_store(&exec_state, 3);
+    return unused;
+}
+
+static void *execs_late_main(void *unused)
+{
+    bool begun = exec_begin();
+    atomic_store(&exec_state, 4);
+    exec_end(begun);
+    return unused;
+}
+
+/* Nobody is sent a signal while some thread is in an exec, whose new program would die of it; and while some are stopped, none
+ * begins. A signal handler's exec may come in the middle of another one. */
+static void execs_hold(void)
+{
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, execs_main, NULL) == 0);
+    while (atomic_load(&exec_state) < 1)
+        sched_yield();
+    CHECK(!stop_once() && stop.put_off && stop.threads == 0);
+    atomic_store(&exec_state, 2);
+    pthread_join(thread, NULL);
+    bool own = exec_begin(), inner = exec_begin();
+    CHECK(own && inner && exec_depth == 2);
+    pid_t child = fork(); /* by libc: as in a child of ours then */
+    if (child == 0) {
+        atomic_store(&stop.execs, 7);
+        child_forget_threads();
+        _exit(atomic_load(&stop.execs) != 2 || !exec_begin());
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    exec_end(inner);
+    exec_end(own);
+    CHECK(atomic_load(&stop.execs) == 0);
+    atomic_store(&stop.on, 1);
+    CHECK(pthread_create(&thread, NULL, execs_late_main, NULL) == 0);
+    usleep(20000);
+    CHECK(atomic_load(&exec_state) == 3 && atomic_load(&stop.execs) == 0);
+    stop_off();
+    pthread_join(thread, NULL);
+    CHECK(atomic_load(&exec_state) == 4);
+}
+
 int main(void)
 {
 #ifdef __SANITIZE_THREAD__
@@ -691,6 +747,7 @@ int main(void)
     blocked_holds();
     skipped_holds();
     faults_hold();
+    execs_hold();
     msgctl(queue, IPC_RMID, NULL);
     semctl(semaphores, 0, IPC_RMID);
     return check_result();
