@@ -10132,6 +10132,7 @@ static struct {
     bool changed;        /* some mapping has turned private */
     bool place;          /* own_area is the own one of whoever forks */
     bool bare;           /* a system call makes the child: libc does not know it */
+    bool crowded;        /* and another thread may hold libc's locks, which the child has then for ever */
     bool shares;         /* and the child has its parent's table of descriptors */
     bool streams;        /* libc's list of streams is locked by us */
     bool alone;          /* fork() has made the process one with a single thread */
@@ -10497,7 +10498,7 @@ static void fork_lock(bool streams)
     lock_take(&map.lock);
     lock_take(&own_area.lock);
     forking.failed_bytes = 0;
-    forking.changed = forking.bare = forking.shares = false;
+    forking.changed = forking.bare = forking.crowded = forking.shares = false;
     forking.place = own_keep_back();
     if (atomic_load(&fry.open))
         freeze_all();
@@ -10534,8 +10535,8 @@ static void fork_prepare(void)
 
 /* Makes the monitor where what was just frozen, or what the program has mapped, is much: it may be written to, and fill the
  * memory, in a fraction of a second, without another call of ours. Else the next malloc looks, and where making a thread may
- * ask a malloc that is not libc's. */
-static void mon_after_fork(bool bare)
+ * ask a malloc that is not libc's, or wait for a lock whose holder is not in the child. */
+static void mon_after_fork(bool crowded)
 {
     size_t bytes = atomic_load(&home.frozen_bytes), mapped = atomic_load(&map.bytes), known = atomic_load(&room.bytes);
     if (!bytes && mapped < map_worth)
@@ -10544,7 +10545,7 @@ static void mon_after_fork(bool bare)
         bytes = max_size(bytes, mapped);
     if (atomic_load(&mon.running)) {
         mon_wake();
-    } else if (!bare && bytes > (known ? known : room_bytes()) / 4) {
+    } else if (!crowded && bytes > (known ? known : room_bytes()) / 4) {
         mon_consider();
     } else {
         mon_request();
@@ -10562,10 +10563,10 @@ static void late_frees_do(void)
 
 static void fork_parent(void)
 {
-    bool bare = forking.bare;
+    bool crowded = forking.crowded;
     fork_unlock(false);
     late_frees_do();
-    mon_after_fork(bare);
+    mon_after_fork(crowded);
 }
 
 /* The monitor that would have ended the probe is not in the child. */
@@ -10658,7 +10659,7 @@ static void fork_child(void)
         if (atomic_exchange(&forking.probing, false))
             child_end_probe();
     }
-    bool bare = forking.bare;
+    bool crowded = forking.crowded;
     if (forking.shares) /* files of its own would stay open in its parent */
         cfg.off = true;
     fork_unlock(true);
@@ -10666,7 +10667,7 @@ static void fork_child(void)
     if (cfg.off)
         route_set_limit();
     else
-        mon_after_fork(bare);
+        mon_after_fork(crowded);
 }
 
 /* --- every way to make a child ------------------------------------------------------------------------------- */
@@ -10703,6 +10704,7 @@ static long fork_bare(long number, const long argument[6])
         files_forget();
     fork_lock(false);
     forking.bare = true;
+    forking.crowded = thread_count() > 1;
     forking.shares = shares;
     long pid = -1;
     if (forking.failed_bytes)
@@ -14265,7 +14267,7 @@ EXPORT int clone_any(int (*function)(void *), void *stack, int flags, void *argu
     if (flags & CLONE_FILES)
         files_forget();
     fork_lock(false);
-    forking.bare = true;
+    forking.bare = forking.crowded = true; /* nor is its stack large enough to make threads, perhaps */
     forking.shares = flags & CLONE_FILES;
     pid_t pid = forking.failed_bytes ? -1 : next.clone(clone_child, stack, flags, &start, parent, tls, child);
     int err = forking.failed_bytes ? ENOMEM : errno;

@@ -10,6 +10,7 @@ M=1048576
 cat >"$TMP/job.c" <<'C'
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -80,7 +81,7 @@ static void inherits(void)
     int status = -1;
     char *p = map(BYTES);
     fill_slowly(p, BYTES, 1);
-    pid_t pid = fork();
+    pid_t pid = raw ? (pid_t)syscall(SYS_clone, SIGCHLD, 0L, 0L, 0L, 0L) : fork();
     if (pid == 0) {
         for (int tag = 2; tag < 5; tag++)
             fill_slowly(p, BYTES, tag);
@@ -190,6 +191,7 @@ int main(int argc, char **argv)
     case 'c': calls(); break;
     case 'g': grows(); break;
     case 'i': inherits(); break;
+    case 'b': raw = 1; inherits(); break; /* bare */
     case 'm': moves(); break;
     }
     return check_result();
@@ -197,7 +199,7 @@ int main(int argc, char **argv)
 C
 compile_c "$TMP/job" "$TMP/job.c"
 moved() { sed -n "s/.* file_peak=\([0-9]*\).*/\1/p" "$TMP/err" | sort -n | tail -n 1; }
-for way in calls ended writer forks inherits grows moves; do
+for way in calls ended writer forks inherits bare grows moves; do
     "$TMP/job" $way || fail "$way without the library or a limit"
     limited $((240 * M)) env LD_PRELOAD="$PRELOAD" BIGMAAC_MIN_MMAP_SIZE=256K BIGMAAC_STATS=1 "$TMP/job" $way 2>"$TMP/err" ||
         fail "$way: exit status $? with: $(head -n 5 "$TMP/err")"
