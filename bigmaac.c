@@ -6383,13 +6383,14 @@ static __thread const struct raw_call {
 } *raw_call __attribute__((tls_model("initial-exec")));
 
 #if defined(__x86_64__)
-static __thread struct raw_call made_again; /* the last call that was, with what it was made with then: less time, perhaps */
-
+/* Was the call made with these arguments? Or made again, with what time was left (stop_shorten). */
 static bool call_has(const struct raw_call *call, unsigned long *argument[6])
 {
+    unsigned long left_ms = stop_wait.asked_ns / 1000000;
     bool same = true;
     for (int i = 0; i < 6 && same; i++)
-        same = *argument[i] == (unsigned long)call->argument[i];
+        same = *argument[i] == (unsigned long)call->argument[i] || *argument[i] == (unsigned long)&stop_wait.left ||
+               (left_ms && *argument[i] == left_ms);
     return same;
 }
 
@@ -6397,8 +6398,7 @@ static bool call_has(const struct raw_call *call, unsigned long *argument[6])
 static long stop_raw_call(const unsigned char *syscall_at, unsigned long *argument[6])
 {
     const struct raw_call *call = (uintptr_t)syscall_at - (uintptr_t)next.syscall < 64 ? raw_call : NULL;
-    bool same = call && (call_has(call, argument) || (made_again.number == call->number && call_has(&made_again, argument)));
-    return same ? call->number : -1;
+    return call && call_has(call, argument) ? call->number : -1;
 }
 
 /* The number that a `mov $NUMBER, %eax` shortly before the system call has loaded; -1: none. */
@@ -6436,9 +6436,6 @@ static void stop_repeat(ucontext_t *u, const struct stopped *s)
     if (!stop_repeats(call) || stop_others_wait(mask))
         return;
     stop_shorten((uintptr_t)at, call, argument);
-    made_again.number = call;
-    for (int i = 0; i < 6; i++)
-        made_again.argument[i] = (long)*argument[i];
     reg[REG_RAX] = call;
     reg[REG_RIP] -= 2;
 }
