@@ -5426,8 +5426,6 @@ static struct next {
     int (*clone)(int (*)(void *), void *, int, void *, ...);
     long (*syscall)(long, ...);
     int (*execve)(const char *, char *const[], char *const[]), (*execvpe)(const char *, char *const[], char *const[]);
-    int (*execv)(const char *, char *const[]), (*execvp)(const char *, char *const[]);
-    int (*fexecve)(int, char *const[], char *const[]), (*execveat)(int, const char *, char *const[], char *const[], int);
     int (*register_atfork)(void (*)(void), void (*)(void), void (*)(void), void *);
     void (*streams_lock)(void), (*streams_unlock)(void), (*streams_reset)(void); /* of libc's list of streams */
     int (*key_create)(pthread_key_t *, void (*)(void *)); /* pthread_key_create */
@@ -13083,17 +13081,6 @@ static size_t libc_minor(void)
     return text_begins(version, "2.") ? text_number(version + 2, NULL) : SIZE_MAX;
 }
 
-COLD static void next_find_exec(void)
-{
-    next.execve = (int (*)(const char *, char *const[], char *const[]))dlsym(RTLD_NEXT, "execve");
-    next.execvpe = (int (*)(const char *, char *const[], char *const[]))dlsym(RTLD_NEXT, "execvpe");
-    next.execv = (int (*)(const char *, char *const[]))dlsym(RTLD_NEXT, "execv");
-    next.execvp = (int (*)(const char *, char *const[]))dlsym(RTLD_NEXT, "execvp");
-    next.fexecve = (int (*)(int, char *const[], char *const[]))dlsym(RTLD_NEXT, "fexecve");
-    next.execveat = (int (*)(int, const char *, char *const[], char *const[], int))(
-        libc_minor() >= 34 ? dlsym(RTLD_NEXT, "execveat") : NULL);
-}
-
 COLD static void next_find(void)
 {
     next.malloc = (void *(*)(size_t))dlsym(RTLD_NEXT, "malloc");
@@ -13108,7 +13095,8 @@ COLD static void next_find(void)
     next.fork_only = (pid_t(*)(void))(libc_minor() >= 34 ? dlsym(RTLD_NEXT, "_Fork") : NULL);
     next.clone = (int (*)(int (*)(void *), void *, int, void *, ...))dlsym(RTLD_NEXT, "clone");
     next.syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
-    next_find_exec();
+    next.execve = (int (*)(const char *, char *const[], char *const[]))dlsym(RTLD_NEXT, "execve");
+    next.execvpe = (int (*)(const char *, char *const[], char *const[]))dlsym(RTLD_NEXT, "execvpe");
     next.register_atfork = (int (*)(void (*)(void), void (*)(void), void (*)(void), void *))dlsym(RTLD_NEXT, "__register_atfork");
     next.streams_lock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_lock");
     next.streams_unlock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_unlock");
@@ -14292,44 +14280,42 @@ static bool makes_child(long number, const long argument[6])
 
 /* --- exec: see exec_begin. libc's functions call one another where we don't see it. */
 
-#define EXEC(call, otherwise)                              \
-    do {                                                   \
-        bool begun = init_done() && exec_begin();          \
-        int result = (int)(next.execve ? (call) : (otherwise)); \
-        exec_end(begun);                                   \
-        return result;                                     \
-    } while (0)
-
 EXPORT int execve(const char *path, char *const list[], char *const env[])
 {
-    EXEC(next.execve(path, list, env), sys(SYS_execve, path, list, env));
+    bool begun = init_done() && exec_begin();
+    int result = next.execve ? next.execve(path, list, env) : (int)sys(SYS_execve, path, list, env);
+    exec_end(begun);
+    return result;
 }
 
-EXPORT int execv(const char *path, char *const list[])
-{
-    EXEC(next.execv(path, list), sys(SYS_execve, path, list, environ));
-}
-
-EXPORT int execvp(const char *file, char *const list[])
-{
-    EXEC(next.execvp(file, list), sys(SYS_execve, file, list, environ));
-}
+EXPORT int execv(const char *path, char *const list[]) { return execve(path, list, environ); }
 
 EXPORT int execvpe(const char *file, char *const list[], char *const env[])
 {
-    EXEC(next.execvpe(file, list, env), sys(SYS_execve, file, list, env));
+    bool begun = init_done() && exec_begin();
+    int result = next.execvpe ? next.execvpe(file, list, env) : (int)sys(SYS_execve, file, list, env);
+    exec_end(begun);
+    return result;
 }
 
-EXPORT int fexecve(int fd, char *const list[], char *const env[])
-{
-    EXEC(next.fexecve(fd, list, env), sys(SYS_execveat, fd, "", list, env, AT_EMPTY_PATH));
-}
+EXPORT int execvp(const char *file, char *const list[]) { return execvpe(file, list, environ); }
 
 EXPORT int execveat(int fd, const char *path, char *const list[], char *const env[], int flags);
 EXPORT int execveat(int fd, const char *path, char *const list[], char *const env[], int flags)
 {
-    EXEC(next.execveat ? next.execveat(fd, path, list, env, flags) : (int)sys(SYS_execveat, fd, path, list, env, flags),
-         sys(SYS_execveat, fd, path, list, env, flags));
+    bool begun = init_done() && exec_begin();
+    int result = (int)sys(SYS_execveat, fd, path, list, env, flags);
+    exec_end(begun);
+    return result;
+}
+
+EXPORT int fexecve(int fd, char *const list[], char *const env[])
+{
+    if (fd < 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    return execveat(fd, "", list, env, AT_EMPTY_PATH);
 }
 
 static size_t exec_count(const char *first, va_list rest)
