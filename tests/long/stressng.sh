@@ -28,8 +28,8 @@ what_came() { # COMMAND...: of the stressor $job
     grep -oE 'bigmaac\[.*|child died|unsuccessful|(SIG)(SEGV|BUS|ABRT)' out | sort -u
     awk -v job="$job" '/metrc/ && $4 == job { print ($5 == 0 ? "nothing done" : "done") }' out
 }
-for job in vm vm-addr vm-rw vm-segv vm-splice mmap mmapaddr mmapfixed mmapfork mmaphuge mmapmany mprotect mremap msync munmap pagemove \
-    brk memfd userfaultfd madvise mincore mlock mlockmany remap rmap stack stackmmap tlb-shootdown bad-altstack clone vfork; do
+for job in vm vm-addr vm-rw vm-segv vm-splice mmap mmapaddr mmapfixed mmapfork mmapmany mprotect mremap msync madvise remap stackmmap \
+    brk mlock; do
     bytes=""
     stress-ng --help | grep -q -- "--$job-bytes" && bytes="--$job-bytes 64M"
     plain=$(what_came env)
