@@ -2643,14 +2643,18 @@ static size_t text_value(const char *text, const char *name, size_t missing)
     return missing;
 }
 
+/* Has the process locked memory (mlock)? `text` is to work in. */
+static bool some_is_locked(char *text, size_t space)
+{
+    return read_text("/proc/thread-self/status", text, space) && text_value(text, "VmLck:", 0) != 0;
+}
+
 /* Hands each mapping of the process between the addresses to `see`, cut at them, in ascending order, until it is
  * false. `see` may change the mapping that it gets. False: the kernel does not tell. */
 static bool vmas_walk(uintptr_t from, uintptr_t to, vma_see *see, void *context)
 {
     lock_take(&vma_reader.lock);
-    bool details = atomic_load(&vma_details) ||
-                   (read_text("/proc/thread-self/status", vma_reader.text, sizeof vma_reader.text) &&
-                    text_value(vma_reader.text, "VmLck:", 0) != 0);
+    bool details = atomic_load(&vma_details) || some_is_locked(vma_reader.text, sizeof vma_reader.text);
     const char *path = details ? "/proc/thread-self/smaps" : "/proc/thread-self/maps";
     vma_reader.fd = kernel_open(path);
     vma_reader.used = vma_reader.at = 0;
@@ -6121,6 +6125,7 @@ static struct {
 /* A signal that waits for a thread in execve comes to the new program, which has no handler for it, and ends that. So none is
  * sent while one is under way, and none begins while some may be sent. A signal handler's may interrupt another one. */
 static __thread unsigned exec_depth __attribute__((tls_model("initial-exec")));
+static const uint64_t exec_most_ms = 2000; /* what waits for one to be over gives up then: as stop_surely does */
 
 /* False: nobody sends this process signals, and the memory is not its own (a child by vfork). */
 static bool exec_begin(void)
@@ -6851,7 +6856,7 @@ static void sleepers_rouse(void)
     if (fd < 0)
         return;
     bool on = stop_on();
-    for (int tries = 0; tries < 2000 && !on; tries++, on = stop_on())
+    for (uint64_t began = now_ms(); !on && now_ms() - began < exec_most_ms; on = stop_on())
         sleep_ms(1);
     for (unsigned lists = 0; on && lists < stop_lists && threads_see(fd, sleeper_rouse, 0) && !stop_knows_all();)
         lists++;
@@ -7369,9 +7374,10 @@ static bool fds_are_safe(int folder_fd, size_t most)
 static bool home_is_unsafe(void)
 {
     home_mappings = 0;
-    text_format(home_writer, sizeof home_writer, "%s", memory_is_shared() ? "a process that shares its memory (CLONE_VM)" :
-                "a ring, pinned memory, or what can't be told");
-    if (memory_is_shared())
+    bool shared = memory_is_shared();
+    text_format(home_writer, sizeof home_writer, "%s",
+                shared ? "a process that shares its memory (CLONE_VM)" : "a ring, pinned memory, or what can't be told");
+    if (shared)
         return true;
     bool ring = false, told = vmas_walk(0, UINTPTR_MAX, ring_see, &ring);
     if (ring || !told)
@@ -8572,7 +8578,7 @@ static void map_grown(void *p, size_t bytes)
     struct map_op m;
     char text[4096];
     map_begin(&m);
-    bool locks = read_text("/proc/thread-self/status", text, sizeof text) && text_value(text, "VmLck:", 0) != 0; /* it, perhaps */
+    bool locks = some_is_locked(text, sizeof text); /* it, perhaps */
     if (!locks && vma_find(&scan, (uintptr_t)p, &v) && v.from <= (uintptr_t)p && v.to >= (uintptr_t)p + bytes && !v.shared && !v.inode &&
         v.protection == (PROT_READ | PROT_WRITE))
         map_record((uintptr_t)p, (uintptr_t)p + bytes, 0);
