@@ -50,7 +50,7 @@ static char *const arena[2] = {(char *)0x4000000000, (char *)0x5000000000};
 static char *const arena[2] = {(char *)0x500000000000, (char *)0x510000000000};
 #endif
 static uint64_t state;
-static size_t moved_out, frozen, calls, joined_otherwise;
+static size_t moved_cold, moved_out, frozen, calls, joined_otherwise;
 static char what[160]; /* the call */
 
 static size_t any(size_t below)
@@ -1130,7 +1130,44 @@ static void hot_comes_home(void)
     map_munmap(p, bytes);
 }
 
-/* What is unmapped for that is nothing that only memory has: what passed us by, and what a fork has turned private. */
+/* Is any of it advised (MADV_RANDOM), so that it is no longer one mapping with what is beside it? */
+static bool is_split(const char *p, size_t bytes)
+{
+    struct vma_scan scan = {0};
+    struct vma v;
+    uintptr_t at = (uintptr_t)p;
+    return !vma_part(&scan, &at, (uintptr_t)p + bytes, &v) || v.to - v.from < bytes;
+}
+
+/* Of what is ordinary, what is not touched goes, and nothing else does; its mappings are as before. */
+static void cold_goes(void)
+{
+    const size_t bytes = STREAM_CHUNKS * huge_size;
+    char *place = mmap(NULL, bytes + huge_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *p = (char *)round_up((uintptr_t)place, huge_size);
+    CHECK(map_mmap(p, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p);
+    fill(p, bytes, 4);
+    CHECK(!is_split(p, bytes));
+    cold.cleared = false;
+    CHECK(cold_stop() == 0 && in_file(p, bytes) == 0);
+    if (cold.cleared) { /* else the kernel counts nothing */
+        for (size_t at = 0; at < huge_size; at += page) {
+            ((volatile char *)p)[3 * huge_size + at] = ((volatile char *)p)[3 * huge_size + at]; /* written to */
+            (void)((volatile char *)p)[4 * huge_size + at];                                    /* read */
+            if (at < huge_size / 8)
+                (void)((volatile char *)p)[6 * huge_size + at];
+        }
+        CHECK(cold_stop() >= bytes - 2 * huge_size && cold.cleared);
+        CHECK(in_file(p, bytes) == bytes - 2 * huge_size && !in_file(p + 3 * huge_size, 2 * huge_size));
+        CHECK(!is_split(p + 3 * huge_size, 2 * huge_size) && is_consistent());
+        CHECK(cold_stop() == 2 * huge_size && in_file(p, bytes) == bytes);
+    }
+    CHECK(is_filled(p, bytes, 4) && is_consistent());
+    map_munmap(p, bytes);
+    munmap(place, bytes + huge_size);
+}
+
+/* What is unmapped for what is hot is nothing that only memory has: what passed us by, and what a fork has turned private. */
 static void hot_loses_nothing(void)
 {
     char *p = moved_region(8 * MAP_UNIT);
@@ -1286,6 +1323,8 @@ int main(int argc, char **argv)
             moved_out += map_move((1 + any(64)) * MAP_UNIT, 1 + any(2) * 3 * MAP_UNIT, any(2));
         if (calls > most / 2 && moves && any(2) && hot_stop(0) == 0) /* whatever it is: it comes home as if it were hot */
             hot_stop(min_size(hot.count, any(5)));
+        if (moves && any(8) == 0)
+            moved_cold += cold_stop();
         if (any(60) == 0) {
             frozen += spans_bytes(&map.live, 0, UINTPTR_MAX);
             right = a_child();
@@ -1297,8 +1336,8 @@ int main(int argc, char **argv)
         right = right && (!moves || agree()) && one_call() && agree();
     }
     CHECK(right);
-    fprintf(stderr, "seed %lu: %zu calls, %zu MiB moved out, %zu MiB frozen, %zu MiB restored, %zu hot, %zu ranges moved now\n", seed, calls,
-            moved_out >> 20, frozen >> 20, atomic_load(&map.restored_bytes) >> 20, atomic_load(&map.home_bytes) >> 20, map.moved.count);
+    fprintf(stderr, "seed %lu: %zu calls, %zu MiB moved out, %zu MiB frozen, %zu MiB restored, %zu hot, %zu cold, %zu ranges moved now\n", seed, calls,
+            moved_out >> 20, frozen >> 20, atomic_load(&map.restored_bytes) >> 20, atomic_load(&map.home_bytes) >> 20, moved_cold >> 20, map.moved.count);
     CHECK(joined_otherwise * 300 <= most);
     map_munmap(arena[0], arena_bytes);
     remaps_moved();
@@ -1317,6 +1356,7 @@ int main(int argc, char **argv)
     streams();
     hot_comes_home();
     hot_loses_nothing();
+    cold_goes();
     faults_are_watched();
     streams_are_followed();
     looks_come_between();
