@@ -9690,23 +9690,32 @@ static size_t cold_read(void)
     return max_size((size_t)u.ru_inblock * 512, (size_t)u.ru_majflt * sys_page()); /* the former is not told everywhere */
 }
 
-/* Requires map.lock. Lists the ordinary memory from `hand` on. */
+/* Lists what is ordinary of a mapping. Returns where it ends; before, where there is no place for more. */
+static uintptr_t cold_list_mapping(const struct vma *v)
+{
+    for (uintptr_t x = v->from, end; !v->inode && map_movable(v) && x < v->to; x = end) {
+        end = min_size(round_down(x, huge_size) + huge_size, v->to);
+        if (cold.count == COLD_CHUNKS)
+            return x;
+        cold.chunk[cold.count++] = (struct span){x, end, 0};
+    }
+    return v->to;
+}
+
+/* Requires map.lock. Lists the ordinary memory from `hand` on, as far as a few milliseconds suffice. */
 static void cold_list(void)
 {
     struct vma_scan scan = {0};
     struct span p;
     struct vma v;
+    uint64_t began = now_ns();
     cold.count = cold.at = 0;
     for (uintptr_t at = cold.hand; spans_part(&map.ours, at, UINTPTR_MAX, &p); at = p.to)
-        for (uintptr_t in = p.from; !(p.marks & (MARK_RANDOM | MARK_SEQUENTIAL)) && vma_part(&scan, &in, p.to, &v);)
-            for (uintptr_t x = v.from, end; !v.inode && map_movable(&v) && x < v.to; x = end) {
-                end = min_size(round_down(x, huge_size) + huge_size, v.to);
-                if (cold.count == COLD_CHUNKS) {
-                    cold.hand = x;
-                    return;
-                }
-                cold.chunk[cold.count++] = (struct span){x, end, 0};
-            }
+        for (uintptr_t in = p.from; !(p.marks & (MARK_RANDOM | MARK_SEQUENTIAL)) && vma_part(&scan, &in, p.to, &v);) {
+            cold.hand = cold_list_mapping(&v);
+            if (cold.hand < v.to || now_ns() - began > hot_arm_ns)
+                return;
+        }
     cold.hand = 0;
 }
 

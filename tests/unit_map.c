@@ -1150,18 +1150,25 @@ static void cold_goes(void)
     CHECK(!is_split(p, bytes));
     cold.cleared = false;
     CHECK(cold_stop() == 0 && in_file(p, bytes) == 0);
-    if (cold.cleared) { /* else the kernel counts nothing */
+    size_t moved = 0;
+    for (int i = 0; i < 100 && cold.cleared && moved < bytes - 2 * huge_size; i++) { /* else the kernel counts nothing */
         for (size_t at = 0; at < huge_size; at += page) {
             ((volatile char *)p)[3 * huge_size + at] = ((volatile char *)p)[3 * huge_size + at]; /* written to */
             (void)((volatile char *)p)[4 * huge_size + at];                                    /* read */
             if (at < huge_size / 8)
                 (void)((volatile char *)p)[6 * huge_size + at];
         }
-        CHECK(cold_stop() >= bytes - 2 * huge_size && cold.cleared);
-        CHECK(in_file(p, bytes) == bytes - 2 * huge_size && !in_file(p + 3 * huge_size, 2 * huge_size));
-        CHECK(!is_split(p + 3 * huge_size, 2 * huge_size) && is_consistent());
-        CHECK(cold_stop() == 2 * huge_size && in_file(p, bytes) == bytes);
+        cold.hand = (uintptr_t)p; /* a slow machine needs several tries */
+        moved += cold_stop();
+        CHECK(in_file(p, bytes) == moved && !in_file(p + 3 * huge_size, 2 * huge_size));
     }
+    CHECK(!cold.cleared || moved == bytes - 2 * huge_size);
+    CHECK(!is_split(p + 3 * huge_size, 2 * huge_size) && is_consistent());
+    for (int i = 0; i < 100 && cold.cleared && moved < bytes; i++) {
+        cold.hand = (uintptr_t)p;
+        moved += cold_stop();
+    }
+    CHECK(!cold.cleared || (moved == bytes && in_file(p, bytes) == bytes));
     CHECK(is_filled(p, bytes, 4) && is_consistent());
     map_munmap(p, bytes);
     munmap(place, bytes + huge_size);
@@ -1323,8 +1330,9 @@ int main(int argc, char **argv)
             moved_out += map_move((1 + any(64)) * MAP_UNIT, 1 + any(2) * 3 * MAP_UNIT, any(2));
         if (calls > most / 2 && moves && any(2) && hot_stop(0) == 0) /* whatever it is: it comes home as if it were hot */
             hot_stop(min_size(hot.count, any(5)));
-        if (moves && any(8) == 0)
-            moved_cold += cold_stop();
+        if (moves && any(4) == 0) /* what nobody has touched since the first of them is cold */
+            for (int i = 0; i < 2; i++)
+                moved_cold += cold_stop();
         if (any(60) == 0) {
             frozen += spans_bytes(&map.live, 0, UINTPTR_MAX);
             right = a_child();
