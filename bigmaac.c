@@ -5839,8 +5839,8 @@ COLD static void stats_report(bool flush)
                  "recycled=%zu", s.files, s.file_bytes, s.file_peak, s.warm_bytes,
                  atomic_load(&count.grown), atomic_load(&count.moved), atomic_load(&count.recycled));
     if (cfg.min_mmap)
-        summary_line("stats maps=%lu map_bytes=%lu map_peak=%lu map_moved=%lu map_home=%lu", s.maps, s.map_bytes, s.map_peak,
-                     s.map_moved, s.map_home);
+        summary_line("stats maps=%lu map_bytes=%lu map_peak=%lu map_moved=%lu map_home=%lu map_cold=%lu", s.maps, s.map_bytes,
+                     s.map_peak, s.map_moved, s.map_home, s.map_cold);
     stats_report_paging();
     warn_stats();
     for (int i = 1; i < REASON_COUNT; i++)
@@ -7613,6 +7613,7 @@ static struct map {
     atomic_size_t executable; /* bytes of private mappings that are left alone, since the start: a Lisp's heap (SBCL), compiled code */
     atomic_size_t restored_bytes, stops; /* since the start */
     atomic_size_t home_bytes; /* of them, what was hot */
+    atomic_size_t cold_bytes; /* moved out since the start because they were cold */
     size_t out_bytes;        /* monitor: moved out since the start */
 } map = {.least = SIZE_MAX, .file.fd = -1, .maps.fd = -1};
 
@@ -9777,6 +9778,7 @@ static size_t cold_stop(void)
         map.chosen = cold.chunk;
         bytes = map_move_now(map_batch_bytes, map.chosen_count && !map_full() ? cold_bytes : 0, &safe);
         map.chosen = NULL;
+        atomic_fetch_add(&map.cold_bytes, bytes);
     }
     cold.cleared = held && cold_clear();
     mon_self = monitor;
@@ -9962,6 +9964,7 @@ static void map_stats(struct bigmaac_stats *out)
     out->map_peak = map.peak;
     out->map_moved = spans_bytes(&map.moved, 0, UINTPTR_MAX);
     out->map_home = map.home_bytes;
+    out->map_cold = map.cold_bytes;
     map_end(&m, false);
 }
 

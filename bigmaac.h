@@ -60,6 +60,7 @@ struct bigmaac_stats {
     uint64_t map_peak;       /* the highest that map_bytes has been */
     uint64_t map_moved;      /* bytes of them that were moved to disk, now */
     uint64_t map_home;       /* bytes that came back from there since the start, because the program used them most */
+    uint64_t map_cold;       /* bytes that were moved since the start, because the program did not use them */
 };
 
 /* Which kind of memory p points into; any pointer, NULL included, may be asked about.
