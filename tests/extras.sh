@@ -14,7 +14,7 @@ cat >"$TMP/use.c" <<'END'
 #include <stdlib.h>
 int main(void)
 {
-    struct bigmaac_stats s = {sizeof s, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    struct bigmaac_stats s = {sizeof s, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     char *volatile p = (char *)malloc((size_t)32 << 20);
     p[0] = 1;
     int stats = bigmaac_try_stats(&s), advice = bigmaac_try_advise(p, BIGMAAC_RANDOM);
