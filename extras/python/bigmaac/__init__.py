@@ -67,7 +67,7 @@ class Stats(ctypes.Structure):
         (name, ctypes.c_uint64)
         for name in ("bigmaacs", "bigmaac_bytes", "bigmaac_peak", "fries", "fry_bytes", "fry_peak",
                      "files", "file_bytes", "file_peak", "warm_bytes", "fell_through",
-                     "maps", "map_bytes", "map_peak", "map_moved", "map_home")]
+                     "maps", "map_bytes", "map_peak", "map_moved", "map_home", "map_cold")]
 
     def as_dict(self):
         return {name: getattr(self, name) for name, _ in self._fields_[1:]}
