@@ -9671,7 +9671,9 @@ static const size_t cold_part = 3;              /* of a chunk's memory: less tha
 static const size_t cold_bytes = 32 << 20;      /* moved while all stand, at most: 20 to 40 ms */
 static const uint64_t cold_look_ms = 100;       /* between looks at what the process has read */
 static const uint64_t cold_least_ms = 500, cold_most_ms = 30000; /* in which it reads so much: less is a storm; then it hardly pages */
-static const uint64_t cold_rest_ms = 2000;      /* where nothing was cold; doubled, up to cold_most_ms */
+static const uint64_t cold_rest_ms = 2000;      /* where nothing was cold, nobody can be stopped, or the kernel counts nothing; doubled, up to
+                                                 * half of cold_most_ms: what was counted is not too old then */
+static const uint64_t cold_share = 20;          /* all stand one part of the time in so many: with 4 GiB 0.1 to 0.3 s at a time */
 
 static struct {            /* the monitor's, with map.lock */
     bool cleared;          /* what was touched is counted since `since_ms` */
@@ -9743,8 +9745,8 @@ static size_t cold_judge(void)
 {
     size_t found = 0;
     uint64_t began = now_ns();
+    cold_list(); /* before: maps takes less than smaps */
     bool details = atomic_exchange(&vma_details, true);
-    cold_list();
     cold_split(MADV_RANDOM);
     vmas_walk(0, UINTPTR_MAX, cold_see, &began);
     cold_split(MADV_NORMAL);
@@ -9805,10 +9807,10 @@ static uint64_t cold_tick(void)
     else if (fills || read - cold.read < cache || passed < cold_least_ms)
         return cold_look_ms;
     else {
-        bool judged = cold.cleared;
-        size_t bytes = cold_stop();
-        cold.rest_ms = bytes || !judged ? 0 : min_size(2 * cold.rest_ms + cold_rest_ms, cold_most_ms);
-        cold.due_ms = now_ms() + max_size(cold.rest_ms, cold_look_ms);
+        bool judged = cold.cleared, useful = cold_stop() || (!judged && cold.cleared);
+        uint64_t share = min_size(cold_share * (now_ms() - now), cold_most_ms / 2);
+        cold.rest_ms = useful ? 0 : min_size(2 * cold.rest_ms + cold_rest_ms, cold_most_ms / 2);
+        cold.due_ms = now_ms() + max_size(max_size(cold.rest_ms, share), cold_look_ms);
     }
     cold.since_ms = now_ms();
     cold.read = read;

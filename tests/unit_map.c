@@ -1174,6 +1174,43 @@ static void cold_goes(void)
     munmap(place, bytes + huge_size);
 }
 
+/* The next look of cold_tick finds that the process has read much. */
+static void cold_look_due(void)
+{
+    cold.due_ms = 0;
+    for (int i = 0; i < 1000 && !cold.due_ms; i++) { /* whoever waits for the monitor goes first */
+        cold.since_ms = now_ms() - 2 * cold_least_ms;
+        cold.read = cold_read() - SIZE_MAX / 2;
+        cold.filled = SIZE_MAX;
+        cold_tick();
+    }
+}
+
+/* Where the kernel does not count what is touched, and where nothing is cold, the program is stopped less and less often; but not so
+ * seldom that what was counted is too old. */
+static void cold_rests(void)
+{
+    struct rlimit before, none;
+    char *p = moved_region(2 * MAP_UNIT);
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    cold.cleared = false;
+    cold.rest_ms = 0;
+    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0); /* clear_refs can't be opened */
+    for (uint64_t last = 0, i = 0; i < 3; i++, last = cold.rest_ms) {
+        cold_look_due();
+        CHECK(!cold.cleared && cold.rest_ms > last);
+    }
+    cold.cleared = true;
+    cold.rest_ms = cold_most_ms;
+    cold_look_due();
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECK(cold.rest_ms && cold.rest_ms < cold_most_ms);
+    cold.cleared = false;
+    cold.rest_ms = 0;
+    map_munmap(p, 2 * MAP_UNIT);
+}
+
 /* What is unmapped for what is hot is nothing that only memory has: what passed us by, and what a fork has turned private. */
 static void hot_loses_nothing(void)
 {
@@ -1365,6 +1402,7 @@ int main(int argc, char **argv)
     hot_comes_home();
     hot_loses_nothing();
     cold_goes();
+    cold_rests();
     faults_are_watched();
     streams_are_followed();
     looks_come_between();
