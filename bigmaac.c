@@ -9668,12 +9668,13 @@ static uint64_t hot_tick(void)
  * gcc on a large array in 190 MiB has half the faults by that. */
 enum { COLD_CHUNKS = 1024 };
 static const size_t cold_part = 3;              /* of a chunk's memory: less than one part in so many was touched */
-static const size_t cold_bytes = 32 << 20;      /* moved while all stand, at most: 20 to 40 ms */
+static const size_t cold_bytes = 32 << 20;      /* moved while all stand, at most: 20 to 40 ms, beside much load to 200 */
+static const size_t cold_most = (size_t)4 << 30; /* of ordinary memory: clear_refs and smaps go through all of it, 0.1 s together */
 static const uint64_t cold_look_ms = 100;       /* between looks at what the process has read */
 static const uint64_t cold_least_ms = 500, cold_most_ms = 30000; /* in which it reads so much: less is a storm; then it hardly pages */
 static const uint64_t cold_rest_ms = 2000;      /* where nothing was cold, nobody can be stopped, or the kernel counts nothing; doubled, up to
                                                  * half of cold_most_ms: what was counted is not too old then */
-static const uint64_t cold_share = 20;          /* all stand one part of the time in so many: with 4 GiB 0.1 to 0.3 s at a time */
+static const uint64_t cold_share = 20;          /* all stand one part of the time in so many */
 
 static struct {            /* the monitor's, with map.lock */
     bool cleared;          /* what was touched is counted since `since_ms` */
@@ -9802,7 +9803,7 @@ static uint64_t cold_tick(void)
     uint64_t passed = now - cold.since_ms;
     bool fills = hot_fills(&cold.filled, now - cold.look_ms);
     cold.look_ms = now;
-    if (passed > cold_most_ms)
+    if (passed > cold_most_ms || level.bytes > cold_most)
         cold.cleared = false;
     else if (fills || read - cold.read < cache || passed < cold_least_ms)
         return cold_look_ms;
