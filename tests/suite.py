@@ -1,13 +1,18 @@
 """Runs a Python package's own tests without the library, with everything above 64 B swapped, and
 with the defaults, two at a time: suite.py FOLDER PYTEST-ARGUMENT... The same tests must have the
 same outcomes. FOLDER gets the logs. (This file is also the pytest plugin that notes the outcomes.)"""
-import collections, concurrent.futures, os, random, re, subprocess, sys
+import collections, concurrent.futures, gc, os, random, re, subprocess, sys
 
 RUNS = {
     "plain": {},
     "all": {"BIGMAAC_MIN_BIGMAAC_SIZE": "4K", "BIGMAAC_MIN_FRY_SIZE": "64", "BIGMAAC_MIN_MMAP_SIZE": "4K", "PYTHONMALLOC": "malloc"},
     "defaults": {},
 }
+
+
+def pytest_collection_finish(session):
+    gc.collect()
+    gc.freeze()  # or each gc.collect() of a test, of which numpy's have thousands, goes through all that pytest has collected
 
 
 def pytest_runtest_setup(item):
