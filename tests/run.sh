@@ -6,7 +6,7 @@
 #   abort_*.c   program that must die of SIGABRT; its first line is the expected message, as
 #               a shell pattern:  /* free(): double free of 0x* */
 #   fork_*.c    program; runs with BIGMAAC_FORK=private and =copy
-#   unit_*.c    program that includes ../bigmaac.c; runs plain, under ASan + UBSan (built with -O0, which takes
+#   unit_*.c    program that includes ../bigmaac.c; runs plain, under ASan + UBSan (built with -O0, as for TSan, which takes
 #               less time than what it saves), and where there are threads under TSan (BIGMAAC_TEST_PLAIN=1:
 #               no sanitizers, no fuzzer, no copying forks: they are the same for every user)
 #   *.sh        script; exit 0: passed, 77: skipped (the last line says why), else failed
@@ -151,12 +151,12 @@ run_file() {
                 BIGMAAC_MIN_BIGMAAC_SIZE=64K BIGMAAC_MIN_FRY_SIZE=128 "$program"
         done ;;
     unit_*.c)
-        compile "$program" "$source" -DBIGMAAC_PREFIX && run "$name" 1200 "$program"
+        compile "$program" "$source" -g1 -DBIGMAAC_PREFIX && run "$name" 1200 "$program"
         [ -z "${BIGMAAC_TEST_PLAIN:-}" ] || return
         compile "$program.asan" "$source" -O0 -g1 -DBIGMAAC_PREFIX -fsanitize=address,undefined -fno-sanitize-recover=undefined &&
             run "$name (ASan, UBSan)" 1200 env ASAN_OPTIONS=detect_leaks=0 "$program.asan"
         grep -q 'pthread\|watch' "$source" || return
-        compile "$program.tsan" "$source" -g1 -DBIGMAAC_PREFIX -fsanitize=thread &&
+        compile "$program.tsan" "$source" -O0 -g1 -DBIGMAAC_PREFIX -fsanitize=thread &&
             run "$name (TSan)" 1200 bash -c 'tsan "$@"' - "$program.tsan" ;;
     *.sh) run "$name" "$(limit_of "$source")" bash "$source" ;;
     esac
