@@ -8,8 +8,8 @@ source=$(echo /usr/src/glibc/glibc-*.tar.xz)
 [ -e "$source" ] || skip "needs the package glibc-source"
 need xz
 # All of them: GLIBC_SECONDS=100 GLIBC_MINUTES=45 make test-long ONLY=glibc_suite
-seconds=${GLIBC_SECONDS:-5}   # what is quick, without us
-minutes=${GLIBC_MINUTES:-8}  # for all: what is left then is not run
+seconds=${GLIBC_SECONDS:-3}   # what is quick, without us
+minutes=${GLIBC_MINUTES:-6}  # for all: what is left then is not run
 
 # Can't be the same, each for a reason that is glibc's, not a program's.
 declare -A except=(
