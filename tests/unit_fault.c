@@ -1,8 +1,8 @@
 /* unit_fault.c - fault injection: each system call that the library makes fails at each point in
  * turn, once or from there on. The program gets NULL with ENOMEM or carries on: every block's
  * content, the extents, the counts, the descriptors and the files are right, and after the fault
- * the library works as before. Every run is a process. unit_fault all: every errno at every point
- * (in one SETUP); unit_fault SETUP CALL AT ERRNO STICKY: that one alone. */
+ * the library works as before. Every run is a process. unit_fault most, unit_fault all: an errno at every point
+ * (in one SETUP), see run_all; unit_fault SETUP CALL AT ERRNO STICKY: that one alone. */
 #include "fault.h"
 #include "check.h"
 #include <dirent.h>
@@ -658,15 +658,16 @@ enum { SPARSE = 24 };
 enum { SPARSE = 12 };
 #endif
 
-/* Thorough: one errno at every point of every call, each at every third, and one for good; in the other setups one at
- * every fourth point. Else some points, a few at least of each call. */
-static void run_all(const unsigned *most, bool thorough)
+/* Thorough: one errno at every point of every call, each at every third, and one for good at every fifth (no call has
+ * five errnos: so all of them) or at every point (2); in the other setups at fewer points. Else some points, a few at least of each call. */
+static void run_all(const unsigned *most, int thorough)
 {
+    static const unsigned each_else[] = {0, 6, 4}, lasting_first[] = {0, 5, 1}, lasting_else[] = {0, 10, 8};
     bool first = setup == setups;
     for (enum call c = 0; c < CALL_COUNT; c++) {
         unsigned errors = 0, shift = (unsigned)(setup - setups);
-        unsigned each = thorough ? (first ? 1 : 4) : min_size(first ? SPARSE : 4 * SPARSE, most[c] / (first ? 3 : 1) + 1);
-        unsigned lasting = thorough ? (first ? 1 : 8) : most[c] / 2 + 1;
+        unsigned each = thorough ? (first ? 1 : each_else[thorough]) : min_size(first ? SPARSE : 4 * SPARSE, most[c] / (first ? 3 : 1) + 1);
+        unsigned lasting = thorough ? (first ? lasting_first[thorough] : lasting_else[thorough]) : most[c] / 2 + 1;
         while (errors < 8 && calls[c].errors[errors])
             errors++;
         for (unsigned at = 1; at <= most[c]; at++) {
@@ -698,7 +699,7 @@ int main(int argc, char **argv)
     puts("one thread: nothing for TSan to see");
     return 0;
 #endif
-    bool thorough = argc > 1 && strcmp(argv[1], "all") == 0;
+    int thorough = argc < 2 ? 0 : strcmp(argv[1], "most") == 0 ? 1 : 2 * (strcmp(argv[1], "all") == 0);
     find_folder();
     if (argc == 6) {
         setup = &setups[atoi(argv[1]) % SETUPS];
