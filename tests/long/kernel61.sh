@@ -13,4 +13,4 @@ guest_module virtio_pci virtio_blk ext4 xfs
 ldd "$ROOT"/t/* 2>/dev/null | grep -o '/[^ ]*\.so[^ ]*' | sort -u | while read -r file; do
     case $file in "$ROOT"*) ;; *) install -D "$file" "$ROOT$file" ;; esac
 done
-guest_run "$(echo "$FETCHED"/boot/vmlinuz-6.1.*)" ttyS0 70 qemu-system-x86_64 -accel tcg,thread=multi -cpu max
+guest_run "$(echo "$FETCHED"/boot/vmlinuz-6.1.*)" ttyS0 58 qemu-system-x86_64 -accel tcg,thread=multi -cpu max
