@@ -2,7 +2,7 @@
 # A system younger than this one (Debian 13: glibc 2.41, gcc 14, Python 3.13): the library that this machine built runs
 # there, and the one that is built there. A fork in Python warns of several threads only where the program has some,
 # and none of ours is one. Needs Debian's mirror.
-# timeout: 600
+# timeout: 1500
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 debian trixie gcc,libc6-dev,make,python3-minimal
