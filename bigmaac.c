@@ -8898,6 +8898,7 @@ static size_t map_pick_unit(size_t runs, uintptr_t from, uintptr_t to)
     return runs + 1;
 }
 
+/* Requires map.lock. The next of what was chosen, which map_exchange looks at again. Returns how many runs they are. */
 static size_t map_pick_chosen(size_t bytes)
 {
     size_t runs = 0;
