@@ -9194,6 +9194,7 @@ static const unsigned due_most = 50;      /* looks without a fault, until what w
 static const uint8_t asked_looks = 3;          /* in which it comes: 20 ms and more */
 static const size_t ahead_part = 8;            /* and no more than one part in so many of the memory to be had */
 static const uint64_t look_ms = 10, look_most_ms = 500; /* between looks: while there are streams; where none was seen */
+static const uint64_t follow_ms = 2;       /* between looks at what was asked for alone: a program goes through 4 MiB, if it does little else */
 
 /* What a look saw of 2 MiB of addresses that have moved memory. */
 struct chunk {
@@ -9204,7 +9205,8 @@ struct chunk {
     uint16_t trace;                     /* the same, with half of what was before */
     int8_t ahead;                       /* how many chunks were asked for with it, below 0: downwards; 0: it was not */
     uint8_t asked;                      /* what comes in so many looks is no fault's */
-    bool due;                           /* it was asked for, and the program was not seen there yet */
+    bool due;                           /* it was asked for, and the program was not seen there yet, */
+    uint16_t probe;                     /* in this page, which was on disk alone */
     unsigned marked;                    /* the look that set `ahead`: its number */
 };
 
@@ -9235,13 +9237,44 @@ static void chunk_compare(struct chunk *c, const struct chunk *before)
     c->marked = before->marked;
     c->asked = before->asked - (before->asked > 0);
     c->due = before->due && map.looks - before->marked <= due_most;
+    c->probe = before->probe;
 }
 
-/* Has the program come to what was asked for, where nothing was mapped then? It does not fault there for the disk, so that is
- * not seen from what comes. */
+/* Requires map.lock. Chooses where to see that the program has come to what is asked for: it does not fault there for the disk.
+ * False: nothing of it is on disk alone, or all is mapped yet. */
+static bool chunk_choose_probe(struct chunk *c)
+{
+    static const uint8_t parts[] = {4, 3, 5, 2, 6, 1, 7, 0}; /* the middle first */
+    const size_t each = huge_size / sys_page() / 8;
+    for (size_t i = 0; i < 8; i++)
+        for (size_t page = parts[i] * each; page < (parts[i] + 1u) * each; page++) {
+            uintptr_t at = c->at + page * sys_page();
+            if (c->resident[page / 64] >> page % 64 & 1)
+                continue;
+            c->probe = (uint16_t)page;
+            if (spans_bytes(&map.live, at, at + sys_page()) && !hot_mapped(at, 1))
+                return true;
+            break;
+        }
+    return false;
+}
+
+/* Is a quarter of it mapped? Less is what picks leave. */
+static bool chunk_is_mapped(const struct chunk *c)
+{
+    uint64_t entry[LOOK_PAGES + 1]; /* one more than is read */
+    size_t there = 0, n = huge_size / sys_page(), bytes = n * sizeof entry[0];
+    if (read_self("/proc/thread-self/pagemap", (char *)entry, bytes + 1, (off_t)(c->at / sys_page() * sizeof entry[0])) < bytes)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        there += (entry[i] & pagemap_present) != 0;
+    return there * 4 >= n;
+}
+
+/* Has the program come to what was asked for? */
 static bool chunk_reached(struct chunk *c)
 {
-    bool reached = c->due && hot_mapped(c->at + huge_size / 2, 1);
+    bool reached = c->due && hot_mapped(c->at + c->probe * sys_page(), 1) && chunk_is_mapped(c);
     c->due &= !reached;
     return reached;
 }
@@ -9275,9 +9308,9 @@ static int run_ahead(const struct chunk *low, const struct chunk *high)
 
 /* Requires map.lock. Asks for what is missing of the foremost chunk of a run and of those in front of it. Returns what is
  * left of the budget. */
-static size_t run_ask(struct chunk *low, struct chunk *high, size_t budget)
+static size_t run_ask(struct chunk *low, struct chunk *high, int ahead, size_t budget)
 {
-    int ahead = run_ahead(low, high), step = ahead < 0 ? -1 : 1;
+    int step = ahead < 0 ? -1 : 1;
     struct chunk *c = step < 0 ? low : high;
     struct span p;
     for (struct chunk *in = low; in <= high; in++) {
@@ -9288,7 +9321,7 @@ static size_t run_ask(struct chunk *low, struct chunk *high, size_t budget)
         size_t bytes = c->missing * sys_page();
         if (bytes > budget || (i && c[-step].at + (uintptr_t)(step * (intptr_t)huge_size) != c->at))
             break;
-        bool due = bytes && i > 0 && !hot_mapped(c->at + huge_size / 2, 1);
+        bool due = bytes && i > 0 && chunk_choose_probe(c);
         for (uintptr_t at = c->at; bytes && spans_part(&map.live, at, c->at + huge_size, &p); at = p.to)
             if (sys_madvise((void *)p.from, p.to - p.from, MADV_WILLNEED) == 0) {
                 c->asked = asked_looks;
@@ -9297,6 +9330,7 @@ static size_t run_ask(struct chunk *low, struct chunk *high, size_t budget)
             }
         c->ahead = (int8_t)ahead;
         c->marked = map.looks;
+        c->missing = 0;
         budget -= bytes;
     }
     return budget;
@@ -9320,14 +9354,16 @@ static size_t moved_look(struct chunk *now, const struct chunk *before)
     return n;
 }
 
+/* What may be asked for at a time. */
+static size_t ahead_bytes(void) { return min_size(ahead_budget, room_bytes() / ahead_part); }
+
 /* Requires map.lock. A fault in moved memory brings in little. Where many pages of chunks have come since the last look,
  * and did so at that one, the program goes through them in order: the rest, and as many chunks again as were read ahead for it
  * before, are asked for, in large reads of small pages (a write to a page of a large one costs as much as 500 writes on
  * ext4). */
-static void map_look(struct chunk *now, const struct chunk *before)
+static void map_ask(struct chunk *now, size_t n)
 {
-    size_t n = moved_look(now, before), all = 0, dense = 0;
-    size_t budget = min_size(ahead_budget, room_bytes() / ahead_part);
+    size_t all = 0, dense = 0, budget = ahead_bytes();
     for (size_t i = 1, last; i <= n; i = last + 1) {
         all += now[last = i].came;
         if (!chunk_is_used(&now[i]))
@@ -9338,10 +9374,56 @@ static void map_look(struct chunk *now, const struct chunk *before)
             dense += now[last].came;
         }
         if (map.streams)
-            budget = run_ask(&now[i], &now[last], budget);
+            budget = run_ask(&now[i], &now[last], run_ahead(&now[i], &now[last]), budget);
     }
     if (all >= LOOK_DENSE) /* fewer may be what a stream finds already there */
         map.streams = dense * 2 >= all;
+}
+
+/* Requires map.lock. Looks at all that was moved, and asks for what is in front of streams. Returns the ms that looking took. */
+static uint64_t map_look(struct chunk *now, const struct chunk *before)
+{
+    uint64_t began = now_ns();
+    size_t n = moved_look(now, before);
+    uint64_t took = (now_ns() - began) / 1000000;
+    map_ask(now, n);
+    return took;
+}
+
+/* The table of the last look. */
+static struct chunk *map_chunks(unsigned look) { return map.chunks + look % 2 * (LOOK_CHUNKS + 2); }
+
+/* Requires map.lock. Where a stream has come to what was asked for, what follows is asked for, as long as it takes no more memory
+ * than at a look. */
+static void chunks_follow(struct chunk *now, size_t due)
+{
+    size_t budget = ahead_bytes();
+    budget -= min_size(due * huge_size, budget);
+    for (struct chunk *low = now + 1, *high; low->at; low = high + 1) {
+        high = low;
+        if (!chunk_reached(low))
+            continue;
+        while (high[1].at == high->at + huge_size && chunk_reached(&high[1]))
+            high++;
+        budget += (size_t)(high - low + 1) * huge_size;
+        int ahead = high->ahead > ahead_most / 2 || high->ahead < -ahead_most / 2 ? high->ahead : 2 * high->ahead;
+        budget = run_ask(low, high, ahead, budget);
+    }
+}
+
+/* Between two looks. Returns the milliseconds until the next time. */
+static uint64_t map_follow(void)
+{
+    size_t due = 0;
+    if (!map.streams || !map.due_looks || !map.chunks)
+        return map_idle_ms;
+    lock_take(&map.lock);
+    for (struct chunk *c = map_chunks(map.looks) + 1; c->at; c++)
+        due += c->due;
+    if (due)
+        chunks_follow(map_chunks(map.looks), due);
+    lock_drop(&map.lock);
+    return due ? follow_ms : map_idle_ms;
 }
 
 /* Page faults of the process so far, but the caller's, and how many of them were major ones. */
@@ -9357,7 +9439,7 @@ static size_t map_all_faults(size_t *major)
 /* Where the process pages, reads ahead. Returns the milliseconds until the next look. */
 static uint64_t map_read_ahead(void)
 {
-    size_t major, each = LOOK_CHUNKS + 2;
+    size_t major;
     map_all_faults(&major);
     size_t faults = major - map.faults;
     size_t least = !map.streams ? 2 * LOOK_DENSE : map.due_looks ? 0 : 1;
@@ -9368,7 +9450,7 @@ static uint64_t map_read_ahead(void)
         return 2 * look_ms;
     }
     if (!map.chunks) {
-        map.chunks = own_table(2 * each * sizeof(struct chunk));
+        map.chunks = own_table(2 * (LOOK_CHUNKS + 2) * sizeof(struct chunk));
         if (!map.chunks)
             return map_idle_ms;
     }
@@ -9378,15 +9460,14 @@ static uint64_t map_read_ahead(void)
     }
     if (now < map.look_ms)
         return map.look_ms - now;
-    uint64_t began = now_ns();
     map.looks++;
     map.due_looks -= map.due_looks > 0;
     map.faults += faults;
     lock_take(&map.lock);
-    map_look(map.chunks + map.looks % 2 * each, map.chunks + (map.looks + 1) % 2 * each);
+    uint64_t took = map_look(map_chunks(map.looks), map_chunks(map.looks + 1));
     lock_drop(&map.lock);
     map.pause = map.streams ? look_ms : min_size(2 * map.pause + look_ms, look_most_ms);
-    map.pause = max_size(map.pause, 3 * (now_ns() - began) / 1000000);
+    map.pause = max_size(map.pause, 3 * took);
     map.look_ms = now_ms() + map.pause;
     return map.pause;
 }
@@ -10937,17 +11018,20 @@ static const int watch_pause_ms = 1000; /* between two looks for threads; a rest
 /* A switch to this thread for each fault costs the program 10 us (a virtual machine of two processors). A block's first fault is
  * worth it; of what was moved, several begin it, and then it looks from time to time. */
 static const unsigned watch_several = 16, watch_naps = 20; /* faults; looks without one until it waits for them again */
-static const uint64_t watch_nap_ns = 100000;
-static const size_t watch_busy = 8192;  /* faults between two looks that must be worth watching */
+static const uint64_t watch_nap_ns = 100000, watch_short_ns = 30000; /* while there is something to ask for: half of what a fault takes */
+static const unsigned long watch_slack_ns = 1000; /* that a nap may be longer: the kernel would take 50 us */
+static const size_t watch_busy = 8192;  /* faults between two looks that must be worth watching: 20 ms and more, */
+static const size_t watch_rest_ms = 25; /* and then a rest, at first */
 static const uint64_t watch_retry_ms = 10000; /* after what may pass: too many threads, no memory; then 4 times as long */
 static const size_t watch_step = 32;    /* pages: advice for more than this may read less than it says */
 static const unsigned stride_proof = 3;
 static const size_t stride_skip = 4;    /* blocks of a walk that may have been there */
 static const size_t stride_ahead = 32;  /* blocks that a walk in equal strides has asked for in advance */
 static const size_t watch_piece = 64 * kib; /* asked for around a fault in moved memory: 32 and 128 took as long, 256 ten times */
+static const size_t watch_part = 16 * kib;      /* of a piece: around a fault where little else of pieces is used */
 static const size_t watch_pieces_most = 16; /* of them in front of a stream */
 static const unsigned moved_trial = 64;     /* pieces, of which one in four must be used: a request costs as much as 60 pages */
-static const uint64_t moved_rest_ms = 100, moved_rest_most_ms = 3200; /* where fewer are: doubles */
+static const uint64_t moved_rest_ms = 20, moved_rest_most_ms = 3200; /* where fewer are: doubles */
 
 /* A thread of the program; the watching thread alone works here. */
 static struct watched {
@@ -10968,14 +11052,25 @@ static struct {
     unsigned top;         /* none is used from here on */
     unsigned threads;     /* that it watches */
     size_t faults, asked; /* since the last look for threads: seen, and blocks asked for */
+    size_t rest_ms;       /* how long it was left alone last, since that was needed; doubles */
     bool blocks;          /* some are watched, so each fault wakes it */
+    bool pages;           /* in the last nap there were faults to ask for */
     unsigned naps;        /* that it takes until it waits for faults */
 } watcher;
 
 /* The faults in what MAP has moved. The watching thread's. */
 static struct {
-    uintptr_t piece[1024];  /* asked for last, by address; the lowest bits: how many faults have come there since */
+    struct moved_piece {
+        uintptr_t at;       /* 0: none */
+        uint8_t part;       /* of it: where it faulted first */
+        uint8_t faults;     /* that have come there since */
+        bool wide;          /* another part of it was among them */
+    } piece[1024];          /* asked for last, by address */
     unsigned asked, used;   /* in this trial: pieces, and faults there since */
+    unsigned around, wide;  /* of them: around a fault; where another part of the piece was used */
+    bool narrow;            /* few are: only a part is asked for */
+    uintptr_t page[1024];   /* where something faulted since the last look, */
+    size_t faulted;         /* so many of them */
     uint64_t rest_ms, until_ms; /* how long nothing is asked for where few are used, and until when now */
 } watch_moved;
 
@@ -11202,52 +11297,90 @@ static void watch_fault(struct watched *w, size_t at)
     watch_stride(w, at, bytes);
 }
 
-/* Enough pieces were asked for to know whether that is worth it. */
+/* Enough pieces were asked for to know whether that is worth it, and how much of them is used. */
 static void watch_moved_judge(uint64_t now)
 {
     bool useful = watch_moved.used >= moved_trial / 4;
+    if (watch_moved.around >= moved_trial / 4)
+        watch_moved.narrow = watch_moved.wide < watch_moved.around / 4;
     watch_moved.rest_ms = useful ? 0 : min_size(max_size(2 * watch_moved.rest_ms, moved_rest_ms), moved_rest_most_ms);
     watch_moved.until_ms = now + watch_moved.rest_ms;
-    watch_moved.asked = watch_moved.used = 0;
+    watch_moved.asked = watch_moved.used = watch_moved.around = watch_moved.wide = 0;
 }
 
-/* Where that piece is noted, or another one. */
-static uintptr_t *watch_moved_piece(uintptr_t at) { return &watch_moved.piece[at / watch_piece % 1024]; }
+/* What is asked for around a fault, where that is less than a piece. */
+static size_t watch_part_bytes(void) { return max_size(watch_part, sys_page()); }
 
-/* Has the piece read, unless it was asked for, or few that are asked for are used. */
-static void watch_moved_ask(uintptr_t from)
+/* Where that piece is noted, or another one. */
+static struct moved_piece *watch_moved_piece(uintptr_t at) { return &watch_moved.piece[at / watch_piece % 1024]; }
+
+/* Has memory of a piece read. False: it is not moved. */
+static bool watch_moved_read(uintptr_t from, size_t bytes)
+{
+    return sys(SYS_madvise, from, bytes, MADV_WILLNEED) == 0 || errno != EBADF;
+}
+
+/* Has the piece read, unless it was asked for, or few that are asked for are used. `fault`: where in it; 0: it is in front of one. */
+static void watch_moved_ask(uintptr_t from, uintptr_t fault)
 {
     uint64_t now = now_ms();
-    if (now < watch_moved.until_ms || round_down(*watch_moved_piece(from), watch_piece) == from)
+    struct moved_piece *p = watch_moved_piece(from);
+    bool narrow = fault && watch_moved.narrow;
+    if (now < watch_moved.until_ms || p->at == from)
         return;
-    if (sys(SYS_madvise, from, watch_piece, MADV_WILLNEED) != 0 && errno == EBADF)
-        return; /* it is not moved */
-    *watch_moved_piece(from) = from;
+    if (!watch_moved_read(narrow ? round_down(fault, watch_part_bytes()) : from, narrow ? watch_part_bytes() : watch_piece))
+        return;
+    *p = (struct moved_piece){.at = from, .part = (uint8_t)((fault - from) / watch_part_bytes()), .wide = !fault};
     watcher.asked++;
+    watch_moved.around += fault != 0;
     if (++watch_moved.asked == moved_trial)
         watch_moved_judge(now);
+}
+
+/* A piece that was asked for is used. */
+static void watch_moved_use(struct moved_piece *p, uintptr_t at)
+{
+    bool other = p->part != (at - p->at) / watch_part_bytes();
+    watch_moved.used++;
+    watch_moved.wide += other && !p->wide;
+    p->wide |= other;
+    if (other && watch_moved.narrow)
+        watch_moved_read(round_down(at, watch_part_bytes()), watch_part_bytes());
+    if (++p->faults == watch_piece / page_size) /* then it is another time */
+        p->at = 0;
+}
+
+/* Since Linux 6.4 reclaim asks no mapping with MADV_RANDOM what is used of it, and takes its pages by age. So it is told of each
+ * page that faulted: twice, then it is among the active ones. They have been read by now. */
+static void watch_moved_activate(void)
+{
+    for (size_t i = 0; i < watch_moved.faulted && !atomic_load(&map.faults_elsewhere); i++)
+        for (int times = 0; times < 2; times++)
+            sys(SYS_madvise, watch_moved.page[i], sys_page(), MADV_POPULATE_READ);
+    watch_moved.faulted = 0;
 }
 
 /* A thread faults there: what lies around is read, too, and what follows, the more the longer it goes on. False: it is
  * nothing that MAP has moved. */
 static bool watch_moved_fault(struct watched *w, uintptr_t at)
 {
-    uintptr_t from = round_down(at, watch_piece), *piece = watch_moved_piece(from);
+    uintptr_t from = round_down(at, watch_piece);
+    struct moved_piece *piece = watch_moved_piece(from);
     if (!map_has_moved_near(at))
         return false;
     watcher.faults++;
-    if (round_down(*piece, watch_piece) == from) {
-        watch_moved.used++;
-        *piece = *piece + 1 < from + watch_piece / page_size ? *piece + 1 : 0; /* then it is another time */
-    } else {
-        watch_moved_ask(from);
-    }
+    if (watch_moved.faulted < sizeof watch_moved.page / sizeof watch_moved.page[0])
+        watch_moved.page[watch_moved.faulted++] = round_down(at, sys_page());
+    if (piece->at == from)
+        watch_moved_use(piece, at);
+    else
+        watch_moved_ask(from, at);
     intptr_t step = (intptr_t)(from - w->piece);
     if (step) {
         bool goes_on = step == (intptr_t)watch_piece || step == -(intptr_t)watch_piece;
         w->pieces = !goes_on ? 0 : w->pieces ? min_size(2 * w->pieces, watch_pieces_most) : 1;
         for (size_t i = 1; i <= w->pieces; i++)
-            watch_moved_ask(from + (uintptr_t)((intptr_t)i * step));
+            watch_moved_ask(from + (uintptr_t)((intptr_t)i * step), 0);
         w->piece = from;
     }
     return true;
@@ -11285,7 +11418,10 @@ static void watch_rest(void)
 {
     if (watcher.faults > watch_busy && watcher.asked < watcher.faults / 8) {
         watch_drop_all();
-        sleep_ms((uint64_t)watch_pause_ms);
+        watcher.rest_ms = min_size(2 * watcher.rest_ms + watch_rest_ms, (size_t)watch_pause_ms);
+        sleep_ms(watcher.rest_ms);
+    } else if (watcher.asked) {
+        watcher.rest_ms = 0;
     }
     watcher.faults = watcher.asked = 0;
 }
@@ -11294,6 +11430,7 @@ static void watch_rest(void)
 static bool watch_drain_all(void)
 {
     size_t before = watcher.faults;
+    watch_moved_activate();
     for (unsigned i = 0; i < watcher.top; i++)
         if (watched_threads[i].tid)
             watch_drain(&watched_threads[i]);
@@ -11305,8 +11442,10 @@ static bool watch_wait(void)
 {
     struct timespec most = {.tv_sec = watch_pause_ms / 1000};
     if (watcher.naps && !watcher.blocks && sys_unfiltered()) {
-        sleep_ns(watch_nap_ns);
+        size_t before = watcher.asked;
+        sleep_ns(watcher.pages ? watch_short_ns : watch_nap_ns);
         watcher.naps = watch_drain_all() ? watch_naps : watcher.naps - 1;
+        watcher.pages = watcher.asked != before;
         return true;
     }
     long n = sys_unfiltered() ? sys(SYS_ppoll, watcher.wait, watcher.top, &most, NULL, 0) : -1;
@@ -11365,6 +11504,7 @@ static void *watch_main(void *unused)
 {
     (void)unused;
     thread_settle("bigmaac-watch");
+    sys_prctl(PR_SET_TIMERSLACK, watch_slack_ns);
     atomic_store(&watch.tid, sys_gettid());
     for (bool ended = false; !ended;) {
         unsigned order = atomic_load(&watch.order);
@@ -12859,6 +12999,8 @@ static bool usage_since(struct usage *since)
 static bool paging_is_ours(const struct usage *since)
 {
     size_t live = live_bytes(), known = room_bytes();
+    if (live < atomic_load(&map.moved_bytes) / 4 && live < known / 4) /* most of it is MAP's: no probe would tell */
+        return false;
     if (live > known) {
         pager.fits = SIZE_MAX;
         return true;
@@ -13064,14 +13206,19 @@ static void mon_tidy(void)
     gate_leave();
 }
 
-/* Sleeps, unless somebody has work. */
+/* Sleeps, unless somebody has work, or a stream goes on. */
 static void mon_sleep(uint64_t ms)
 {
     static unsigned seen;
-    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-    mon_release();
-    sys(SYS_futex, &mon.wake, FUTEX_WAIT_PRIVATE, seen, &t, NULL, 0);
-    mon_hold();
+    bool woken;
+    uint64_t until = now_ms() + ms;
+    do {
+        uint64_t part = min_size(until - min_size(now_ms(), until), map_follow());
+        struct timespec t = {.tv_sec = (time_t)(part / 1000), .tv_nsec = (long)(part % 1000) * 1000000};
+        mon_release();
+        woken = sys(SYS_futex, &mon.wake, FUTEX_WAIT_PRIVATE, seen, &t, NULL, 0) == 0 || errno != ETIMEDOUT;
+        mon_hold();
+    } while (!woken && now_ms() < until);
     seen = atomic_load(&mon.wake);
 }
 

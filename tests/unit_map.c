@@ -1009,16 +1009,16 @@ static void faults_are_watched(void)
     evict(p, bytes);
     memset(&watch_moved, 0, sizeof watch_moved);
     for (size_t i = 0; i < 3 * moved_trial && !watch_moved.rest_ms; i++) {
-        *watch_moved_piece((uintptr_t)p + i * 7 % 32 * watch_piece) = 0; /* it was asked for long ago */
+        watch_moved_piece((uintptr_t)p + i * 7 % 32 * watch_piece)->at = 0; /* it was asked for long ago */
         watch_moved_fault(&w, (uintptr_t)p + i * 7 % 32 * watch_piece);
     }
     CHECK(watch_moved.until_ms && watch_moved.rest_ms == moved_rest_ms && watch_moved.asked == 0);
     watch_moved.until_ms = now_ms() + 60000;
-    *watch_moved_piece((uintptr_t)p) = 0;
+    watch_moved_piece((uintptr_t)p)->at = 0;
     CHECK(watch_moved_fault(&w, (uintptr_t)p) && watch_moved.asked == 0);
     watch_moved.until_ms = 0;
     for (size_t i = 0; i < moved_trial; i++) {
-        *watch_moved_piece((uintptr_t)p + i * 7 % 32 * watch_piece) = 0;
+        watch_moved_piece((uintptr_t)p + i * 7 % 32 * watch_piece)->at = 0;
         watch_moved_fault(&w, (uintptr_t)p + i * 7 % 32 * watch_piece);
     }
     CHECK(watch_moved.rest_ms == 2 * moved_rest_ms);
@@ -1028,6 +1028,80 @@ static void faults_are_watched(void)
     CHECK(watch_moved.rest_ms == 0 && watch_moved.until_ms <= now_ms());
     CHECK(is_filled(p, bytes, 5) && is_consistent());
     map_munmap(p, bytes);
+}
+
+/* A trial of faults each of which begins a piece; with `again`, another part of it faults, too. */
+static void pieces_are_tried(char *p, bool again)
+{
+    struct watched w = {0};
+    watch_moved.until_ms = watch_moved.asked = watch_moved.used = watch_moved.around = watch_moved.wide = 0;
+    for (size_t i = 0; i < moved_trial; i++) {
+        char *at = p + i * 7 % 32 * watch_piece;
+        watch_moved_piece((uintptr_t)at)->at = 0;
+        watch_moved_fault(&w, (uintptr_t)at);
+        if (again && watch_moved.asked)
+            watch_moved_fault(&w, (uintptr_t)at + watch_piece - 1);
+    }
+    watch_moved.until_ms = 0;
+}
+
+/* Around a fault only a part is read where little else of what was read is used. */
+static void pieces_become_narrow(void)
+{
+    const size_t bytes = 32 * watch_piece, part = watch_part_bytes();
+    char *p = moved_region(bytes), *at = p + 4 * watch_piece;
+    struct watched w = {0};
+    pieces_are_tried(p, false);
+    CHECK(watch_moved.narrow);
+    evict(p, bytes);
+    memset(watch_moved.piece, 0, sizeof watch_moved.piece);
+    watch_moved_fault(&w, (uintptr_t)at + part);
+    CHECK(resident_soon(at + part, part) && resident_bytes(p, bytes) == part);
+    watch_moved_fault(&w, (uintptr_t)at + watch_piece - 1);
+    CHECK(resident_soon(at + watch_piece - part, part) && resident_bytes(p, bytes) == 2 * part);
+    pieces_are_tried(p, true);
+    CHECK(watch_moved.narrow == (part == watch_piece));
+    CHECK(is_filled(p, bytes, 5));
+    map_munmap(p, bytes);
+}
+
+/* Reclaim learns of a page that faulted, so it is mapped; not where the program's own thread may have to bring it. */
+static void faults_are_told(void)
+{
+    char *p = moved_region(MAP_UNIT);
+    struct watched w = {0};
+    memset(&watch_moved, 0, sizeof watch_moved);
+    evict(p, MAP_UNIT);
+    watch_moved.until_ms = now_ms() + 60000; /* nothing is read ahead */
+    for (int elsewhere = 1; elsewhere >= 0; elsewhere--) {
+        watch_moved_fault(&w, (uintptr_t)p + 3 * sys_page() + 5);
+        atomic_store(&map.faults_elsewhere, elsewhere);
+        CHECK(watch_moved.faulted == 1);
+        watch_moved_activate();
+        CHECK(watch_moved.faulted == 0 && hot_mapped((uintptr_t)p + 3 * sys_page(), 1) == !elsewhere);
+    }
+    for (size_t i = 0; i < 2000; i++)
+        watch_moved_fault(&w, (uintptr_t)p);
+    watch_moved_activate();
+    memset(&watch_moved, 0, sizeof watch_moved);
+    CHECK(is_filled(p, MAP_UNIT, 5));
+    map_munmap(p, MAP_UNIT);
+}
+
+/* Who is left alone by the watching thread is so for longer each time. */
+static void watching_rests(void)
+{
+    uint64_t before = 0;
+    memset(&watcher, 0, sizeof watcher);
+    for (int i = 0; i < 3; i++, before = watcher.rest_ms) {
+        watcher.faults = watch_busy + 1;
+        watch_rest();
+        CHECK(watcher.rest_ms > before && watcher.faults == 0);
+    }
+    watcher.faults = watch_busy + 1;
+    watcher.asked = watch_busy;
+    watch_rest();
+    CHECK(watcher.rest_ms == 0);
 }
 
 /* A stream that finds all there does not fault: that it has come to what was asked for is seen all the same. */
@@ -1042,12 +1116,22 @@ static void streams_are_followed(void)
     const struct chunk *now = stream_goes(p, 1, 1, 2); /* 2 and 3 are asked for */
     CHECK(now[3].due && !now[4].asked && map.due_looks == due_most);
     lock_take(&map.lock);
-    ((volatile char *)p)[3 * huge_size + huge_size / 2];
+    uintptr_t probe = (uintptr_t)p + 3 * huge_size + now[3].probe * sys_page();
+    *(volatile char *)probe; /* a pick */
     map_look(looks[0], looks[1]);
-    lock_drop(&map.lock);
     now = looks[0] + 1;
-    CHECK(!now[3].due && now[4].asked && now[4].due);
-    /* What was mapped when it was asked for shows nothing. */
+    CHECK(now[3].due && !now[4].asked);
+    for (size_t at = 0; at < huge_size; at += page)
+        ((volatile char *)p)[3 * huge_size + at];
+    chunks_follow(looks[0], 1); /* does not wait for the next look */
+    CHECK(!now[3].due && now[4].asked && now[4].due && now[5].asked && !now[6].asked && now[4].missing == 0);
+    for (size_t at = 0; at < huge_size; at += page)
+        ((volatile char *)p)[4 * huge_size + at];
+    map_look(looks[1], looks[0]);
+    lock_drop(&map.lock);
+    now = looks[1] + 1;
+    CHECK(!now[4].due && now[5].due && now[6].asked);
+    /* Another page shows it, where the middle one was mapped when it was asked for. */
     struct chunk c[5] = {{0}};
     CHECK(is_filled(p, bytes, 3));
     drop_cached(p, bytes);
@@ -1058,8 +1142,9 @@ static void streams_are_followed(void)
     c[1].came = c[1].trace = 60;
     c[0].at = (uintptr_t)p;
     c[0].ahead = 1;
-    run_ask(&c[1], &c[1], bytes);
-    CHECK(c[2].asked && !c[2].due && c[3].asked && c[3].due && !chunk_reached(&c[2]) && !chunk_reached(&c[3]));
+    run_ask(&c[1], &c[1], run_ahead(&c[1], &c[1]), bytes);
+    CHECK(c[2].asked && c[2].due && c[3].asked && c[3].due && !chunk_reached(&c[2]) && !chunk_reached(&c[3]));
+    CHECK(c[2].probe * sys_page() != huge_size / 2 && c[3].probe * sys_page() == huge_size / 2);
     lock_drop(&map.lock);
     CHECK(is_filled(p, bytes, 3));
     map_munmap(p, bytes);
@@ -1405,6 +1490,9 @@ int main(int argc, char **argv)
     cold_rests();
     faults_are_watched();
     streams_are_followed();
+    pieces_become_narrow();
+    faults_are_told();
+    watching_rests();
     looks_come_between();
     can_not_leave();
     refusals_are_cheap();

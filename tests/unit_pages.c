@@ -49,6 +49,13 @@ int main(void)
     CHECK(pager.windows == 2);
     CHECK(windows_snapshot(false) == 2);
     CHECK(pager.vector[3] == 1 && pager.vector[to_pages(window_bytes) + 1000 - 512] == 1);
+    const struct usage many = {.majflt = 1000};
+    CHECK(paging_is_ours(&many)); /* most of it is missing */
+    if (room_bytes() > 5 * bytes) {
+        atomic_store(&map.moved_bytes, 5 * bytes); /* and so may be what the faults are for */
+        CHECK(!paging_is_ours(&many));
+        atomic_store(&map.moved_bytes, 0);
+    }
     CHECK(madvise_own(p, bytes, MADV_DONTNEED) == 0 && is_zero(p, bytes));
     CHECK(!extent_check(&big.space) && !big_check() && !fry_check());
     bigmaac_free(p);
