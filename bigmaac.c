@@ -143,6 +143,14 @@ BIND("pthread_setspecific", "pthread_setspecific");
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
+#ifndef SYS_io_uring_enter
+#define SYS_io_uring_enter 426
+#endif
+#if !defined(SYS_io_pgetevents) && defined(__x86_64__)
+#define SYS_io_pgetevents 333
+#elif !defined(SYS_io_pgetevents)
+#define SYS_io_pgetevents 292
+#endif
 #ifndef CLOSE_RANGE_UNSHARE
 #define CLOSE_RANGE_UNSHARE (1u << 1)
 #endif
@@ -6257,6 +6265,7 @@ static __thread struct {
     uint64_t asked_ns;   /* for which time then, */
     uint64_t began_ns;   /* and when */
     struct timespec left;
+    struct ring_wait { uint64_t mask; uint32_t mask_bytes, least_us; uint64_t span; } ring; /* io_uring_enter's, with `left` */
 } stop_wait __attribute__((tls_model("initial-exec")));
 
 static uint64_t now_ns(void)
@@ -6307,6 +6316,17 @@ static unsigned long stop_left_span(uintptr_t at, unsigned long span, unsigned l
     return (unsigned long)&stop_wait.left;
 }
 
+/* What io_uring_enter waits with, if that has a relative time span (linux/io_uring.h of 5.11). */
+static unsigned long stop_left_ring(uintptr_t at, unsigned long flags, unsigned long wait, unsigned long bytes)
+{
+    const unsigned long extended = 1 << 3, absolute = 1 << 5, registered = 1 << 6;
+    if ((flags & (extended | absolute | registered)) != extended || bytes != sizeof stop_wait.ring)
+        return wait;
+    stop_wait.ring = *(const struct ring_wait *)wait;
+    stop_wait.ring.span = stop_left_span(at, stop_wait.ring.span, 0);
+    return (unsigned long)&stop_wait.ring;
+}
+
 /* The arguments that the call at that place, which slept already, is made again with. */
 static void stop_shorten(uintptr_t at, long call, unsigned long *argument[6])
 {
@@ -6339,7 +6359,11 @@ static void stop_shorten(uintptr_t at, long call, unsigned long *argument[6])
         *argument[3] = stop_left_span(at, *argument[3], 0);
         break;
     case SYS_io_getevents:
+    case SYS_io_pgetevents:
         *argument[4] = stop_left_span(at, *argument[4], 0);
+        break;
+    case SYS_io_uring_enter:
+        *argument[4] = stop_left_ring(at, *argument[3], *argument[4], *argument[5]);
         break;
     }
 }
@@ -6365,7 +6389,7 @@ static bool stop_repeats(long call)
         SYS_rt_sigsuspend, SYS_semtimedop, SYS_semop, SYS_msgsnd, SYS_msgrcv, SYS_recvfrom, SYS_recvmsg, SYS_accept,
         SYS_accept4, SYS_sendto, SYS_sendmsg, SYS_io_getevents, SYS_read, SYS_readv, SYS_write, SYS_writev, SYS_recvmmsg,
         SYS_epoll_pwait2, SYS_flock, SYS_fcntl, SYS_wait4, SYS_waitid, SYS_connect, SYS_sendmmsg, SYS_preadv2, SYS_pwritev2,
-        SYS_sendfile, SYS_splice,
+        SYS_sendfile, SYS_splice, SYS_io_pgetevents, SYS_io_uring_enter,
 #ifdef __x86_64__
         SYS_poll, SYS_select, SYS_epoll_wait, SYS_pause,
 #endif
@@ -6398,7 +6422,7 @@ static bool call_has(const struct raw_call *call, unsigned long *argument[6])
     bool same = true;
     for (int i = 0; i < 6 && same; i++)
         same = *argument[i] == (unsigned long)call->argument[i] || *argument[i] == (unsigned long)&stop_wait.left ||
-               (left_ms && *argument[i] == left_ms);
+               *argument[i] == (unsigned long)&stop_wait.ring || (left_ms && *argument[i] == left_ms);
     return same;
 }
 

@@ -160,6 +160,33 @@ static bool receives(void)
     return right;
 }
 
+/* A ring in which nothing comes; true, too, where there are none. */
+static bool waits_ring(void)
+{
+    uint32_t ring_of_5_1[30] = {0};
+    struct timespec t = span_of(span_ns);
+    struct ring_wait wait = {.span = (uintptr_t)&t};
+    int ring = (int)syscall(425 /* io_uring_setup */, 1, ring_of_5_1);
+    long result = ring < 0 ? -1 : syscall(SYS_io_uring_enter, ring, 0, 1, 1 << 0 | 1 << 3, &wait, sizeof wait);
+    bool right = result == -1 && errno == ETIME;
+    if (ring < 0 || errno == EINVAL) /* before 5.11 there are no time limits */
+        right = usleep(SPAN_MS * 1000) == 0;
+    close(ring);
+    return right;
+}
+
+static bool waits_events(void)
+{
+    unsigned long context = 0;
+    struct timespec t = span_of(span_ns);
+    char event[32];
+    if (syscall(SYS_io_setup, 1, &context) != 0)
+        return usleep(SPAN_MS * 1000) == 0;
+    bool right = syscall(SYS_io_pgetevents, context, 1, 1, event, &t, NULL) == 0;
+    syscall(SYS_io_destroy, context);
+    return right;
+}
+
 /* Sockets with a time limit, where the kernel restarts no call by itself: one of a pair that nobody reads from, which is full. */
 static int full_socket(int pair[2])
 {
@@ -255,6 +282,7 @@ static const struct call {
     {"clock_nanosleep", sleeps_clock, true}, {"usleep", sleeps_short, true}, {"sem_timedwait", waits_semaphore, true},
     {"sigtimedwait", waits_signal, true}, {"signalfd", signal_descriptor, true}, {"recv", receives, true},
     {"sendmmsg", sends_several, true}, {"preadv2", reads_parts, true}, {"pwritev2", writes_parts, true}, {"connect", connects, true},
+    {"io_uring_enter", waits_ring, true}, {"io_pgetevents", waits_events, true},
     {"read", reads, false}, {"msgrcv", receives_message, false}, {"semop", takes_semaphore, false}, {"flock", locks_file, false}};
 enum { CALLS = sizeof calls / sizeof calls[0] };
 
