@@ -6414,6 +6414,15 @@ static __thread const struct raw_call {
     long number, argument[6];
 } *raw_call __attribute__((tls_model("initial-exec")));
 
+/* What recvmmsg leaves for the socket's next call where it ends before it has all, which is no errno of a program's (512), is taken. */
+static void stop_unfinished(long call, unsigned long socket, unsigned long most, long result)
+{
+    int left;
+    socklen_t bytes = sizeof left;
+    if (call == SYS_recvmmsg && result > 0 && (unsigned long)result < most && sys_unfiltered())
+        sys(SYS_getsockopt, socket, SOL_SOCKET, SO_ERROR, &left, &bytes);
+}
+
 #if defined(__x86_64__)
 /* Was the call made with these arguments? Or made again, with what time was left (stop_shorten). */
 static bool call_has(const struct raw_call *call, unsigned long *argument[6])
@@ -6456,16 +6465,19 @@ static void stop_repeat(ucontext_t *u, const struct stopped *s)
     unsigned long *argument[6];
     sigmask mask;
     memcpy(&mask, &u->uc_sigmask, sizeof mask);
-    if (reg[REG_RAX] != -EINTR || reg[REG_RCX] != reg[REG_RIP] || (uintptr_t)at % sys_page() > sys_page() - 2 ||
-        at[0] != 0x0f || at[1] != 0x05)
-        return;
     static const int place[6] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
     for (int i = 0; i < 6; i++)
         argument[i] = (unsigned long *)&reg[place[i]];
+    long result = (long)reg[REG_RAX];
+    bool part = result > 0 && (unsigned long)result < *argument[2];
+    if ((result != -EINTR && !part) || reg[REG_RCX] != reg[REG_RIP] || (uintptr_t)at % sys_page() > sys_page() - 2 ||
+        at[0] != 0x0f || at[1] != 0x05)
+        return;
     bool seen = stop_was_seen(s, argument, (unsigned long)reg[REG_RSP]) && s->argument[0] == *argument[0];
     long raw = stop_raw_call(at, argument);
     long call = seen && s->call != SYS_restart_syscall ? s->call : raw >= 0 ? raw : stop_call_at(at);
-    if (!stop_repeats(call) || stop_others_wait(mask))
+    stop_unfinished(call, *argument[0], *argument[2], result);
+    if (part || !stop_repeats(call) || stop_others_wait(mask))
         return;
     stop_shorten((uintptr_t)at, call, argument);
     reg[REG_RAX] = call;
@@ -6481,6 +6493,8 @@ static void stop_repeat(ucontext_t *u, const struct stopped *s)
     memcpy(&mask, &u->uc_sigmask, sizeof mask);
     for (int i = 0; i < 6; i++)
         argument[i] = (unsigned long *)&m->regs[i];
+    if (s->call == (long)m->regs[8] && stop_was_seen(s, argument, m->sp))
+        stop_unfinished(s->call, s->argument[0], m->regs[2], (long)m->regs[0]);
     if ((long)m->regs[0] != -EINTR || *(const uint32_t *)(m->pc - 4) != 0xd4000001 || s->call != (long)m->regs[8] ||
         !stop_was_seen(s, argument, m->sp) || !stop_repeats(s->call) || stop_others_wait(mask))
         return;
@@ -6606,6 +6620,13 @@ static bool call_is_half_done(const struct stopped *s)
         return s->argument[3] & MSG_WAITALL;
     case SYS_recvmsg:
         return s->argument[2] & MSG_WAITALL;
+    case SYS_recvmmsg: /* of several messages, by their number */
+        return s->argument[2] > 1 && !(s->argument[3] & MSG_WAITFORONE);
+    case SYS_sendmmsg:
+        return s->argument[2] > 1;
+    case SYS_io_getevents:
+    case SYS_io_pgetevents:
+        return s->argument[1] > 1;
     default:
         return false;
     }
