@@ -8917,7 +8917,28 @@ static bool map_movable(const struct vma *v)
                          map_is_moved(v));
 }
 
-/* Is at least half of it in memory? Of a frozen mapping nobody knows what was changed. */
+/* Pages of `vector` that are the kernel's one page of zeroes, as of what was only read: it takes no memory, and to move it would.
+ * What one process alone has mapped is another, which need not be looked at. Requires that nobody else runs. */
+static size_t map_only_read(uintptr_t from, const unsigned char *vector, size_t pages)
+{
+    const uint64_t others = pagemap_file | (uint64_t)1 << 56;
+    uint64_t entry[MAP_UNIT / 4096 + 1];
+    size_t bytes = pages * sizeof entry[0], n = 0;
+    off_t at = (off_t)(from / sys_page() * sizeof entry[0]);
+    if (atomic_load(&room.busy) || read_self("/proc/thread-self/pagemap", (char *)entry, bytes + 1, at) < bytes)
+        return 0; /* the former: who stands is in the middle of it */
+    for (size_t i = 0; i < pages; i++) {
+        const uint64_t *word = (const uint64_t *)(from + i * sys_page()), *end = word + sys_page() / sizeof *word;
+        if (!(vector[i] & 1) || entry[i] & others)
+            continue;
+        while (word < end && !*word)
+            word++;
+        n += word == end;
+    }
+    return n;
+}
+
+/* Is at least half of it in memory? Of a frozen mapping nobody knows what was changed. Requires that nobody else runs. */
 static bool map_populated(const struct vma *v, uintptr_t from, size_t bytes)
 {
     unsigned char vector[MAP_UNIT / 4096];
@@ -8928,7 +8949,7 @@ static bool map_populated(const struct vma *v, uintptr_t from, size_t bytes)
         return false;
     for (size_t i = 0; i < pages; i++)
         resident += vector[i] & 1;
-    return resident * 2 >= pages;
+    return resident * 2 >= pages && (resident - map_only_read(from, vector, pages)) * 2 >= pages;
 }
 
 /* Adds a unit to the batch, to the run before it if they are neighbours in the same 2 MiB. */

@@ -344,6 +344,36 @@ static char *moved_region(size_t bytes)
     return p;
 }
 
+/* What was only read is the kernel's page of zeroes: it takes no memory, and stays. What was written is moved, zeroes, too, and with a
+ * child that has it as well. */
+static void only_read(void)
+{
+    char *p = new_region(CASE_BYTES);
+    volatile char sum = 0;
+    for (size_t i = 0; i < CASE_BYTES; i += page)
+        sum += p[i];
+    CHECK(map_move(CASE_BYTES, CASE_BYTES, true) == 0 && in_file(p, CASE_BYTES) == 0 && sum == 0);
+    memset(p, 0, MAP_UNIT);
+    fill(p + MAP_UNIT, MAP_UNIT, 3);
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    pid_t child = fork(); /* by libc: it has the same pages */
+    if (child == 0) {
+        close(ends[1]);
+        _exit((int)read(ends[0], &page, 1));
+    }
+    close(ends[0]);
+    for (int i = 0; i < 20 && in_file(p, 2 * MAP_UNIT) < MAP_UNIT; i++)
+        map_move(CASE_BYTES, MAP_UNIT, true);
+    CHECK(in_file(p + MAP_UNIT, MAP_UNIT) == MAP_UNIT);
+    close(ends[1]);
+    CHECK(waitpid(child, NULL, 0) == child);
+    memset(p, 0, MAP_UNIT);
+    move_out(p, 2 * MAP_UNIT);
+    CHECK(in_file(p, CASE_BYTES) == 2 * MAP_UNIT && is_filled(p + MAP_UNIT, MAP_UNIT, 3) && is_zero(p, MAP_UNIT));
+    map_munmap(p, CASE_BYTES);
+}
+
 static size_t resident_bytes(const char *p, size_t bytes)
 {
     static unsigned char vector[CASE_BYTES / 4096]; /* at least */
@@ -1480,6 +1510,7 @@ int main(int argc, char **argv)
     half_frozen();
     frozen_full();
     closed();
+    only_read();
     unstoppable();
     faults();
     directions();
