@@ -6265,7 +6265,6 @@ static __thread struct {
     uint64_t asked_ns;   /* for which time then, */
     uint64_t began_ns;   /* and when */
     struct timespec left;
-    struct ring_wait { uint64_t mask; uint32_t mask_bytes, least_us; uint64_t span; } ring; /* io_uring_enter's, with `left` */
 } stop_wait __attribute__((tls_model("initial-exec")));
 
 static uint64_t now_ns(void)
@@ -6316,15 +6315,30 @@ static unsigned long stop_left_span(uintptr_t at, unsigned long span, unsigned l
     return (unsigned long)&stop_wait.left;
 }
 
-/* What io_uring_enter waits with, if that has a relative time span (linux/io_uring.h of 5.11). */
-static unsigned long stop_left_ring(uintptr_t at, unsigned long flags, unsigned long wait, unsigned long bytes)
+/* What io_uring_enter waits with (linux/io_uring.h of 5.11). */
+struct ring_wait {
+    uint64_t mask;
+    uint32_t mask_bytes, least_us;
+    uint64_t span;
+};
+
+/* The time span of io_uring_enter stands behind a structure of the program's, where it can't be replaced by less: so it begins anew
+ * with the call, up to the first stop after its end. Is this one? */
+static bool stop_is_late(uintptr_t at, long call, unsigned long *argument[6])
 {
     const unsigned long extended = 1 << 3, absolute = 1 << 5, registered = 1 << 6;
-    if ((flags & (extended | absolute | registered)) != extended || bytes != sizeof stop_wait.ring)
-        return wait;
-    stop_wait.ring = *(const struct ring_wait *)wait;
-    stop_wait.ring.span = stop_left_span(at, stop_wait.ring.span, 0);
-    return (unsigned long)&stop_wait.ring;
+    const struct ring_wait *wait = (const struct ring_wait *)*argument[4];
+    if (call != SYS_io_uring_enter || (*argument[3] & (extended | absolute | registered)) != extended || !wait || !wait->span)
+        return false;
+    const struct timespec *span = (const struct timespec *)(uintptr_t)wait->span;
+    uint64_t now = now_ns(), ns = (uint64_t)span->tv_sec * 1000000000 + (uint64_t)span->tv_nsec;
+    bool again = stop_wait.at == at && stop_wait.asked_ns == ns && stop_wait.sleeps + 1 == stop_wait.slept;
+    bool late = again && now - stop_wait.began_ns >= ns;
+    stop_wait.at = late ? 0 : at; /* the next call is another one then */
+    stop_wait.asked_ns = ns;
+    stop_wait.began_ns = again ? stop_wait.began_ns : now;
+    stop_wait.sleeps = thread_sleeps();
+    return late;
 }
 
 /* The arguments that the call at that place, which slept already, is made again with. */
@@ -6361,9 +6375,6 @@ static void stop_shorten(uintptr_t at, long call, unsigned long *argument[6])
     case SYS_io_getevents:
     case SYS_io_pgetevents:
         *argument[4] = stop_left_span(at, *argument[4], 0);
-        break;
-    case SYS_io_uring_enter:
-        *argument[4] = stop_left_ring(at, *argument[3], *argument[4], *argument[5]);
         break;
     }
 }
@@ -6431,7 +6442,7 @@ static bool call_has(const struct raw_call *call, unsigned long *argument[6])
     bool same = true;
     for (int i = 0; i < 6 && same; i++)
         same = *argument[i] == (unsigned long)call->argument[i] || *argument[i] == (unsigned long)&stop_wait.left ||
-               *argument[i] == (unsigned long)&stop_wait.ring || (left_ms && *argument[i] == left_ms);
+               (left_ms && *argument[i] == left_ms);
     return same;
 }
 
@@ -6480,6 +6491,10 @@ static void stop_repeat(ucontext_t *u, const struct stopped *s)
     if (part || !stop_repeats(call) || stop_others_wait(mask))
         return;
     stop_shorten((uintptr_t)at, call, argument);
+    if (stop_is_late((uintptr_t)at, call, argument)) {
+        reg[REG_RAX] = -ETIME;
+        return;
+    }
     reg[REG_RAX] = call;
     reg[REG_RIP] -= 2;
 }
@@ -6500,6 +6515,10 @@ static void stop_repeat(ucontext_t *u, const struct stopped *s)
         return;
     m->regs[0] = s->argument[0];
     stop_shorten(m->pc, s->call, argument);
+    if (stop_is_late(m->pc, s->call, argument)) {
+        m->regs[0] = (uint64_t)-ETIME;
+        return;
+    }
     m->pc -= 4;
 }
 #else
