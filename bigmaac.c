@@ -5442,6 +5442,7 @@ static struct next {
     pid_t (*fork)(void), (*fork_only)(void); /* fork and _Fork */
     int (*clone)(int (*)(void *), void *, int, void *, ...);
     long (*syscall)(long, ...);
+    ssize_t (*vmsplice)(int, const struct iovec *, size_t, unsigned);
     int (*execve)(const char *, char *const[], char *const[]), (*execvpe)(const char *, char *const[], char *const[]);
     int (*register_atfork)(void (*)(void), void (*)(void), void (*)(void), void *);
     void (*streams_lock)(void), (*streams_unlock)(void), (*streams_reset)(void); /* of libc's list of streams */
@@ -8720,6 +8721,29 @@ static NOINLINE long map_leave(long number, const void *at, size_t bytes, long t
     errno = err;
     map_end(&m, result != 0);
     return result;
+}
+
+/* vmsplice(2) of these parts is next: pages go into the pipe as they are, and stay there when their memory is unmapped or dropped. A
+ * file's would read zero then. So what the pipe takes becomes ordinary memory, and is left alone. */
+static void map_splice(int fd, const struct iovec *parts, size_t n)
+{
+    const size_t most = 1024; /* UIO_MAXIOV */
+    size_t page = sys_page(), from = round_down((size_t)parts, page);
+    unsigned char resident[1024 * sizeof *parts / 4096 + 2];
+    long left = sys(SYS_fcntl, fd, F_GETPIPE_SZ);
+    if (!atomic_load(&map.moved_bytes) || left <= 0 || (sys(SYS_fcntl, fd, F_GETFL) & O_ACCMODE) == O_RDONLY || n > most ||
+        sys_mincore((void *)from, round_up((size_t)(parts + n), page) - from, resident) != 0)
+        return;
+    for (size_t i = 0; i < n && left > 0; left -= (long)min_size(parts[i].iov_len, (size_t)left), i++) {
+        uintptr_t at = round_down((size_t)parts[i].iov_base, page), to = map_page_end(parts[i].iov_base, min_size(parts[i].iov_len, (size_t)left));
+        if (to <= at || !map_touches((void *)at, to - at))
+            continue;
+        struct map_op m;
+        map_begin(&m);
+        map_settle(&m, at, to);
+        map_forget_ordinary(at, to);
+        map_end(&m, false);
+    }
 }
 
 /* What is moved can be protected like other memory, but a file's folder may forbid execution. A fork must not come in
@@ -13529,6 +13553,7 @@ COLD static void next_find(void)
     next.syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
     next.execve = (int (*)(const char *, char *const[], char *const[]))dlsym(RTLD_NEXT, "execve");
     next.execvpe = (int (*)(const char *, char *const[], char *const[]))dlsym(RTLD_NEXT, "execvpe");
+    next.vmsplice = (ssize_t(*)(int, const struct iovec *, size_t, unsigned))dlsym(RTLD_NEXT, "vmsplice");
     next.register_atfork = (int (*)(void (*)(void), void (*)(void), void (*)(void), void *))dlsym(RTLD_NEXT, "__register_atfork");
     next.streams_lock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_lock");
     next.streams_unlock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_unlock");
@@ -14835,6 +14860,13 @@ EXPORT ssize_t process_madvise(int fd, const struct iovec *parts, size_t n, int 
     return process_madvise_here(fd, parts, n, advice, flags);
 }
 
+EXPORT ssize_t vmsplice(int fd, const struct iovec *parts, size_t n, unsigned flags)
+{
+    if (map_on())
+        map_splice(fd, parts, n);
+    return next.vmsplice ? next.vmsplice(fd, parts, n, flags) : sys(SYS_vmsplice, fd, parts, n, flags);
+}
+
 EXPORT int mseal(void *at, size_t bytes, unsigned long flags);
 EXPORT int mseal(void *at, size_t bytes, unsigned long flags)
 {
@@ -14860,6 +14892,7 @@ static bool syscall_maps(long number, const long a[6], long *result)
     case CALL_PROCESS_MADVISE:
         *result = process_madvise_here((int)a[0], (const struct iovec *)a[1], (size_t)a[2], (int)a[3], (unsigned)a[4]);
         return true;
+    case SYS_vmsplice: map_splice((int)a[0], (const struct iovec *)a[1], (size_t)a[2]); return false;
     case SYS_userfaultfd:
         *result = sys(number, a[0]);
         if (*result >= 0)
