@@ -6877,12 +6877,13 @@ static bool stop_begin(uint64_t most_ms)
 }
 
 /* For what the program waits for: tried again for two seconds. A thread that is being made blocks all signals for a
- * moment. */
+ * moment. One that waits in the kernel, as the caller of vfork does for its child, may be waited for as long at most. */
 static bool stop_surely(void)
 {
+    uint64_t began = now_ms(), most_ms = 2000;
     threads_keep();
-    for (int tries = 0; tries < 100; tries++, sleep_ms(20)) {
-        if (stop_begin(2000))
+    for (uint64_t passed = 0; passed < most_ms; sleep_ms(20), passed = now_ms() - began) {
+        if (stop_begin(most_ms - passed))
             return true;
         if (stop.writes)
             return false;

@@ -622,6 +622,39 @@ static void several_hold(void)
     close(datagrams[1]);
 }
 
+static void *vforks_main(void *end)
+{
+    char byte = 0;
+    pid_t child = vfork();
+    if (child == 0) {
+        (void)!(write(*(int *)end, &byte, 1) && read(*(int *)end, &byte, 1));
+        _exit(0);
+    }
+    CHECK(waitpid(child, NULL, 0) == child);
+    return NULL;
+}
+
+/* Who waits for its child by vfork can't be stopped; that is not tried again and again, each time as long as all tries together. */
+static void vfork_holds(void)
+{
+    int pair[2];
+    char byte;
+    pthread_t thread;
+    sigmask saved;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && pthread_create(&thread, NULL, vforks_main, &pair[0]) == 0);
+    CHECK(read(pair[1], &byte, 1) == 1);
+    signals_hold(&saved);
+    home_lock();
+    unsigned round = atomic_load(&stop_round);
+    CHECK(!stop_surely() && atomic_load(&stop_round) - round < 20);
+    home_unlock();
+    sys_sigmask(SIG_SETMASK, &saved, NULL);
+    CHECK(write(pair[1], "x", 1) == 1);
+    pthread_join(thread, NULL);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 /* Who blocks the signal for a moment is waited for: the others stand meanwhile. Without that it were luck to find it
  * unblocked, one time in a thousand; and sometimes it has no processor for longer than we wait. */
 static void blocked_holds(void)
@@ -835,6 +868,7 @@ int main(void)
     raw_wait_repeats();
     setuid_holds();
     several_hold();
+    vfork_holds();
     blocked_holds();
     skipped_holds();
     faults_hold();
