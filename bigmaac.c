@@ -8210,11 +8210,15 @@ static void map_dress(uintptr_t from, uintptr_t to)
     map_undump(from, to);
 }
 
-/* Is the caller's stack there? */
+/* Is the caller's stack there, or what it has beside its thread pointer? The latter is far from it where a stack of the program's is
+ * deep; libc, the compiler (stack protector) and the kernel (rseq) use it at any time. */
 static bool runs_on(uintptr_t from, uintptr_t to)
 {
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-    return from < here + 64 * kib && here < to + 64 * kib;
+    const uintptr_t here[] = {(uintptr_t)__builtin_frame_address(0), (uintptr_t)&exec_depth};
+    bool runs = false;
+    for (size_t i = 0; i < sizeof here / sizeof here[0]; i++)
+        runs |= from < here[i] + 64 * kib && here[i] < to + 64 * kib;
+    return runs;
 }
 
 /* Requires map.lock, and that nobody else runs who might write there. Makes one mapping ordinary, content and

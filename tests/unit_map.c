@@ -1416,6 +1416,44 @@ static void closed(void)
     map_munmap(p, MAP_UNIT);
 }
 
+static atomic_int deep_state; /* 1: it runs; 2: its stack was moved */
+
+/* Deep in a stack of its own, that was moved: what lies in the middle becomes ordinary, but not what lies around its thread pointer,
+ * at the stack's other end. */
+static void *deep_main(void *stack)
+{
+    volatile char far[3 << 20];
+    char *middle = (char *)stack + CASE_BYTES / 2;
+    struct map_op m;
+    for (size_t i = 0; i < sizeof far; i += page)
+        far[i] = 3;
+    atomic_store(&deep_state, 1);
+    while (atomic_load(&deep_state) == 1)
+        usleep(1000);
+    map_begin(&m);
+    map_settle(&m, (uintptr_t)middle, (uintptr_t)middle + MAP_UNIT);
+    map_settle(&m, (uintptr_t)middle + MAP_UNIT, (uintptr_t)stack + CASE_BYTES);
+    map_end(&m, false);
+    CHECK(in_file(middle, MAP_UNIT) == 0 && in_file(stack, CASE_BYTES) == CASE_BYTES - MAP_UNIT && far[0] == 3);
+    return NULL;
+}
+
+static void deep(void)
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    char *stack = new_region(CASE_BYTES);
+    fill(stack, CASE_BYTES, 1);
+    pthread_attr_init(&attributes);
+    CHECK(pthread_attr_setstack(&attributes, stack, CASE_BYTES) == 0 && pthread_create(&thread, &attributes, deep_main, stack) == 0);
+    while (!atomic_load(&deep_state))
+        usleep(1000);
+    move_out(stack, CASE_BYTES);
+    atomic_store(&deep_state, 2);
+    pthread_join(thread, NULL);
+    map_munmap(stack, CASE_BYTES);
+}
+
 static atomic_int blocked; /* 1: it blocks all signals; 2: it shall end */
 
 static void *blocks(void *unused)
@@ -1511,6 +1549,7 @@ int main(int argc, char **argv)
     frozen_full();
     closed();
     only_read();
+    deep();
     unstoppable();
     faults();
     directions();
