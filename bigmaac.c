@@ -6127,6 +6127,8 @@ static struct {
     bool writes;           /* the kernel's own threads write for the program (io_uring), and can't be stopped */
     unsigned halves;       /* how often in a row some thread was in the middle of a call that would come back half-done */
     bool put_off;          /* the last one was, for that alone */
+    atomic_bool frames;    /* some thread handles signals on memory of ours: their frames are written there, wherever it runs */
+    atomic_bool dispatched; /* some thread's system calls come back to it (Syscall User Dispatch, as Wine has it), so would a handler's */
     bool hurry;            /* the memory is nearly full: better a call half-done than the program killed */
     atomic_uint on;        /* futex; 1: signals may be sent */
     atomic_uint execs;     /* of this process, under way */
@@ -6756,7 +6758,8 @@ static bool stop_is_held(const struct stopped *s)
     if (!thread_exists(s->tid))
         return true;
     if (thread_look(s->tid, "syscall", text, sizeof text) && text_begins(text, "-1 0x"))
-        return !memory_is_ours((void *)text_digits(&stack, 16)) && thread_takes_signals(s->tid) == SIGNALS_TAKEN;
+        return !atomic_load(&stop.frames) && !memory_is_ours((void *)text_digits(&stack, 16)) &&
+               thread_takes_signals(s->tid) == SIGNALS_TAKEN;
     const char *state = thread_look(s->tid, "stat", text, sizeof text) ? text_find_last(text, ')') : NULL;
     return state && (state[2] == 'Z' || state[2] == 'X');
 }
@@ -6807,6 +6810,25 @@ static bool stop_await(uint64_t until_ns)
     return stop.complete;
 }
 
+/* As sigaltstack(2). */
+static int altstack_set(const stack_t *to, stack_t *old)
+{
+    int result = (int)sys(SYS_sigaltstack, to, old);
+    if (result == 0 && to && (to == old || memory_is_ours(to->ss_sp))) /* the former: `to` is no more what it was */
+        atomic_store(&stop.frames, true);
+    return result;
+}
+
+/* As prctl(2). */
+static int process_set(int what, const long a[4])
+{
+    enum { SET_SYSCALL_USER_DISPATCH = 59 }; /* linux/prctl.h has it from 5.11 on */
+    int result = (int)sys(SYS_prctl, what, a[0], a[1], a[2], a[3]);
+    if (what == SET_SYSCALL_USER_DISPATCH && result == 0 && a[0])
+        atomic_store(&stop.dispatched, true);
+    return result;
+}
+
 static void stop_end(void)
 {
     atomic_fetch_add(&stop_round, 1);
@@ -6823,7 +6845,7 @@ static bool stop_ask(void)
     stop.several = thread_count() > 1;
     stop.main_ended = stop.several && main_has_ended();
     stop.complete = true;
-    if (!stop_handles() || (stop.deaf && thread_takes_signals(stop.deaf) != SIGNALS_TAKEN))
+    if (atomic_load(&stop.dispatched) || !stop_handles() || (stop.deaf && thread_takes_signals(stop.deaf) != SIGNALS_TAKEN))
         return false;
     stop.deaf = 0;
     stop.put_off = !stop_on();
@@ -6921,7 +6943,7 @@ static void sleepers_rouse(void)
 {
     stop.several = thread_count() > 1;
     stop.threads = 0;
-    if (!stop.several || !stop_handles())
+    if (!stop.several || atomic_load(&stop.dispatched) || !stop_handles())
         return;
     int fd = threads_open();
     if (fd < 0)
@@ -14865,6 +14887,19 @@ EXPORT ssize_t process_madvise(int fd, const struct iovec *parts, size_t n, int 
     return process_madvise_here(fd, parts, n, advice, flags);
 }
 
+EXPORT int sigaltstack(const stack_t *to, stack_t *old) { return altstack_set(to, old); }
+
+EXPORT int prctl(int what, ...)
+{
+    long a[4];
+    va_list list;
+    va_start(list, what);
+    for (int i = 0; i < 4; i++)
+        a[i] = va_arg(list, long);
+    va_end(list);
+    return process_set(what, a);
+}
+
 EXPORT ssize_t vmsplice(int fd, const struct iovec *parts, size_t n, unsigned flags)
 {
     if (map_on())
@@ -14953,6 +14988,10 @@ EXPORT long syscall(long number, ...)
     long result;
     if (unlikely(map_on() || mem_owns((void *)argument[0])) && syscall_maps(number, argument, &result))
         return result;
+    if (unlikely(number == SYS_sigaltstack))
+        return altstack_set((const stack_t *)argument[0], (stack_t *)argument[1]);
+    if (unlikely(number == SYS_prctl))
+        return process_set((int)argument[0], argument + 1);
     if (unlikely(number == SYS_prlimit64))
         return limit_set((pid_t)argument[0], (int)argument[1], (const void *)argument[2], (void *)argument[3]);
 #ifdef SYS_setrlimit

@@ -724,12 +724,14 @@ static void skipped_holds(void)
 #define UFFD_USER_MODE_ONLY 1
 #endif
 static char *late_page;
+static atomic_int late_tid;
 
 /* Waits for a page; blocks every signal, or none. */
 static void *faults_main(void *blocks)
 {
     const sigmask none = 0, all = ~none;
     sys_sigmask(SIG_SETMASK, blocks ? &all : &none, NULL);
+    atomic_store(&late_tid, sys_gettid());
     *(volatile char *)late_page = 1;
     return NULL;
 }
@@ -754,6 +756,16 @@ static void faults_hold(void)
         CHECK(pthread_create(&thread, NULL, faults_main, blocks ? late_page : NULL) == 0);
         CHECK(read(fd, &fault, sizeof fault) == sizeof fault);
         usleep(20000); /* it sleeps by then */
+        struct stopped late = {.tid = late_tid};
+        stop.several = true;
+        for (int i = 0; i < 5000 && !blocks && !stop_is_held(&late); i++)
+            usleep(1000);
+        CHECK(stop_is_held(&late) == !blocks);
+        stack_t frames = {.ss_sp = bigmaac_malloc(1 << 20), .ss_size = 1 << 20}, none = {.ss_flags = SS_DISABLE};
+        CHECK(altstack_set(&frames, NULL) == 0 && !stop_is_held(&late)); /* a frame may be written there, by any thread's signal */
+        CHECK(altstack_set(&none, NULL) == 0);
+        bigmaac_free(frames.ss_sp);
+        atomic_store(&stop.frames, false);
         CHECK(stop_once() == !blocks);
         CHECK(ioctl(fd, UFFDIO_ZEROPAGE, &zero) == 0);
         pthread_join(thread, NULL);
