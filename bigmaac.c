@@ -7683,6 +7683,7 @@ static struct map {
     uint64_t retry_ms;       /* monitor: until the next try, where the last one moved nothing */
     atomic_bool no_query;    /* the kernel has no PROCMAP_QUERY */
     atomic_bool faults_elsewhere; /* the program handles page faults (userfaultfd), by a thread that would be stopped */
+    atomic_bool decorated;   /* something is set on memory that was too small to be recorded, and stays on it as it grows */
     bool starts;             /* a mapping may start the monitor */
     bool elsewhere;          /* the program's malloc is its own: ours is not called */
     size_t faults;           /* monitor: major ones, at the last look */
@@ -8678,7 +8679,7 @@ static void map_grown(void *p, size_t bytes)
     struct map_op m;
     char text[4096];
     map_begin(&m);
-    bool locks = some_is_locked(text, sizeof text); /* it, perhaps */
+    bool locks = atomic_load(&map.decorated) || some_is_locked(text, sizeof text); /* it, perhaps */
     if (!locks && vma_find(&scan, (uintptr_t)p, &v) && v.from <= (uintptr_t)p && v.to >= (uintptr_t)p + bytes && !v.shared && !v.inode &&
         v.protection == (PROT_READ | PROT_WRITE))
         map_record((uintptr_t)p, (uintptr_t)p + bytes, 0);
@@ -8735,8 +8736,11 @@ static bool leave_refused(long number, size_t bytes, int err)
 static NOINLINE long map_leave(long number, const void *at, size_t bytes, long third, long fourth)
 {
     struct map_op m;
-    if (!map_touches(at, bytes))
+    if (!map_touches(at, bytes)) {
+        if (number == SYS_pkey_mprotect)
+            atomic_store(&map.decorated, true);
         return sys(number, at, bytes, third, fourth);
+    }
     uintptr_t from = round_down((uintptr_t)at, sys_page()), to = map_page_end(at, bytes);
     map_begin(&m);
     map_settle(&m, from, to);
@@ -8926,8 +8930,11 @@ static bool map_advise(void *at, size_t bytes, int advice, int *result)
 static NOINLINE int map_madvise(void *at, size_t length, int advice)
 {
     size_t page = sys_page(), bytes = round_up(length, page);
-    if ((uintptr_t)at & (page - 1) || bytes < length || !map_touches(at, bytes))
+    if ((uintptr_t)at & (page - 1) || bytes < length || !map_touches(at, bytes)) {
+        if (advice == MADV_WIPEONFORK || advice == MADV_DONTFORK || advice == MADV_DONTDUMP || advice == MADV_MERGEABLE)
+            atomic_store(&map.decorated, true);
         return (int)sys(SYS_madvise, at, length, advice);
+    }
     struct map_op m;
     int result;
     switch (advice) {

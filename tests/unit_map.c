@@ -992,6 +992,7 @@ static void grows_beside(void)
     map_munmap(grown, 2 * MAP_UNIT);
     size_t least = map.least;
     map.least = 8 * page;
+    atomic_store(&map.decorated, false);
     char *small = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     fill(small, 4 * page, 6);
     small = map_mremap(small, 4 * page, 2 * MAP_UNIT, MREMAP_MAYMOVE, NULL);
@@ -1000,6 +1001,12 @@ static void grows_beside(void)
     char *locked = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); /* stays in memory */
     if (sys_mlock(locked, 4 * page) == 0 && (locked = map_mremap(locked, 4 * page, 2 * MAP_UNIT, MREMAP_MAYMOVE, NULL)) != MAP_FAILED)
         CHECK(!spans_touch(&map.ours, (uintptr_t)locked, (uintptr_t)locked + 2 * MAP_UNIT) && munmap(locked, 2 * MAP_UNIT) == 0);
+    char *wiped = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); /* as it is, in children */
+    CHECK(map_madvise(wiped, 4 * page, MADV_WIPEONFORK) == 0);
+    wiped = map_mremap(wiped, 4 * page, 2 * MAP_UNIT, MREMAP_MAYMOVE, NULL);
+    CHECK(wiped != MAP_FAILED && !spans_touch(&map.ours, (uintptr_t)wiped, (uintptr_t)wiped + 2 * MAP_UNIT));
+    munmap(wiped, 2 * MAP_UNIT);
+    atomic_store(&map.decorated, false);
     map.least = least;
     map_munmap(small, 2 * MAP_UNIT);
     munmap(place, 4 * MAP_UNIT);
