@@ -8792,6 +8792,24 @@ static NOINLINE int map_mprotect(void *at, size_t bytes, int protection)
     return result;
 }
 
+static struct spans *const map_sets[] = {&map.ours, &map.moved, &map.live, &map.used, &map.kept};
+enum { MAP_SETS = sizeof map_sets / sizeof map_sets[0] };
+
+/* Requires map.lock. Has mlockall populate of the sets' memory no more than what is in use; and the end of that. */
+static void map_sets_hide(bool hides)
+{
+    const size_t bytes = MAP_SPANS_MAX * sizeof(struct span);
+    for (size_t i = 0; i < MAP_SETS && hides; i++) {
+        size_t used = round_up(map_sets[i]->count * sizeof(struct span), sys_page());
+        if (used < bytes)
+            sys_mprotect((char *)map_sets[i]->at + used, bytes - used, PROT_NONE);
+    }
+    if (hides)
+        return;
+    sys_munlock(map_sets[0]->at, MAP_SETS * bytes); /* first: what is locked is populated where it may be written to */
+    sys_mprotect(map_sets[0]->at, MAP_SETS * bytes, PROT_READ | PROT_WRITE);
+}
+
 static int map_mlockall(int flags)
 {
     if (!map_on() || !(flags & (MCL_CURRENT | MCL_FUTURE)))
@@ -8799,7 +8817,10 @@ static int map_mlockall(int flags)
     struct map_op m;
     map_begin(&m);
     map_settle(&m, 0, UINTPTR_MAX);
-    int result = (int)sys(SYS_mlockall, flags);
+    map_sets_hide(true);
+    int result = (int)sys(SYS_mlockall, flags), err = errno;
+    map_sets_hide(false);
+    errno = err;
     if (result == 0) {
         atomic_store(&map.least, map.moved.count ? SIZE_MAX - 1 : SIZE_MAX); /* what can't be ordinary is seen to, but nothing new */
         map_forget_ordinary(0, UINTPTR_MAX);
@@ -10303,12 +10324,11 @@ static bool malloc_is_elsewhere(void)
 COLD static void map_open(void)
 {
     const size_t bytes = MAP_SPANS_MAX * sizeof(struct span);
-    char *at = sys_mmap(NULL, 5 * bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
+    char *at = sys_mmap(NULL, MAP_SETS * bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
     if (at == MAP_FAILED)
         return;
-    struct spans *sets[] = {&map.ours, &map.moved, &map.live, &map.used, &map.kept};
-    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
-        sets[i]->at = (struct span *)(void *)(at + i * bytes);
+    for (size_t i = 0; i < MAP_SETS; i++)
+        map_sets[i]->at = (struct span *)(void *)(at + i * bytes);
     map_open_maps();
     Dl_info after, others;
     map.elsewhere = malloc_is_elsewhere();

@@ -281,5 +281,17 @@ if [ "$(id -u)" = 0 ]; then
     expect '' with BIGMAAC_MIN_BIGMAAC_SIZE=1M BIGMAAC_MIN_FRY_SIZE=64 "$TMP/mlock"
     chmod 777 "$TMP"
     expect '' with BIGMAAC_MIN_BIGMAAC_SIZE=1M BIGMAAC_MIN_FRY_SIZE=64 "$TMP/mlock" user
+    cat >"$TMP/locked.c" <<'C'
+#define _GNU_SOURCE
+#include "sys_blocks.h"
+#include <sys/mman.h>
+int main(void)
+{
+    return mlockall(MCL_CURRENT) != 0 || printf("%lld\n", value_in("/proc/self/status", "VmLck:")) < 0;
+}
+C
+    compile_c "$TMP/locked" "$TMP/locked.c"
+    ordinary=$(with BIGMAAC_RECYCLE=1M "$TMP/locked") mapped=$(with BIGMAAC_MIN_MMAP_SIZE=256K "$TMP/locked")
+    [ -n "$mapped" ] && [ "$mapped" -lt $((ordinary + 4096)) ] || fail "mlockall with mapped memory: $mapped KiB are locked, $ordinary without"
 fi
 exit 0
