@@ -14822,7 +14822,8 @@ EXPORT int execveat(int fd, const char *path, char *const list[], char *const en
 
 EXPORT int fexecve(int fd, char *const list[], char *const env[])
 {
-    if (fd < 0) {
+    char *const *volatile lists[] = {list, env}; /* libc's refuses none; but its header says that there is none of these */
+    if (fd < 0 || !lists[0] || !lists[1]) {
         errno = EINVAL;
         return -1;
     }

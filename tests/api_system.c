@@ -52,11 +52,22 @@ static void check_block(size_t size)
     free(p);
 }
 
+/* A list of none is refused; were it not, the test would end as /bin/false does. */
+static void check_exec(void)
+{
+    char **volatile none = NULL;
+    int fd = open("/bin/false", O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0 && fexecve(fd, none, environ) == -1 && errno == EINVAL);
+    CHECK(fexecve(fd, environ, none) == -1 && errno == EINVAL && fexecve(-1, environ, environ) == -1 && errno == EINVAL);
+    close(fd);
+}
+
 int main(void)
 {
     static const size_t sizes[] = {2 * 65536, 1 << 20, 12 << 20};
     CHECK(mallopt(M_MMAP_THRESHOLD, 1 << 20) == 1);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         check_block(sizes[i]);
+    check_exec();
     return check_result();
 }
