@@ -5442,7 +5442,6 @@ static struct next {
     pid_t (*fork)(void), (*fork_only)(void); /* fork and _Fork */
     int (*clone)(int (*)(void *), void *, int, void *, ...);
     long (*syscall)(long, ...);
-    ssize_t (*vmsplice)(int, const struct iovec *, size_t, unsigned);
     int (*execve)(const char *, char *const[], char *const[]), (*execvpe)(const char *, char *const[], char *const[]);
     int (*register_atfork)(void (*)(void), void (*)(void), void (*)(void), void *);
     void (*streams_lock)(void), (*streams_unlock)(void), (*streams_reset)(void); /* of libc's list of streams */
@@ -8025,12 +8024,21 @@ static void map_note_moved(uintptr_t from, uintptr_t to, uintptr_t delta)
 }
 
 /* Requires map.lock. The blocks of a kept piece go back, and those of all that is free around it up to where a large page of the
- * file may reach: a store to one across holes got blocks for these, too. */
-static void map_punch(size_t from, size_t to)
+ * file may reach: a store to one across holes got blocks for these, too. `edges`: a page of the cache that has something beside it
+ * that is used, too. There it is written to; but a pipe (vmsplice) or a socket (MSG_ZEROCOPY) may have it from the program yet. */
+static void map_punch(size_t from, size_t to, bool edges)
 {
     size_t i = spans_find(&map.used, from), low = from, high = to;
     file_punch_extend(&low, &high, i ? span_at(&map.used, i - 1)->to : 0,
                       i < map.used.count ? span_at(&map.used, i)->from : SIZE_MAX);
+    if (!edges) {
+        low = round_up(low, map_write_bytes);
+        high = round_down(high, map_write_bytes);
+        from = max_size(from, low);
+        to = min_size(to, high);
+    }
+    if (from >= to)
+        return;
     size_t bytes = spans_bytes(&map.kept, low, high);
     spans_remove(&map.kept, low, high);
     atomic_fetch_sub(&map.kept_bytes, bytes);
@@ -8047,7 +8055,7 @@ static bool map_purge_all(void)
 {
     bool any = map.kept.count;
     while (map.kept.count)
-        map_punch(span_at(&map.kept, 0)->from, span_at(&map.kept, 0)->to);
+        map_punch(span_at(&map.kept, 0)->from, span_at(&map.kept, 0)->to, true);
     return any;
 }
 
@@ -8058,7 +8066,7 @@ static void map_purge_one(void)
     for (size_t n = 1; n < map.kept.count; n++)
         if (span_at(&map.kept, n)->to - span_at(&map.kept, n)->from > most.to - most.from)
             most = *span_at(&map.kept, n);
-    map_punch(most.from, most.to);
+    map_punch(most.from, most.to, true);
 }
 
 /* Requires map.lock. The same for a few, down to as much as is used; of all where the disk is nearly full. */
@@ -8103,7 +8111,7 @@ static void map_file_free(size_t from, size_t to)
     for (size_t at = from; spans_part(&map.kept, at, to, &p); at = p.to) {
         struct span whole = *span_at(&map.kept, spans_find(&map.kept, p.from));
         if (whole.to - whole.from >= map_unit || !spans_touch(&map.used, whole.from - 1, whole.to + 1))
-            map_punch(whole.from, whole.to);
+            map_punch(whole.from, whole.to, false);
     }
     map_purge();
     for (size_t at = from; file_valid(&map.file) && spans_part(&map.kept, at, to, &p); at = p.to)
@@ -8752,29 +8760,6 @@ static NOINLINE long map_leave(long number, const void *at, size_t bytes, long t
     errno = err;
     map_end(&m, result != 0);
     return result;
-}
-
-/* vmsplice(2) of these parts is next: pages go into the pipe as they are, and stay there when their memory is unmapped or dropped. A
- * file's would read zero then. So what the pipe takes becomes ordinary memory, and is left alone. */
-static void map_splice(int fd, const struct iovec *parts, size_t n)
-{
-    const size_t most = 1024; /* UIO_MAXIOV */
-    size_t page = sys_page(), from = round_down((size_t)parts, page);
-    unsigned char resident[1024 * sizeof *parts / 4096 + 2];
-    long left = sys(SYS_fcntl, fd, F_GETPIPE_SZ);
-    if (!atomic_load(&map.moved_bytes) || left <= 0 || (sys(SYS_fcntl, fd, F_GETFL) & O_ACCMODE) == O_RDONLY || n > most ||
-        sys_mincore((void *)from, round_up((size_t)(parts + n), page) - from, resident) != 0)
-        return;
-    for (size_t i = 0; i < n && left > 0; left -= (long)min_size(parts[i].iov_len, (size_t)left), i++) {
-        uintptr_t at = round_down((size_t)parts[i].iov_base, page), to = map_page_end(parts[i].iov_base, min_size(parts[i].iov_len, (size_t)left));
-        if (to <= at || !map_touches((void *)at, to - at))
-            continue;
-        struct map_op m;
-        map_begin(&m);
-        map_settle(&m, at, to);
-        map_forget_ordinary(at, to);
-        map_end(&m, false);
-    }
 }
 
 /* What is moved can be protected like other memory, but a file's folder may forbid execution. A fork must not come in
@@ -13607,7 +13592,6 @@ COLD static void next_find(void)
     next.syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
     next.execve = (int (*)(const char *, char *const[], char *const[]))dlsym(RTLD_NEXT, "execve");
     next.execvpe = (int (*)(const char *, char *const[], char *const[]))dlsym(RTLD_NEXT, "execvpe");
-    next.vmsplice = (ssize_t(*)(int, const struct iovec *, size_t, unsigned))dlsym(RTLD_NEXT, "vmsplice");
     next.register_atfork = (int (*)(void (*)(void), void (*)(void), void (*)(void), void *))dlsym(RTLD_NEXT, "__register_atfork");
     next.streams_lock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_lock");
     next.streams_unlock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_unlock");
@@ -14928,13 +14912,6 @@ EXPORT int prctl(int what, ...)
     return process_set(what, a);
 }
 
-EXPORT ssize_t vmsplice(int fd, const struct iovec *parts, size_t n, unsigned flags)
-{
-    if (map_on())
-        map_splice(fd, parts, n);
-    return next.vmsplice ? next.vmsplice(fd, parts, n, flags) : sys(SYS_vmsplice, fd, parts, n, flags);
-}
-
 EXPORT int mseal(void *at, size_t bytes, unsigned long flags);
 EXPORT int mseal(void *at, size_t bytes, unsigned long flags)
 {
@@ -14960,7 +14937,6 @@ static bool syscall_maps(long number, const long a[6], long *result)
     case CALL_PROCESS_MADVISE:
         *result = process_madvise_here((int)a[0], (const struct iovec *)a[1], (size_t)a[2], (int)a[3], (unsigned)a[4]);
         return true;
-    case SYS_vmsplice: map_splice((int)a[0], (const struct iovec *)a[1], (size_t)a[2]); return false;
     case SYS_userfaultfd:
         *result = sys(number, a[0]);
         if (*result >= 0)

@@ -103,7 +103,9 @@ static bool is_consistent(void)
         return false;
     for (size_t i = 0; i < map.kept.count; i++) { /* small, and beside something that is used; or of what came home */
         const struct span *k = span_at(&map.kept, i);
-        bool small = k->to - k->from < map_unit && spans_touch(&map.used, k->from - 1, k->to + 1);
+        size_t pages[] = {round_down(k->from, map_write_bytes), round_up(k->to, map_write_bytes)}; /* of the cache, which share it */
+        bool whole = round_up(k->from, map_write_bytes) < round_down(k->to, map_write_bytes);
+        bool small = (k->to - k->from < map_unit || !whole) && spans_touch(&map.used, pages[0] - 1, pages[1] + 1);
         if (spans_touch(&map.used, k->from, k->to) || !(small || atomic_load(&map.home_bytes)))
             return false;
     }
