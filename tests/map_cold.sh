@@ -24,7 +24,7 @@ int main(void)
 {
     const size_t cold = 40 << 20, used = 160 << 20, pages = used / 4096;
     struct bigmaac_stats s = {.size = sizeof s};
-    char *used_once = filled(cold, 1), *picked = filled(used, 2);
+    char *picked = filled(used, 2), *used_once = filled(cold, 1); /* what was filled last is ordinary yet */
     uint64_t state = 1, sum = 0;
     for (time_t end = time(NULL) + 200; s.map_cold < cold / 2 && time(NULL) < end;) {
         for (int i = 0; i < 100; i++) {
