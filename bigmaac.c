@@ -6108,7 +6108,7 @@ enum { STOP_MAX = 4096 };
 static const uint64_t stop_apart_ns = 500000, stop_apart_most_ns = 20 * 1000000; /* between two threads that go on one by one */
 
 static struct stopped {
-    pid_t tid;
+    pid_t tid, listed;  /* as gettid tells it, and as /proc lists it */
     long call;          /* the system call that it slept in before its signal was sent; -1: not known, or it ran */
     unsigned long argument[6], stack; /* and that one's arguments, and its stack pointer */
     atomic_uint round;  /* that its signal was sent for; 0: only to make its system call again, or to be sent again */
@@ -6124,14 +6124,16 @@ static struct {
     bool several;          /* the process has several threads: their files may be opened */
     bool main_ended;       /* its first one stays as a zombie */
     bool writes;           /* the kernel's own threads write for the program (io_uring), and can't be stopped */
-    unsigned halves;       /* how often in a row some thread was in the middle of a call that would come back half-done */
+    unsigned halves;       /* how much oftener than not some thread was in the middle of a call that would come back half-done */
     bool put_off;          /* the last one was, for that alone */
     atomic_bool frames;    /* some thread handles signals on memory of ours: their frames are written there, wherever it runs */
     atomic_bool dispatched; /* some thread's system calls come back to it (Syscall User Dispatch, as Wine has it), so would a handler's */
     bool hurry;            /* the memory is nearly full: better a call half-done than the program killed */
+    atomic_bool cramped;   /* some thread has a stack for handlers that ours might not fit in */
     atomic_uint on;        /* futex; 1: signals may be sent */
     atomic_uint execs;     /* of this process, under way */
     struct file tasks;     /* /proc/self/task, kept open; fd -1: not */
+    atomic_int listed;     /* this process's number in /proc; 0: not known */
     struct sys_sigaction glibc; /* what else the signal is for */
 } stop = {.tasks.fd = -1};
 
@@ -6173,20 +6175,72 @@ static void stop_off(void)
     futex_wake(&stop.on, INT32_MAX);
 }
 
-/* False: some thread is in an exec. */
+/* False: some thread is in an exec. One that fails is over soon, and no other one begins meanwhile. */
 static bool stop_on(void)
 {
+    const unsigned most_ms = 5;
     atomic_store(&stop.on, 1);
-    if (atomic_load(&stop.execs) == exec_depth)
-        return true;
-    stop_off();
-    return false;
+    for (unsigned ms = 0; atomic_load(&stop.execs) != exec_depth; ms++, sleep_ms(1))
+        if (ms == most_ms) {
+            stop_off();
+            return false;
+        }
+    return true;
 }
 
 /* --- the threads of the program -------------------------------------------------------------------- */
 
-/* Calls `see` with each number that a folder of /proc, open as fd, has; of /proc/self/task without our threads. Returns how many
- * there are; 0 if `see` was false for one. */
+/* --- their numbers: /proc may list those of another PID namespace (unshare --pid without --mount-proc) ------- */
+
+static void threads_note_listed(void)
+{
+    char link[16];
+    long n = sys(SYS_readlinkat, AT_FDCWD, "/proc/self", link, sizeof link - 1);
+    link[n > 0 ? n : 0] = 0;
+    atomic_store(&stop.listed, (int)text_number(link, NULL));
+}
+
+static bool threads_are_translated(void)
+{
+    int listed = atomic_load(&stop.listed);
+    return listed && listed != sys_getpid();
+}
+
+static size_t thread_count(void);
+
+/* What gettid tells the program's thread that /proc lists under that number; 0: it is ours, or has ended. */
+static pid_t thread_number(int listed)
+{
+    char path[64], text[2048];
+    if (!threads_are_translated())
+        return listed;
+    if (listed == atomic_load(&stop.listed))
+        return sys_getpid();
+    text_format(path, sizeof path, "/proc/self/task/%d/status", listed);
+    const char *at = thread_count() > 1 && read_text(path, text, sizeof text) ? text_search(text, "\nNSpid:") : NULL;
+    pid_t number = 0;
+    for (at += at ? text_length("\nNSpid:") : 0; at && *at == '\t';) {
+        at++;
+        number = (pid_t)text_digits(&at, 10);
+    }
+    return number;
+}
+
+/* The other way round, for what was listed since the last stop began. 0: not known. */
+static int thread_listing(pid_t tid)
+{
+    if (!threads_are_translated())
+        return tid;
+    if (tid == sys_getpid())
+        return atomic_load(&stop.listed);
+    for (unsigned i = 0; i < STOP_MAX && stopped[i].tid; i++)
+        if (stopped[i].tid == tid)
+            return stopped[i].listed;
+    return 0;
+}
+
+/* Calls `see` with each number that a folder of /proc, open as fd, has; of /proc/self/task without our threads, as gettid tells
+ * them, and as they are listed. Returns how many there are; 0 if `see` was false for one. */
 static unsigned numbers_see(int fd, bool threads, bool (*see)(int number, int argument), int argument)
 {
     char entries[4096];
@@ -6197,11 +6251,12 @@ static unsigned numbers_see(int fd, bool threads, bool (*see)(int number, int ar
             struct { uint64_t ino; int64_t off; unsigned short len; unsigned char type; } head;
             memcpy(&head, entries + at, 19);
             const char *name = entries + at + 19;
-            int number = (int)text_number(name, NULL);
+            int listed = (int)text_number(name, NULL), number = threads && is_digit(*name) ? thread_number(listed) : listed;
             at += head.len;
-            if (!is_digit(*name) || (threads && (number == atomic_load(&mon.tid) || number == atomic_load(&watch.tid))))
+            if (!is_digit(*name) ||
+                (threads && (!number || number == atomic_load(&mon.tid) || number == atomic_load(&watch.tid))))
                 continue;
-            if (!see(number, argument))
+            if (!see(number, threads ? listed : argument))
                 return 0;
             seen++;
         }
@@ -6209,9 +6264,9 @@ static unsigned numbers_see(int fd, bool threads, bool (*see)(int number, int ar
 }
 
 /* As the program's threads: not with all where some end meanwhile (stop_knows_all). */
-static unsigned threads_see(int fd, bool (*see)(pid_t tid, int argument), int argument)
+static unsigned threads_see(int fd, bool (*see)(pid_t tid, int listed))
 {
-    return numbers_see(fd, true, see, argument);
+    return numbers_see(fd, true, see, 0);
 }
 
 static int threads_open(void)
@@ -6244,7 +6299,7 @@ static size_t read_self(const char *path, char *text, size_t space, off_t from)
 static size_t thread_read(pid_t tid, const char *name, char *text, size_t space)
 {
     char path[64];
-    text_format(path, sizeof path, "/proc/self/task/%d/%s", tid, name);
+    text_format(path, sizeof path, "/proc/self/task/%d/%s", thread_listing(tid), name);
     return read_text(path, text, space);
 }
 
@@ -6263,10 +6318,12 @@ static size_t thread_count(void)
 /* A wait whose time limit is a plain number, or in memory that the kernel only reads, begins anew with less of it. */
 static __thread struct {
     uintptr_t at;        /* the instruction behind the system call */
-    long slept, sleeps;  /* of the thread, when the signal came, and when the call was begun anew */
+    unsigned slept, sleeps; /* of the thread, when the signal came, and when the call was begun anew */
     uint64_t asked_ns;   /* for which time then, */
     uint64_t began_ns;   /* and when */
     struct timespec left;
+    bool goes_on;        /* in the handler it does what is left of a call: no other one does */
+    bool cut;            /* the call by which it does is over because a stop came, and for no other reason */
 } stop_wait __attribute__((tls_model("initial-exec")));
 
 static uint64_t now_ns(void)
@@ -6276,10 +6333,10 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-static long thread_sleeps(void)
+static unsigned thread_sleeps(void)
 {
     struct rusage usage;
-    return sys(SYS_getrusage, RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+    return sys(SYS_getrusage, RUSAGE_THREAD, &usage) == 0 ? (unsigned)usage.ru_nvcsw : 0;
 }
 
 /* Nanoseconds to wait for, in steps, of `ns` that the system call at that place was made with. It is the one that was
@@ -6413,6 +6470,105 @@ static bool stop_repeats(long call)
     return false;
 }
 
+/* Which of a socket's time limits the call has; 0: none. */
+static int stop_limit_of(long call)
+{
+    switch (call) {
+    case SYS_read:
+    case SYS_readv:
+    case SYS_preadv2:
+    case SYS_recvfrom:
+    case SYS_recvmsg:
+    case SYS_recvmmsg:
+    case SYS_accept:
+    case SYS_accept4:
+        return SO_RCVTIMEO;
+    case SYS_write:
+    case SYS_writev:
+    case SYS_pwritev2:
+    case SYS_sendto:
+    case SYS_sendmsg:
+    case SYS_sendmmsg:
+    case SYS_connect:
+        return SO_SNDTIMEO;
+    default:
+        return 0;
+    }
+}
+
+/* May the handler do what is left of a call? It lets others of the program's in then, which need their room where all run on a
+ * stack of their own (sigaltstack). */
+static bool stop_may_go_on(const ucontext_t *u)
+{
+    const size_t room_for_others = 16 * kib;
+    size_t left = (uintptr_t)__builtin_frame_address(0) - (uintptr_t)u->uc_stack.ss_sp;
+    return !stop_wait.goes_on && (left >= u->uc_stack.ss_size || left > room_for_others) && sys_unfiltered();
+}
+
+/* The call in which the handler waits meanwhile, known by its place. */
+static long stop_poll(struct pollfd *can, const struct timespec *limit, const sigmask *mask)
+{
+    return sys(SYS_ppoll, can, 1, limit, mask, sizeof *mask);
+}
+
+static long (*volatile const stop_poll_there)(struct pollfd *, const struct timespec *, const sigmask *) = stop_poll; /* one place */
+
+static bool stop_is_inner(const void *system_call)
+{
+#ifdef BIGMAAC_SYS
+    uintptr_t from = (uintptr_t)syscall;
+#else
+    uintptr_t from = (uintptr_t)stop_poll;
+#endif
+    return stop_wait.goes_on && (uintptr_t)system_call - from < 256;
+}
+
+/* Waits for what can be done at once. Signals of the program's come in here alone, and end it: 1: it can, 0: the time is over,
+ * -1: errno. */
+static int stop_await_file(int fd, short events, uint64_t until_ns, const sigmask *mask)
+{
+    struct pollfd can = {.fd = fd, .events = events};
+    long n;
+    stop_wait.goes_on = true;
+    do {
+        uint64_t left = until_ns - min_size(until_ns, now_ns());
+        struct timespec t = {.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)};
+        stop_wait.cut = false;
+        n = stop_poll_there(&can, until_ns == UINT64_MAX ? NULL : &t, mask);
+    } while (n < 0 && errno == EINTR && stop_wait.cut);
+    stop_wait.goes_on = false;
+    return (int)n;
+}
+
+/* When a socket limits the time of the call that begins now: it ends then. UINT64_MAX: never. */
+static uint64_t stop_until(long call, int fd)
+{
+    struct timeval limit = {0};
+    socklen_t bytes = sizeof limit;
+    int option = stop_limit_of(call);
+    if (!option || sys(SYS_getsockopt, fd, SOL_SOCKET, option, &limit, &bytes) != 0 || (!limit.tv_sec && !limit.tv_usec))
+        return UINT64_MAX;
+    return now_ns() + (uint64_t)limit.tv_sec * 1000000000 + (uint64_t)limit.tv_usec * 1000;
+}
+
+/* Where a socket limits the time of the call, the call made again would have all of that anew: it is waited for here what can be
+ * done at once. Returns 0: then the call is to be made again; else what it returns. */
+COLD static long stop_await_socket(long call, unsigned long *argument[6], const sigmask *mask)
+{
+    int fd = (int)*argument[0];
+    uint64_t until = stop_until(call, fd);
+    if (until == UINT64_MAX)
+        return 0;
+    bool sends = call == SYS_sendto;
+    long n = stop_await_file(fd, stop_limit_of(call) == SO_RCVTIMEO ? POLLIN : POLLOUT, until, mask);
+    if (n == 0 && (sends || call == SYS_write)) { /* there may be room, but less than poll wants */
+        n = sys(SYS_sendto, fd, *argument[1], *argument[2], MSG_DONTWAIT | (sends ? *argument[3] : 0), sends ? *argument[4] : 0,
+                sends ? *argument[5] : 0);
+        return n < 0 ? -errno : n;
+    }
+    return n > 0 ? 0 : n < 0 ? -errno : call == SYS_connect ? -EINPROGRESS : -EAGAIN;
+}
+
 /* Did it sleep in this very call before its signal was sent? The first argument may be gone. */
 static bool stop_was_seen(const struct stopped *s, unsigned long *argument[6], unsigned long stack)
 {
@@ -6437,6 +6593,128 @@ static void stop_unfinished(long call, unsigned long socket, unsigned long most,
 }
 
 #if defined(__x86_64__)
+/* A call that moves bytes, or messages, and ends early for a signal alone. */
+struct transfer {
+    long call;   /* that goes on with a part */
+    int fd;      /* of getrandom: none */
+    size_t unit; /* bytes of the parts that count as one in what the call returns */
+    unsigned long flags;
+    const struct iovec *part;
+    size_t parts;
+    struct iovec own;
+};
+
+enum transfer_kind { TRANSFER_PARTS, TRANSFER_NOW, TRANSFER_PIPE, TRANSFER_SOCKET }; /* PARTS: it may end early as it likes */
+
+/* How the file takes, or gives, all of a transfer as long as there is no signal. */
+static enum transfer_kind transfer_kind(int fd, bool reads)
+{
+    enum { MEMORY = 1 }; /* the kernel's major number of /dev/zero and /dev/urandom */
+    struct stat st;
+    if (sys_fstat(fd, &st) != 0)
+        return TRANSFER_PARTS;
+    if (reads)
+        return S_ISCHR(st.st_mode) && major(st.st_rdev) == MEMORY ? TRANSFER_NOW : TRANSFER_PARTS;
+    return S_ISFIFO(st.st_mode) ? TRANSFER_PIPE : S_ISSOCK(st.st_mode) ? TRANSFER_SOCKET : TRANSFER_PARTS;
+}
+
+/* Sets what the call was to do. */
+static void transfer_set(long call, unsigned long *argument[6], struct transfer *t)
+{
+    const struct msghdr *message = (const struct msghdr *)*argument[1];
+    bool plain = call == SYS_write || call == SYS_writev || call == SYS_read;
+    *t = (struct transfer){.call = call, .fd = (int)*argument[0], .unit = 1, .flags = plain ? 0 : *argument[3],
+                           .part = &t->own, .parts = 1, .own = {(void *)*argument[1], *argument[2]}};
+    switch (call) {
+    case SYS_getrandom:
+        t->own = (struct iovec){(void *)*argument[0], *argument[1]};
+        t->flags = *argument[2];
+        break;
+    case SYS_recvmmsg:
+    case SYS_sendmmsg:
+        t->unit = sizeof(struct mmsghdr);
+        t->own.iov_len *= t->unit;
+        break;
+    case SYS_writev:
+        t->call = SYS_write;
+        t->part = (const struct iovec *)*argument[1];
+        t->parts = *argument[2];
+        break;
+    case SYS_sendmsg:
+        t->call = SYS_sendto;
+        t->flags = *argument[2];
+        t->part = message->msg_iov;
+        t->parts = message->msg_iovlen;
+        break;
+    }
+}
+
+/* How it can go on if only a signal can have ended it with less than all. */
+static enum transfer_kind transfer_rest(long call, const struct transfer *t, size_t done, bool limited)
+{
+    int type = 0;
+    socklen_t bytes = sizeof type;
+    size_t all = 0;
+    for (size_t i = 0; i < t->parts && all <= done; i++)
+        all += t->part[i].iov_len;
+    if (done >= all)
+        return TRANSFER_PARTS;
+    switch (call) {
+    case SYS_getrandom: return TRANSFER_NOW;
+    case SYS_read: return transfer_kind(t->fd, true);
+    case SYS_recvmmsg: return limited || t->flags & (MSG_WAITFORONE | MSG_DONTWAIT) ? TRANSFER_PARTS : TRANSFER_SOCKET;
+    case SYS_recvfrom: return t->flags & MSG_WAITALL && !(t->flags & MSG_PEEK) &&
+                              sys(SYS_getsockopt, t->fd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0 && type == SOCK_STREAM
+                              ? TRANSFER_SOCKET : TRANSFER_PARTS;
+    default: return transfer_kind(t->fd, false);
+    }
+}
+
+/* The kernel's ERESTARTSYS: recvmmsg leaves it to the next call on the socket, where a signal has cut it short. */
+static const int restart_sys = 512;
+
+/* Goes on with it, from `done` on, and waits in stop_await_file alone. Returns how many bytes of the parts are done then. */
+static size_t transfer_go_on(const struct transfer *t, enum transfer_kind kind, size_t done, uint64_t until_ns, const sigmask *mask)
+{
+    bool reads = t->call == SYS_recvfrom || t->call == SYS_recvmmsg;
+    unsigned long flags = kind == TRANSFER_SOCKET ? t->flags | MSG_DONTWAIT : t->flags;
+    long call = kind == TRANSFER_SOCKET && t->call == SYS_write ? SYS_sendto : t->call;
+    size_t before = 0; /* bytes of the parts before this one */
+    for (const struct iovec *p = t->part; p < t->part + t->parts; before += p->iov_len, p++)
+        while (done < before + p->iov_len) {
+            const char *at = (const char *)p->iov_base + (done - before);
+            size_t left = (before + p->iov_len - done) / t->unit;
+            if (kind == TRANSFER_PIPE) /* there is room for a page then */
+                left = min_size(left, sys_page());
+            if (kind != TRANSFER_NOW && stop_await_file(t->fd, reads ? POLLIN : POLLOUT, until_ns, mask) <= 0)
+                return done;
+            long n = call == SYS_getrandom ? sys(SYS_getrandom, at, left, flags) : sys(call, t->fd, at, left, flags);
+            if (n == 0 || (n < 0 && errno != EAGAIN && errno != restart_sys))
+                return done;
+            done += n > 0 ? (size_t)n * t->unit : 0;
+        }
+    return done;
+}
+
+/* The call has returned `done`, more than 0, perhaps because a stop came. Returns what it would have returned without one. */
+COLD static long stop_finish(long call, unsigned long *argument[6], long done, const sigmask *mask)
+{
+    static const short calls[] = {SYS_read, SYS_write, SYS_writev, SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_recvfrom, SYS_recvmmsg,
+                                  SYS_getrandom};
+    struct transfer t;
+    bool moves = false;
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        moves |= calls[i] == call;
+    if (!moves)
+        return done;
+    transfer_set(call, argument, &t);
+    enum transfer_kind kind = transfer_rest(call, &t, (size_t)done * t.unit, *argument[4]);
+    if (kind == TRANSFER_PARTS)
+        return done;
+    uint64_t until = kind == TRANSFER_SOCKET ? stop_until(call, t.fd) : UINT64_MAX;
+    return (long)(transfer_go_on(&t, kind, (size_t)done * t.unit, until, mask) / t.unit);
+}
+
 /* Was the call made with these arguments? Or made again, with what time was left (stop_shorten). */
 static bool call_has(const struct raw_call *call, unsigned long *argument[6])
 {
@@ -6455,10 +6733,12 @@ static long stop_raw_call(const unsigned char *syscall_at, unsigned long *argume
     return call && call_has(call, argument) ? call->number : -1;
 }
 
-/* The number that a `mov $NUMBER, %eax` shortly before the system call has loaded; -1: none. */
+/* The number that a `mov $NUMBER, %eax` shortly before the system call has loaded, or `xor %eax, %eax` right before; -1: none. */
 static long stop_call_at(const unsigned char *syscall_at)
 {
     size_t most = min_size(20, (uintptr_t)syscall_at % sys_page()); /* the page before may not be there */
+    if (most >= 2 && syscall_at[-2] == 0x31 && syscall_at[-1] == 0xc0)
+        return SYS_read;
     for (size_t back = 5; back <= most; back++) {
         int number;
         unsigned char before = back < most ? syscall_at[-(long)back - 1] : 0;
@@ -6478,23 +6758,35 @@ static void stop_repeat(ucontext_t *u, const struct stopped *s)
     unsigned long *argument[6];
     sigmask mask;
     memcpy(&mask, &u->uc_sigmask, sizeof mask);
+    long result = (long)reg[REG_RAX];
+    if ((result != -EINTR && result <= 0) || reg[REG_RCX] != reg[REG_RIP] || (uintptr_t)at % sys_page() > sys_page() - 2 ||
+        at[0] != 0x0f || at[1] != 0x05)
+        return;
+    if (stop_is_inner(at)) { /* signals that it blocks come in again in there */
+        stop_wait.cut = true;
+        return;
+    }
     static const int place[6] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
     for (int i = 0; i < 6; i++)
         argument[i] = (unsigned long *)&reg[place[i]];
-    long result = (long)reg[REG_RAX];
-    bool part = result > 0 && (unsigned long)result < *argument[2];
-    if ((result != -EINTR && !part) || reg[REG_RCX] != reg[REG_RIP] || (uintptr_t)at % sys_page() > sys_page() - 2 ||
-        at[0] != 0x0f || at[1] != 0x05)
-        return;
     bool seen = stop_was_seen(s, argument, (unsigned long)reg[REG_RSP]) && s->argument[0] == *argument[0];
     long raw = stop_raw_call(at, argument);
     long call = seen && s->call != SYS_restart_syscall ? s->call : raw >= 0 ? raw : stop_call_at(at);
     stop_unfinished(call, *argument[0], *argument[2], result);
-    if (part || !stop_repeats(call) || stop_others_wait(mask))
+    if (call < 0 || stop_others_wait(mask))
         return;
-    stop_shorten((uintptr_t)at, call, argument);
-    if (stop_is_late((uintptr_t)at, call, argument)) {
-        reg[REG_RAX] = -ETIME;
+    bool may_go_on = stop_may_go_on(u);
+    if (result > 0) {
+        reg[REG_RAX] = may_go_on ? stop_finish(call, argument, result, &mask) : result;
+        return;
+    }
+    result = !stop_repeats(call) ? -EINTR : may_go_on ? stop_await_socket(call, argument, &mask) : 0;
+    if (!result) {
+        stop_shorten((uintptr_t)at, call, argument);
+        result = stop_is_late((uintptr_t)at, call, argument) ? -ETIME : 0;
+    }
+    if (result) {
+        reg[REG_RAX] = result;
         return;
     }
     reg[REG_RAX] = call;
@@ -6512,10 +6804,20 @@ static void stop_repeat(ucontext_t *u, const struct stopped *s)
         argument[i] = (unsigned long *)&m->regs[i];
     if (s->call == (long)m->regs[8] && stop_was_seen(s, argument, m->sp))
         stop_unfinished(s->call, s->argument[0], m->regs[2], (long)m->regs[0]);
-    if ((long)m->regs[0] != -EINTR || *(const uint32_t *)(m->pc - 4) != 0xd4000001 || s->call != (long)m->regs[8] ||
-        !stop_was_seen(s, argument, m->sp) || !stop_repeats(s->call) || stop_others_wait(mask))
+    if ((long)m->regs[0] != -EINTR || *(const uint32_t *)(m->pc - 4) != 0xd4000001)
+        return;
+    if (stop_is_inner((const void *)(m->pc - 4))) {
+        stop_wait.cut = true;
+        return;
+    }
+    if (s->call != (long)m->regs[8] || !stop_was_seen(s, argument, m->sp) || !stop_repeats(s->call) || stop_others_wait(mask))
         return;
     m->regs[0] = s->argument[0];
+    long result = stop_may_go_on(u) ? stop_await_socket(s->call, argument, &mask) : 0;
+    if (result) {
+        m->regs[0] = (unsigned long)result;
+        return;
+    }
     stop_shorten(m->pc, s->call, argument);
     if (stop_is_late(m->pc, s->call, argument)) {
         m->regs[0] = (uint64_t)-ETIME;
@@ -6648,9 +6950,26 @@ static bool call_is_half_done(const struct stopped *s)
     case SYS_io_getevents:
     case SYS_io_pgetevents:
         return s->argument[1] > 1;
+    case SYS_close: /* of a socket that lingers */
+        return true;
     default:
         return false;
     }
+}
+
+/* Does the thread wait for its child by vfork? It takes no signal then, and the child, which is not stopped, may take its time. */
+static bool thread_waits_for_exec(pid_t tid)
+{
+    char text[256];
+    const char *at = text;
+    if (!thread_look(tid, "syscall", text, sizeof text) || !is_digit(*text))
+        return false;
+    long call = (long)text_digits(&at, 10);
+#ifdef SYS_vfork
+    if (call == SYS_vfork)
+        return true;
+#endif
+    return call == SYS_clone || call == SYS_clone3;
 }
 
 enum { SIGNALS_NONE, SIGNALS_BLOCKED, SIGNALS_TAKEN };
@@ -6673,7 +6992,7 @@ static int thread_takes_signals(pid_t tid)
     while (*blocked && !text_begins(blocked, "SigBlk:"))
         blocked++;
     blocked += *blocked ? text_length("SigBlk:") + 1 : 0;
-    return text_digits(&blocked, 16) & sigmask_of(STOP_SIGNAL) ? SIGNALS_BLOCKED : SIGNALS_TAKEN;
+    return text_digits(&blocked, 16) & sigmask_of(STOP_SIGNAL) || thread_waits_for_exec(tid) ? SIGNALS_BLOCKED : SIGNALS_TAKEN;
 }
 
 /* Sends the thread its signal. */
@@ -6715,9 +7034,8 @@ static bool stop_knows_all(void)
 
 /* Sends a thread that was not there, or not seen, before its signal, unless it is in the middle of a call that would come
  * back half-done. */
-static bool stop_one(pid_t tid, int unused)
+static bool stop_one(pid_t tid, int listed)
 {
-    (void)unused;
     if (tid == sys_gettid() || stop_knows(tid))
         return true;
     if (stop.threads == STOP_MAX) {
@@ -6726,6 +7044,7 @@ static bool stop_one(pid_t tid, int unused)
     }
     struct stopped *s = &stopped[stop.threads++];
     s->tid = tid;
+    s->listed = listed;
     atomic_store(&s->round, 0);
     atomic_store(&s->waits, stop.main_ended && tid == sys_getpid() ? atomic_load(&stop_round) : 0);
     thread_call(s);
@@ -6735,10 +7054,10 @@ static bool stop_one(pid_t tid, int unused)
 }
 
 /* All threads of the program. Without /proc they are known only while there is one. */
-static bool threads_all(bool (*see)(pid_t tid, int argument))
+static bool threads_all(bool (*see)(pid_t tid, int listed))
 {
     if (file_valid(&stop.tasks))
-        return threads_see(stop.tasks.fd, see, 0) != 0 || thread_count() == 0;
+        return threads_see(stop.tasks.fd, see) != 0 || thread_count() == 0;
     return atomic_load(&mon.only_ours) && !atomic_load(&mon.others) && see(sys_getpid(), 0);
 }
 
@@ -6809,10 +7128,15 @@ static bool stop_await(uint64_t until_ns)
     return stop.complete;
 }
 
-/* As sigaltstack(2). */
+/* As sigaltstack(2). A signal whose frame does not fit ends the program, and one that leaves no room for the handler overwrites
+ * what lies below. */
 static int altstack_set(const stack_t *to, stack_t *old)
 {
+    const size_t least = 5 * kib; /* with AVX-512 it takes 3.9 KiB; who uses AMX must have more */
+    bool small = to && !(to->ss_flags & SS_DISABLE) && to->ss_size < least;
     int result = (int)sys(SYS_sigaltstack, to, old);
+    if (result == 0 && small)
+        atomic_store(&stop.cramped, true);
     if (result == 0 && to && (to == old || memory_is_ours(to->ss_sp))) /* the former: `to` is no more what it was */
         atomic_store(&stop.frames, true);
     return result;
@@ -6841,10 +7165,11 @@ static bool stop_ask(void)
 {
     stop.threads = 0;
     stop.writes = stop.put_off = false;
+    threads_note_listed();
     stop.several = thread_count() > 1;
     stop.main_ended = stop.several && main_has_ended();
     stop.complete = true;
-    if (atomic_load(&stop.dispatched) || !stop_handles() || (stop.deaf && thread_takes_signals(stop.deaf) != SIGNALS_TAKEN))
+    if (atomic_load(&stop.dispatched) || atomic_load(&stop.cramped) || !stop_handles() || (stop.deaf && thread_takes_signals(stop.deaf) != SIGNALS_TAKEN))
         return false;
     stop.deaf = 0;
     stop.put_off = !stop_on();
@@ -6857,7 +7182,7 @@ static bool stop_ask(void)
     bool half_done = false, all = threads_all(stop_one) && stop.complete;
     for (unsigned i = 0; i < stop.threads; i++)
         half_done |= call_is_half_done(&stopped[i]);
-    stop.halves = half_done ? stop.halves + 1 : 0;
+    stop.halves = half_done ? stop.halves + 1 : stop.halves - (stop.halves > 0);
     stop.put_off = all && half_done && stop.halves <= (stop.hurry ? stop_halves_hurry : stop_halves);
     if (all && !stop.put_off)
         stop_send_all(round);
@@ -6906,7 +7231,7 @@ static bool stop_surely(void)
     for (uint64_t passed = 0; passed < most_ms; sleep_ms(20), passed = now_ms() - began) {
         if (stop_begin(most_ms - passed))
             return true;
-        if (stop.writes)
+        if (stop.writes || atomic_load(&stop.cramped))
             return false;
     }
     return false;
@@ -6919,14 +7244,14 @@ enum { CALL_FUTEX_WAITV = 449, CALL_FUTEX_WAIT = 455 }; /* on every platform; li
 /* Has the thread look again at what it sleeps on, if that may be in memory of ours which it shares with other
  * processes, as far as the futex knows: its place in the kernel's tables was that of the file page. Who runs may be
  * about to sleep there. */
-static bool sleeper_rouse(pid_t tid, int unused)
+static bool sleeper_rouse(pid_t tid, int listed)
 {
-    (void)unused;
     if (tid == sys_gettid() || stop_knows(tid))
         return true;
     stop.threads -= stop.threads == STOP_MAX;
     struct stopped *s = &stopped[stop.threads++];
     s->tid = tid;
+    s->listed = listed;
     atomic_store(&s->round, 0);
     atomic_store(&s->waits, 0);
     thread_call(s);
@@ -6940,9 +7265,10 @@ static bool sleeper_rouse(pid_t tid, int unused)
 /* After mappings have changed between shared and private. Requires the gate, closed. */
 static void sleepers_rouse(void)
 {
+    threads_note_listed();
     stop.several = thread_count() > 1;
     stop.threads = 0;
-    if (!stop.several || atomic_load(&stop.dispatched) || !stop_handles())
+    if (!stop.several || atomic_load(&stop.dispatched) || atomic_load(&stop.cramped) || !stop_handles())
         return;
     int fd = threads_open();
     if (fd < 0)
@@ -6950,7 +7276,7 @@ static void sleepers_rouse(void)
     bool on = stop_on();
     for (uint64_t began = now_ms(); !on && now_ms() - began < exec_most_ms; on = stop_on())
         sleep_ms(1);
-    for (unsigned lists = 0; on && lists < stop_lists && threads_see(fd, sleeper_rouse, 0) && !stop_knows_all();)
+    for (unsigned lists = 0; on && lists < stop_lists && threads_see(fd, sleeper_rouse) && !stop_knows_all();)
         lists++;
     if (on)
         stop_off();
@@ -11027,6 +11353,7 @@ static void child_forget_threads(void)
         atomic_store(&summary.state, SUMMARY_DUE);
     home.retry_ms = home.wait_ms = home.count = 0;
     file_drop(&stop.tasks);
+    atomic_store(&stop.listed, 0);
     atomic_store(&stop.execs, exec_depth);
     vma_reader.lock = boot.lock = warn.busy = (struct lock){0};
     boot.live = boot_bytes; /* libc may use the memory of threads again that are not here: it stays */
@@ -11381,7 +11708,8 @@ static bool watch_threads(void)
         return watch_fails(false);
     for (unsigned i = 0; i < watcher.top; i++)
         watched_threads[i].seen = false;
-    watcher.threads = threads_see(fd, watch_see, 0);
+    threads_note_listed();
+    watcher.threads = threads_see(fd, watch_see);
     for (unsigned i = 0; i < watcher.top; i++)
         if (!watched_threads[i].seen)
             watch_drop(i);

@@ -230,6 +230,13 @@ static bool sends_several(void)
     return close_pair(pair, sendmmsg(full_socket(pair), &message, 1, 0) == -1 && errno == EAGAIN);
 }
 
+static bool reads_limited(void)
+{
+    int pair[2];
+    char byte;
+    return close_pair(pair, read(full_socket(pair), &byte, 1) == -1 && errno == EAGAIN);
+}
+
 static bool reads_parts(void)
 {
     int pair[2];
@@ -296,7 +303,7 @@ static const struct call {
     {"pselect", selects_span, true}, {"nanosleep", sleeps, true}, {"clock_nanosleep, absolute", sleeps_until, true},
     {"clock_nanosleep", sleeps_clock, true}, {"usleep", sleeps_short, true}, {"sem_timedwait", waits_semaphore, true},
     {"sigtimedwait", waits_signal, true}, {"signalfd", signal_descriptor, true}, {"recv", receives, true},
-    {"sendmmsg", sends_several, true}, {"preadv2", reads_parts, true}, {"pwritev2", writes_parts, true}, {"connect", connects, true},
+    {"read, limited", reads_limited, true}, {"sendmmsg", sends_several, true}, {"preadv2", reads_parts, true}, {"pwritev2", writes_parts, true}, {"connect", connects, true},
     {"io_uring_enter", waits_ring, true}, {"io_pgetevents", waits_events, true},
     {"read", reads, false}, {"msgrcv", receives_message, false}, {"semop", takes_semaphore, false}, {"flock", locks_file, false}};
 enum { CALLS = sizeof calls / sizeof calls[0] };
@@ -525,21 +532,36 @@ static void calls_hold(void)
         CHECK(rounds[i] > 0);
 }
 
-static void *span_main(void *done)
+static atomic_bool done;
+
+static void *poll_main(void *unused)
 {
     CHECK(poll(NULL, 0, 10 * SPAN_MS) == 0);
-    atomic_store((atomic_bool *)done, true);
+    atomic_store(&done, true);
+    return unused;
+}
+
+static void *socket_main(void *sends)
+{
+    char byte = 0;
+    int pair[2], fd = full_socket(pair);
+    struct timeval t = {.tv_usec = 10 * SPAN_MS * 1000};
+    CHECK(setsockopt(fd, SOL_SOCKET, sends ? SO_SNDTIMEO : SO_RCVTIMEO, &t, sizeof t) == 0);
+    uint64_t began = clock_of(CLOCK_MONOTONIC);
+    ssize_t n = sends ? send(fd, &byte, 1, 0) : recv(fd, &byte, 1, 0);
+    CHECK(close_pair(pair, n == -1 && errno == EAGAIN && clock_of(CLOCK_MONOTONIC) - began > 9 * span_ns));
+    atomic_store(&done, true);
     return NULL;
 }
 
 /* A wait ends in its time though stops never do: at each its thread sleeps in the handler, too. */
-static void wait_ends(void)
+static void wait_ends(void *(*waits)(void *), void *how)
 {
-    static atomic_bool done;
     pthread_t thread;
     sigmask saved;
     unsigned stops = 0, most = 500; /* 33 suffice */
-    CHECK(pthread_create(&thread, NULL, span_main, &done) == 0);
+    atomic_store(&done, false);
+    CHECK(pthread_create(&thread, NULL, waits, how) == 0);
     signals_hold(&saved);
     for (; !atomic_load(&done) && stops < most; stops++) {
         home_lock();
@@ -808,6 +830,62 @@ static void raw_wait_repeats(void)
 static void raw_wait_repeats(void) {}
 #endif
 
+static int vfork_end[2];
+
+/* Its child by vfork waits for a byte before it ends. */
+static void *vfork_waits_main(void *tid)
+{
+    char byte;
+    atomic_store((atomic_int *)tid, sys_gettid());
+    pid_t child = vfork();
+    if (child == 0) {
+        sys(SYS_read, vfork_end[0], &byte, 1);
+        _exit(0);
+    }
+    CHECK(waitpid(child, NULL, 0) == child);
+    return NULL;
+}
+
+/* Who waits for a child by vfork takes no signal, and the others don't stand until it does; they are stopped when it is over. */
+static void vfork_is_deaf(void)
+{
+    atomic_int tid = 0;
+    pthread_t thread;
+    CHECK(pipe(vfork_end) == 0 && pthread_create(&thread, NULL, vfork_waits_main, &tid) == 0);
+    while (!tid || !thread_waits_for_exec(tid))
+        usleep(1000);
+    stop.deaf = 0;
+    CHECK(!stop_once() && stop.deaf == tid);
+    CHECK(write(vfork_end[1], "x", 1) == 1);
+    pthread_join(thread, NULL);
+    CHECK(stop_once());
+}
+
+static void *fails_main(void *unused)
+{
+    while (!atomic_load(&over)) {
+        bool begun = exec_begin();
+        for (uint64_t began = now_ns(); now_ns() - began < 200000;)
+            ;
+        exec_end(begun);
+    }
+    return unused;
+}
+
+/* One exec after the other that fails leaves time to stop. */
+static void failing_execs_hold(void)
+{
+    pthread_t thread;
+    int held = 0;
+    atomic_store(&over, false);
+    CHECK(pthread_create(&thread, NULL, fails_main, NULL) == 0);
+    for (int i = 0; i < 200 && held < 10; i++)
+        held += stop_once();
+    atomic_store(&over, true);
+    pthread_join(thread, NULL);
+    CHECK(held >= 10);
+}
+
 static atomic_int exec_state; /* 1: an exec has begun, 2: it is to end, 3: it has, 4: another one has begun */
 
 static void *execs_main(void *unused)
@@ -876,7 +954,11 @@ int main(void)
     bigmaac_free(bigmaac_malloc(1 << 20));
     open_all(path);
     calls_hold();
-    wait_ends();
+    wait_ends(poll_main, NULL);
+    if (sys_unfiltered()) { /* else it begins anew at each */
+        wait_ends(socket_main, NULL);
+        wait_ends(socket_main, ends);
+    }
     raw_wait_repeats();
     setuid_holds();
     several_hold();
@@ -885,6 +967,8 @@ int main(void)
     skipped_holds();
     faults_hold();
     execs_hold();
+    failing_execs_hold();
+    vfork_is_deaf();
     msgctl(queue, IPC_RMID, NULL);
     semctl(semaphores, 0, IPC_RMID);
     return check_result();
