@@ -113,7 +113,7 @@ for i in $(seq 100); do
     pid=$!
     sleep "0.0$((RANDOM % 90 + 10))"
     [ $((i % 10)) = 0 ] && until_ready eval 'most=$(df --output=used -B1K "$MOUNT" | tail -n 1); [ "$most" -gt $((${before%% *} + 1024)) ]'
-    kill -KILL -- "-$pid" 2>/dev/null # it and its children
+    until_ready kill -KILL -- "-$pid" # it and its children; its group is not there yet on a busy machine
     wait $pid 2>/dev/null
     status=$?
     [ $status = 137 ] || fail "exit status $status before it was killed: $(cat "$TMP/err")"
