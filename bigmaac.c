@@ -6659,10 +6659,13 @@ static enum transfer_kind transfer_rest(long call, const struct transfer *t, siz
         all += t->part[i].iov_len;
     if (done >= all)
         return TRANSFER_PARTS;
+    if (call == SYS_getrandom)
+        return TRANSFER_NOW;
+    if (t->flags & MSG_DONTWAIT || sys(SYS_fcntl, t->fd, F_GETFL) & O_NONBLOCK) /* what it has is all that there was room for */
+        return TRANSFER_PARTS;
     switch (call) {
-    case SYS_getrandom: return TRANSFER_NOW;
     case SYS_read: return transfer_kind(t->fd, true);
-    case SYS_recvmmsg: return limited || t->flags & (MSG_WAITFORONE | MSG_DONTWAIT) ? TRANSFER_PARTS : TRANSFER_SOCKET;
+    case SYS_recvmmsg: return limited || t->flags & MSG_WAITFORONE ? TRANSFER_PARTS : TRANSFER_SOCKET;
     case SYS_recvfrom: return t->flags & MSG_WAITALL && !(t->flags & MSG_PEEK) &&
                               sys(SYS_getsockopt, t->fd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0 && type == SOCK_STREAM
                               ? TRANSFER_SOCKET : TRANSFER_PARTS;

@@ -157,9 +157,47 @@ static void *waits_main(void *unused)
     return unused;
 }
 
+/* Who does not wait is given what there is room for, however much that is: nobody reads until then. */
+static void fills(int from, int to, int flags)
+{
+    char *bytes = calloc(1, WRITTEN);
+    while (!over) {
+        ssize_t n = flags ? send(to, bytes, WRITTEN, flags) : write(to, bytes, WRITTEN);
+        CHECK(n > 0 && n < WRITTEN);
+        for (ssize_t taken = 0, part; taken < n; taken += part)
+            if ((part = read(from, bytes, WRITTEN)) <= 0)
+                break;
+    }
+    free(bytes);
+}
+
+static void *fills_pipe_main(void *unused)
+{
+    int end[2];
+    CHECK(pipe2(end, O_NONBLOCK) == 0);
+    fills(end[0], end[1], 0);
+    return unused;
+}
+
+static void *fills_socket_main(void *flags)
+{
+    int end[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | (flags ? 0 : SOCK_NONBLOCK), 0, end) == 0);
+    fills(end[0], end[1], (int)(intptr_t)flags);
+    return NULL;
+}
+
+static void *fills_now_main(void *unused)
+{
+    (void)unused;
+    return fills_socket_main((void *)(intptr_t)MSG_DONTWAIT);
+}
+
 int main(void)
 {
-    static void *(*const jobs[])(void *) = {writes_main, sends_main, draws_main, hears_main, waits_main};
+    static void *(*const jobs[])(void *) = {writes_main, sends_main, draws_main, hears_main, waits_main, fills_pipe_main,
+                                            fills_socket_main, fills_now_main};
+    alarm(300);
     enum { JOBS = sizeof jobs / sizeof jobs[0] };
     pthread_t job[JOBS];
     if (atoi(gnu_get_libc_version() + 2) > 40)
