@@ -614,7 +614,7 @@ static void *several_main(void *tid)
     atomic_store((atomic_int *)tid, sys_gettid());
     for (int i = 0; i < 2; i++)
         received[i] = recvmmsg(datagrams[0], message, SEVERAL, 0, NULL);
-    CHECK(received[1] == SEVERAL || errno == EINTR || !fprintf(stderr, "recvmmsg: errno %d\n", errno));
+    CHECK(received[1] == SEVERAL || errno == EINTR || !sys_unfiltered() || !fprintf(stderr, "recvmmsg: errno %d\n", errno));
     return NULL;
 }
 
@@ -639,7 +639,7 @@ static void several_hold(void)
     for (int i = 0; i < 2 * SEVERAL; i++)
         CHECK(send(datagrams[1], "b", 1, 0) == 1);
     pthread_join(thread, NULL);
-    CHECK(received[0] > 0 && received[1] == SEVERAL);
+    CHECK(received[0] > 0 && (received[1] == SEVERAL || !sys_unfiltered())); /* a filter may not like what takes the errno */
     close(datagrams[0]);
     close(datagrams[1]);
 }
