@@ -11497,6 +11497,7 @@ static const int watch_pause_ms = 1000; /* between two looks for threads; a rest
  * worth it; of what was moved, several begin it, and then it looks from time to time. */
 static const unsigned watch_several = 16, watch_naps = 20; /* faults; looks without one until it waits for them again */
 static const uint64_t watch_nap_ns = 100000, watch_short_ns = 30000; /* while there is something to ask for: half of what a fault takes */
+static const uintptr_t watch_read_naps = 200; /* in which a page is read: 6 ms and more */
 static const unsigned long watch_slack_ns = 1000; /* that a nap may be longer: the kernel would take 50 us */
 static const size_t watch_busy = 8192;  /* faults between two looks that must be worth watching: 20 ms and more, */
 static const size_t watch_rest_ms = 25; /* and then a rest, at first */
@@ -11547,8 +11548,8 @@ static struct {
     unsigned asked, used;   /* in this trial: pieces, and faults there since */
     unsigned around, wide;  /* of them: around a fault; where another part of the piece was used */
     bool narrow;            /* few are: only a part is asked for */
-    uintptr_t page[1024];   /* where something faulted since the last look, */
-    size_t faulted;         /* so many of them */
+    uintptr_t page[1024];   /* where something faulted, of which reclaim is to be told; the lowest bits: naps since then */
+    size_t faulted;         /* so many */
     uint64_t rest_ms, until_ms; /* how long nothing is asked for where few are used, and until when now */
 } watch_moved;
 
@@ -11830,13 +11831,20 @@ static void watch_moved_use(struct moved_piece *p, uintptr_t at)
 }
 
 /* Since Linux 6.4 reclaim asks no mapping with MADV_RANDOM what is used of it, and takes its pages by age. So it is told of each
- * page that faulted: twice, then it is among the active ones. They have been read by now. */
+ * page that faulted: twice, then it is among the active ones. What is still being read has to wait, for some naps: it would hold
+ * us up. */
 static void watch_moved_activate(void)
 {
-    for (size_t i = 0; i < watch_moved.faulted && !atomic_load(&map.faults_elsewhere); i++)
-        for (int times = 0; times < 2; times++)
-            sys(SYS_madvise, watch_moved.page[i], sys_page(), MADV_POPULATE_READ);
-    watch_moved.faulted = 0;
+    size_t left = 0;
+    for (size_t i = 0; i < watch_moved.faulted && !atomic_load(&map.faults_elsewhere); i++) {
+        uintptr_t naps = watch_moved.page[i] % sys_page(), at = watch_moved.page[i] - naps;
+        unsigned char resident = 1;
+        if (sys_mincore((void *)at, sys_page(), &resident) == 0 && !(resident & 1) && naps < watch_read_naps)
+            watch_moved.page[left++] = at + naps + 1;
+        for (int times = 0; times < 2 && resident & 1; times++)
+            sys(SYS_madvise, at, sys_page(), MADV_POPULATE_READ);
+    }
+    watch_moved.faulted = left;
 }
 
 /* A thread faults there: what lies around is read, too, and what follows, the more the longer it goes on. False: it is
