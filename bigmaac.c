@@ -7145,6 +7145,9 @@ static int altstack_set(const stack_t *to, stack_t *old)
     return result;
 }
 
+/* Would a signal of ours harm some thread? Nothing tells when that is over. */
+static bool stop_harms(void) { return atomic_load(&stop.dispatched) || atomic_load(&stop.cramped); }
+
 /* As prctl(2). */
 static int process_set(int what, const long a[4])
 {
@@ -7172,7 +7175,7 @@ static bool stop_ask(void)
     stop.several = thread_count() > 1;
     stop.main_ended = stop.several && main_has_ended();
     stop.complete = true;
-    if (atomic_load(&stop.dispatched) || atomic_load(&stop.cramped) || !stop_handles() || (stop.deaf && thread_takes_signals(stop.deaf) != SIGNALS_TAKEN))
+    if (stop_harms() || !stop_handles() || (stop.deaf && thread_takes_signals(stop.deaf) != SIGNALS_TAKEN))
         return false;
     stop.deaf = 0;
     stop.put_off = !stop_on();
@@ -7234,7 +7237,7 @@ static bool stop_surely(void)
     for (uint64_t passed = 0; passed < most_ms; sleep_ms(20), passed = now_ms() - began) {
         if (stop_begin(most_ms - passed))
             return true;
-        if (stop.writes || atomic_load(&stop.cramped))
+        if (stop.writes || stop_harms())
             return false;
     }
     return false;
@@ -7271,7 +7274,7 @@ static void sleepers_rouse(void)
     threads_note_listed();
     stop.several = thread_count() > 1;
     stop.threads = 0;
-    if (!stop.several || atomic_load(&stop.dispatched) || atomic_load(&stop.cramped) || !stop_handles())
+    if (!stop.several || stop_harms() || !stop_handles())
         return;
     int fd = threads_open();
     if (fd < 0)
