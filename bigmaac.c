@@ -2656,10 +2656,17 @@ static size_t text_value(const char *text, const char *name, size_t missing)
     return missing;
 }
 
+/* What /proc/thread-self/status says of the process, in its unit; SIZE_MAX: it can't be read. `text` is to work in. */
+static size_t status_value(const char *name, char *text, size_t space)
+{
+    return read_text("/proc/thread-self/status", text, space) ? text_value(text, name, 0) : SIZE_MAX;
+}
+
 /* Has the process locked memory (mlock)? `text` is to work in. */
 static bool some_is_locked(char *text, size_t space)
 {
-    return read_text("/proc/thread-self/status", text, space) && text_value(text, "VmLck:", 0) != 0;
+    size_t locked = status_value("VmLck:", text, space);
+    return locked && locked != SIZE_MAX;
 }
 
 /* Hands each mapping of the process between the addresses to `see`, cut at them, in ascending order, until it is
@@ -7808,8 +7815,7 @@ static bool home_is_unsafe(void)
         return ring || !vma_reader.absent;
     char text[4096];
     int folder_fd = (int)sys(SYS_openat, AT_FDCWD, "/proc/thread-self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool unsafe = folder_fd < 0 || !read_text("/proc/thread-self/status", text, sizeof text) ||
-                  text_value(text, "VmPin:", 0) != 0 || !fds_are_safe(folder_fd, text_value(text, "FDSize:", 0));
+    bool unsafe = folder_fd < 0 || status_value("VmPin:", text, sizeof text) != 0 || !fds_are_safe(folder_fd, text_value(text, "FDSize:", 0));
     if (folder_fd >= 0)
         sys(SYS_close, folder_fd);
     return unsafe;
@@ -9652,9 +9658,9 @@ static size_t map_move(size_t most, size_t least, bool hurry)
     }
     if (bytes)
         map.retry_ms = 0;
-    else if (held || stop.writes)
+    else if ((held && safe) || stop.writes)
         map.retry_ms = map_pause_ms;
-    else /* a thread is in the middle of a write; or, as it begins or ends, blocks all signals, for a moment */
+    else /* a thread is in the middle of a write; or, as it begins or ends, blocks all signals, for a moment; or what writes is soon gone */
         map.retry_ms = stop.put_off ? map_least_ms : min_size(2 * map.retry_ms + map_least_ms, map_pause_ms);
     map_resume(held, &saved);
     static atomic_bool told;
@@ -11707,12 +11713,15 @@ static bool watch_see(pid_t tid, int unused)
     return spare < WATCH_THREADS ? watch_add(spare, tid) : watch_fails(false);
 }
 
-/* Watches the threads that there are now. False: that can't be done for all. */
+/* Watches the threads that there are now. False: that can't be done for all. A user's rings beyond half a MiB for each processor
+ * (perf_event_mlock_kb) count as memory that the process has pinned, and beside such memory nothing is moved. */
 static bool watch_threads(void)
 {
+    char text[4096];
     int fd = threads_open();
     if (fd < 0)
         return watch_fails(false);
+    size_t pinned = status_value("VmPin:", text, sizeof text);
     for (unsigned i = 0; i < watcher.top; i++)
         watched_threads[i].seen = false;
     threads_note_listed();
@@ -11721,6 +11730,8 @@ static bool watch_threads(void)
         if (!watched_threads[i].seen)
             watch_drop(i);
     sys(SYS_close, fd);
+    if (status_value("VmPin:", text, sizeof text) > pinned)
+        return watch_fails(false);
     return watcher.threads > 0;
 }
 

@@ -8,6 +8,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 enum { BYTES = 64 << 20, BLOCK = 16, APART = 128 }; /* pages */
@@ -227,6 +228,50 @@ static void test_filter(void)
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
+/* Uses up what a user may have of rings (`done` is then readable), and keeps it until that is closed. */
+static void rings_fill(int done)
+{
+    struct perf_event_attr attr = {.type = PERF_TYPE_SOFTWARE, .size = sizeof attr, .config = PERF_COUNT_SW_PAGE_FAULTS,
+                                   .exclude_kernel = 1, .exclude_hv = 1};
+    char text[4096];
+    for (size_t pages = 128; pages && !status_value("VmPin:", text, sizeof text);) {
+        int fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
+        if (fd < 0)
+            break;
+        if (mmap(NULL, (pages + 1) * sys_page(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED)
+            pages /= 2;
+    }
+    CHECK(write(done, "", 1) == 1);
+    struct pollfd closed = {.fd = done};
+    poll(&closed, 1, -1);
+    _exit(0);
+}
+
+/* Another process has all of it: ours would count as pinned memory, beside which nothing is moved. So there are none. */
+static void test_pinned(void)
+{
+    char any, text[4096];
+    int ends[2], status = -1;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    pid_t holder = fork(), pid = -1;
+    if (holder == 0) {
+        close(ends[0]);
+        rings_fill(ends[1]);
+    }
+    close(ends[1]);
+    CHECK(read(ends[0], &any, 1) == 1);
+    if ((pid = fork()) == 0) {
+        CHECK(watch_refused());
+        for (int ms = 0; ms < 5000 && status_value("VmPin:", text, sizeof text); ms++)
+            sleep_ms(1);
+        CHECK(!status_value("VmPin:", text, sizeof text));
+        _exit(check_result());
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    close(ends[0]);
+    CHECK(waitpid(holder, &status, 0) == holder);
+}
+
 static void *wait_main(void *over)
 {
     while (!atomic_load((atomic_bool *)over))
@@ -250,6 +295,8 @@ static void test_many(void)
 int main(void)
 {
     test_filter(); /* forks come before there is a block, or after all: they freeze it */
+    if (!tsan)
+        test_pinned();
     data = bigmaac_malloc(BYTES);
     CHECK(data && mem_owns(data));
     offset = mem_offset(data);
