@@ -11557,10 +11557,14 @@ static struct {
     unsigned asked, used;   /* in this trial: pieces, and faults there since */
     unsigned around, wide;  /* of them: around a fault; where another part of the piece was used */
     bool narrow;            /* few are: only a part is asked for */
-    uintptr_t page[1024];   /* where something faulted, of which reclaim is to be told; the lowest bits: naps since then */
-    size_t faulted;         /* so many */
     uint64_t rest_ms, until_ms; /* how long nothing is asked for where few are used, and until when now */
 } watch_moved;
+
+/* Where something faulted, of which reclaim is to be told. The watching thread's. */
+static struct {
+    uintptr_t page[1024]; /* its address; the lowest bits: naps since then */
+    size_t count;
+} watch_faulted;
 
 #ifdef BIGMAAC_PREFIX
 #define next_thread_create pthread_create
@@ -11777,12 +11781,21 @@ static void watch_stride(struct watched *w, size_t at, size_t bytes)
     }
 }
 
+static void watch_note(uintptr_t at)
+{
+    if (watch_faulted.count < sizeof watch_faulted.page / sizeof watch_faulted.page[0])
+        watch_faulted.page[watch_faulted.count++] = round_down(at, sys_page());
+}
+
 /* A thread faults there: the first fault of a block has the rest of it read. */
 static void watch_fault(struct watched *w, size_t at)
 {
     size_t from = round_down(at, page_size), bytes = watch_bytes(at);
     watcher.faults++;
-    if (!bytes || (from >= w->from && from < w->to) || atomic_load(&forking.probing))
+    if (!bytes || atomic_load(&forking.probing))
+        return;
+    watch_note(mem.base + at);
+    if (from >= w->from && from < w->to)
         return;
     w->from = from;
     w->to = min_size(from + bytes, mem.size);
@@ -11847,18 +11860,18 @@ static void watch_moved_use(struct moved_piece *p, uintptr_t at)
 /* Since Linux 6.4 reclaim asks no mapping with MADV_RANDOM what is used of it, and takes its pages by age. So it is told of each
  * page that faulted: twice, then it is among the active ones. What is still being read has to wait, for some naps: it would hold
  * us up. */
-static void watch_moved_activate(void)
+static void watch_activate(void)
 {
     size_t left = 0;
-    for (size_t i = 0; i < watch_moved.faulted && !atomic_load(&map.faults_elsewhere); i++) {
-        uintptr_t naps = watch_moved.page[i] % sys_page(), at = watch_moved.page[i] - naps;
+    for (size_t i = 0; i < watch_faulted.count && !atomic_load(&map.faults_elsewhere); i++) {
+        uintptr_t naps = watch_faulted.page[i] % sys_page(), at = watch_faulted.page[i] - naps;
         unsigned char resident = 1;
         if (sys_mincore((void *)at, sys_page(), &resident) == 0 && !(resident & 1) && naps < watch_read_naps)
-            watch_moved.page[left++] = at + naps + 1;
+            watch_faulted.page[left++] = at + naps + 1;
         for (int times = 0; times < 2 && resident & 1; times++)
             sys(SYS_madvise, at, sys_page(), MADV_POPULATE_READ);
     }
-    watch_moved.faulted = left;
+    watch_faulted.count = left;
 }
 
 /* A thread faults there: what lies around is read, too, and what follows, the more the longer it goes on. False: it is
@@ -11870,8 +11883,7 @@ static bool watch_moved_fault(struct watched *w, uintptr_t at)
     if (!map_has_moved_near(at))
         return false;
     watcher.faults++;
-    if (watch_moved.faulted < sizeof watch_moved.page / sizeof watch_moved.page[0])
-        watch_moved.page[watch_moved.faulted++] = round_down(at, sys_page());
+    watch_note(at);
     if (piece->at == from)
         watch_moved_use(piece, at);
     else
@@ -11931,7 +11943,7 @@ static void watch_rest(void)
 static bool watch_drain_all(void)
 {
     size_t before = watcher.faults;
-    watch_moved_activate();
+    watch_activate();
     for (unsigned i = 0; i < watcher.top; i++)
         if (watched_threads[i].tid)
             watch_drain(&watched_threads[i]);
@@ -11969,6 +11981,7 @@ static void watch_work(void)
         watch_fails(true);
     memset(watched_threads, 0, sizeof watched_threads); /* a child's are its parent's */
     memset(&watch_moved, 0, sizeof watch_moved);
+    watch_faulted.count = 0;
     watcher.top = 0;
     for (uint64_t looked = 0; able && atomic_load(&watch.order) == WATCH_ON;) {
         bool blocks = atomic_load(&watch.wanted) & WATCH_BLOCKS;

@@ -1111,29 +1111,31 @@ static void faults_are_told(void)
     char *p = moved_region(MAP_UNIT), *at = p + 3 * sys_page();
     struct watched w = {0};
     memset(&watch_moved, 0, sizeof watch_moved);
+    watch_faulted.count = 0;
     evict(p, MAP_UNIT);
     watch_moved.until_ms = now_ms() + 60000; /* nothing is read ahead */
     watch_moved_fault(&w, (uintptr_t)at + 5);
     for (uintptr_t i = 0; i < watch_read_naps; i++) {
-        CHECK(watch_moved.faulted == 1);
-        watch_moved_activate();
+        CHECK(watch_faulted.count == 1);
+        watch_activate();
     }
-    CHECK(watch_moved.faulted == 1 && resident_bytes(p, MAP_UNIT) == 0);
-    watch_moved_activate();
-    CHECK(watch_moved.faulted == 0);
+    CHECK(watch_faulted.count == 1 && resident_bytes(p, MAP_UNIT) == 0);
+    watch_activate();
+    CHECK(watch_faulted.count == 0);
     for (int elsewhere = 1; elsewhere >= 0; elsewhere--) {
         *(volatile char *)at; /* it is read */
         sys_madvise(at, sys_page(), MADV_DONTNEED);
         CHECK(!hot_mapped((uintptr_t)at, 1));
         watch_moved_fault(&w, (uintptr_t)at + 5);
         atomic_store(&map.faults_elsewhere, elsewhere);
-        watch_moved_activate();
-        CHECK(watch_moved.faulted == 0 && hot_mapped((uintptr_t)at, 1) == !elsewhere);
+        watch_activate();
+        CHECK(watch_faulted.count == 0 && hot_mapped((uintptr_t)at, 1) == !elsewhere);
     }
     for (size_t i = 0; i < 2000; i++)
         watch_moved_fault(&w, (uintptr_t)p);
-    CHECK(watch_moved.faulted == sizeof watch_moved.page / sizeof watch_moved.page[0]);
+    CHECK(watch_faulted.count == sizeof watch_faulted.page / sizeof watch_faulted.page[0]);
     memset(&watch_moved, 0, sizeof watch_moved);
+    watch_faulted.count = 0;
     CHECK(is_filled(p, MAP_UNIT, 5));
     map_munmap(p, MAP_UNIT);
 }

@@ -173,6 +173,27 @@ static void test_strides(void)
     watcher.asked = watcher.faults = 0;
 }
 
+/* Reclaim learns of what faults in a watched block, each page of it, and of nothing else. */
+static void test_told(void)
+{
+    struct watched w = {0};
+    watch_faulted.count = 0;
+    mem_set_piece(offset, BYTES, 0);
+    watch_fault(&w, offset);
+    watch_fault(&w, mem.size);
+    CHECK(watch_faulted.count == 0);
+    mem_set_piece(offset, BYTES, 1 + 4);
+    char *at = data + page_size;
+    for (size_t i = 0; i < 2; i++)
+        watch_fault(&w, mem_offset(at) + i * sys_page() + 7);
+    CHECK(watch_faulted.count == 2 && watch_faulted.page[1] == (uintptr_t)at + sys_page());
+    *(volatile char *)at; /* read, and no longer mapped */
+    CHECK(syscall(SYS_madvise, at, sys_page(), MADV_DONTNEED) == 0 && !hot_mapped((uintptr_t)at, 1));
+    watch_activate();
+    CHECK(hot_mapped((uintptr_t)at, 1) == 1);
+    watch_faulted.count = 0;
+}
+
 static void *nothing_main(void *unused) { return unused; }
 
 /* Everybody is stopped but it; then they go on. */
@@ -321,6 +342,7 @@ int main(void)
         test_fork();
     CHECK(watch_end() && atomic_load(&mon.alive) == 0);
     test_strides();
+    test_told();
     CHECK(is_filled(data, BYTES, 1));
     pthread_t thread; /* all is as it was */
     CHECK(pthread_create(&thread, NULL, nothing_main, NULL) == 0 && pthread_join(thread, NULL) == 0);
