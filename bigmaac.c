@@ -1731,37 +1731,66 @@ static struct folder {
     atomic_size_t bytes_peak;
 } folder = {.readahead = ((size_t)128 << 10) >> PAGE_SHIFT}; /* the kernel's default, until it was read */
 
+static void file_drop(struct file *f);
+
 static const long magic_zfs = 0x2fc12fc1, magic_btrfs = 0x9123683e;
 
-/* Opens a file of the kernel's that is closed again at once. A program that may have no more descriptors, but could allow
- * itself more, has them for that moment: what we must know for a fork would fail it. */
-static int kernel_open(const char *path)
+static struct beyond {
+    atomic_bool busy;  /* somebody opens something below */
+    struct file spare; /* a high number that is kept for that */
+} beyond = {.spare.fd = -1};
+
+static bool beyond_take(void)
+{
+    for (int tries = 0; atomic_exchange(&beyond.busy, true); tries++, sleep_ms(1))
+        if (tries == 20)
+            return false; /* a handler that interrupted who has it */
+    return true;
+}
+
+/* Opens a file. A program that has opened all that it may, but could allow itself more, allows it for that moment: the number is
+ * beyond the program's then, and the file stays open. Not all that it could: a child that another thread starts meanwhile
+ * inherits the limit, and some close every number below it. One that could not has left us the spare number, perhaps. */
+static int open_beyond(int dir, const char *path, int flags, mode_t mode)
 {
     struct rlimit now, more;
-    int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0 || errno != EMFILE || sys_getrlimit(RLIMIT_NOFILE, &now) != 0 || now.rlim_cur == now.rlim_max)
+    int fd = (int)sys(SYS_openat, dir, path, flags, mode), err = EMFILE;
+    if (fd >= 0 || errno != EMFILE)
         return fd;
-    more = (struct rlimit){.rlim_cur = now.rlim_max, .rlim_max = now.rlim_max};
-    sys(SYS_prlimit64, 0, RLIMIT_NOFILE, &more, NULL);
-    fd = (int)sys(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    int err = errno;
-    sys(SYS_prlimit64, 0, RLIMIT_NOFILE, &now, NULL);
+    if (beyond_take()) {
+        bool raised = sys_getrlimit(RLIMIT_NOFILE, &now) == 0 && now.rlim_cur < now.rlim_max;
+        more = (struct rlimit){.rlim_cur = min_size(now.rlim_max, now.rlim_cur + 4096), .rlim_max = now.rlim_max};
+        if (raised)
+            sys(SYS_prlimit64, 0, RLIMIT_NOFILE, &more, NULL);
+        else
+            file_drop(&beyond.spare);
+        fd = (int)sys(SYS_openat, dir, path, flags, mode);
+        err = errno;
+        if (raised)
+            sys(SYS_prlimit64, 0, RLIMIT_NOFILE, &now, NULL);
+        atomic_store(&beyond.busy, false);
+    }
     errno = err;
     return fd;
 }
 
-/* Reads a small file of the kernel's whole. Returns its length; 0: not there. */
-static size_t read_text(const char *path, char *text, size_t space)
+/* One of the kernel's. */
+static int kernel_open(const char *path) { return open_beyond(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0); }
+
+/* Reads a file of the kernel's from there on, as much as there is space for. Returns the length; 0: not there. */
+static size_t read_text_from(const char *path, char *text, size_t space, off_t from)
 {
     int fd = kernel_open(path);
     size_t used = 0;
     for (long n = 1; fd >= 0 && n > 0 && used < space - 1; used += n > 0 ? (size_t)n : 0)
-        n = sys(SYS_read, fd, text + used, space - 1 - used);
+        n = sys(SYS_pread64, fd, text + used, space - 1 - used, from + (off_t)used);
     text[used] = 0;
     if (fd >= 0)
         sys(SYS_close, fd);
     return used;
 }
+
+static size_t read_text(const char *path, char *text, size_t space) { return read_text_from(path, text, space, 0); }
 
 /* The device's readahead, in pages; 0 where it can't be read: overlay and btrfs name no device. */
 COLD static size_t folder_readahead(const char *path)
@@ -1885,12 +1914,12 @@ static int folder_dir(void)
 static int file_open_unnamed(void)
 {
     const int flags = O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC;
-    int dir = folder_dir(), fd = dir < 0 ? -1 : (int)sys(SYS_openat, dir, ".", flags, 0600);
+    int dir = folder_dir(), fd = dir < 0 ? -1 : open_beyond(dir, ".", flags, 0600);
     if (dir >= 0)
         return fd;
     char path[sizeof cfg.template];
     template_folder(path, sizeof path);
-    return (int)sys(SYS_openat, AT_FDCWD, path, flags, 0600);
+    return open_beyond(AT_FDCWD, path, flags, 0600);
 }
 
 /* One name for each user, file system and run of the kernel; 0: not known. */
@@ -1948,7 +1977,7 @@ static int file_open_named(void)
         if (!shared && sys(SYS_getrandom, &seed, sizeof seed, 0) != (long)sizeof seed)
             return -1;
         file_name_fill(path + xs, seed);
-        int fd = (int)sys(SYS_openat, dir, path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+        int fd = open_beyond(dir, path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
         if (fd >= 0 && file_unname(dir, path))
             return fd;
         if (fd >= 0) { /* an empty file stays, not one with the program's data */
@@ -1966,11 +1995,15 @@ static int file_open_named(void)
     return -1;
 }
 
-/* Moves a descriptor out of the way of the program: above what select() can hold if the limit
- * allows, never among the standard ones. */
+/* The least number that is out of the way of the program: above what select() can hold if the limit allows. */
+static int file_high(size_t limit) { return limit > 4096 ? 2048 : (int)(limit / 2); }
+
+/* Moves a descriptor there, and where that can't be, at least away from the standard ones. */
 static int file_raise(int fd, size_t limit)
 {
-    int want = limit > 4096 ? 2048 : (int)(limit / 2);
+    int want = file_high(limit);
+    if (fd >= want && fd > STDERR_FILENO)
+        return fd;
     int high = (int)sys(SYS_fcntl, fd, F_DUPFD_CLOEXEC, want);
     if (high < 0 && fd <= STDERR_FILENO)
         high = (int)sys(SYS_fcntl, fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -1992,9 +2025,10 @@ static size_t limit_of(int resource)
 static bool file_keep(struct file *f, const char *path, int flags)
 {
     struct stat st;
-    int fd = (int)sys(SYS_openat, AT_FDCWD, path, flags | O_RDONLY | O_CLOEXEC);
-    int high = fd < 0 ? -1 : file_raise(fd, limit_of(RLIMIT_NOFILE));
-    bool kept = high >= 0 && high != fd && sys_fstat(high, &st) == 0;
+    size_t limit = limit_of(RLIMIT_NOFILE);
+    int fd = open_beyond(AT_FDCWD, path, flags | O_RDONLY | O_CLOEXEC, 0);
+    int high = fd < 0 ? -1 : file_raise(fd, limit);
+    bool kept = high >= 0 && high >= file_high(limit) && sys_fstat(high, &st) == 0;
     if (!kept && fd >= 0)
         sys(SYS_close, high < 0 ? fd : high);
     *f = kept ? (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino} : (struct file){.fd = -1};
@@ -2072,6 +2106,16 @@ static void file_drop(struct file *f)
     if (file_valid(f))
         sys(SYS_close, f->fd);
     f->fd = -1;
+}
+
+/* Keeps a spare number of the same file, or again one after it was used. */
+static void spare_keep(const struct file *f)
+{
+    if (file_valid(&beyond.spare) || !file_valid(f) || !beyond_take())
+        return;
+    beyond.spare = *f;
+    beyond.spare.fd = (int)sys(SYS_fcntl, f->fd, F_DUPFD_CLOEXEC, file_high(limit_of(RLIMIT_NOFILE)));
+    atomic_store(&beyond.busy, false);
 }
 
 /* The same for a swap file. */
@@ -2875,12 +2919,26 @@ static struct room {
 static const uint64_t room_fresh_ms = 200;
 
 /* The kernel's files that are read again and again stay open, on high descriptors: the monitor
- * must never take a low number, not for a moment, that the program counts on getting. */
+ * must never take a low number, not for a moment, that the program counts on getting. A process without
+ * it opens none to keep: programs look at what is open, and may have little room for it. */
 static struct kept {
     char path[480];
     struct file file;
 } kept[KEPT_MAX]; /* guarded by room.busy */
 
+static struct mon {
+    struct lock lock;
+    atomic_bool running;   /* the thread exists, or is about to */
+    atomic_int tid;        /* of the thread; 0: none */
+    atomic_int alive;      /* threads of ours that /proc counts, or will in a moment no more */
+    atomic_uint_fast64_t failed_ms; /* when it could not be made; 0: never */
+    atomic_bool wanted;    /* the next malloc asks whether it is needed */
+    atomic_bool only_ours; /* glibc counts several threads because of ours */
+    atomic_bool others;    /* the program has made threads */
+    bool unlisted;         /* its first thread is the child of a bare call: the kernel does not know its robust futexes */
+    struct lock awake;     /* held while the thread is not asleep; a fork takes it to keep it where it is */
+    atomic_uint wake;      /* futex: raised when there is work before the sleep is over */
+} mon;
 static __thread bool mon_self __attribute__((tls_model("initial-exec"))); /* the monitor's thread */
 static __thread bool mon_starting __attribute__((tls_model("initial-exec"))); /* making a thread of ours */
 static __thread bool libc_inside __attribute__((tls_model("initial-exec"))); /* a function of libc's works for
@@ -2893,12 +2951,12 @@ static size_t read_kept(const char *path, char *text, size_t space, off_t from)
     while (k < kept + KEPT_MAX && k->path[0] && !text_same(k->path, path))
         k++;
     if (k == kept + KEPT_MAX || text_length(path) >= sizeof k->path)
-        return mon_self ? 0 : read_text(path, text, space);
+        return mon_self ? 0 : read_text_from(path, text, space, from);
     if (!k->path[0] || !file_valid(&k->file)) {
         if (mon_self)
             return 0;
-        if (!file_keep(&k->file, path, 0))
-            return read_text(path, text, space);
+        if (!atomic_load(&mon.running) || !file_keep(&k->file, path, 0))
+            return read_text_from(path, text, space, from);
         text_format(k->path, sizeof k->path, "%s", path);
     }
     long n = sys(SYS_pread64, k->file.fd, text, space - 1, from);
@@ -2926,6 +2984,8 @@ static void kept_forget(void)
         k->path[0] = 0;
     }
     atomic_store(&room.busy, false);
+    atomic_store(&beyond.busy, false);
+    file_drop(&beyond.spare);
 }
 
 /* Has the process's first thread ended? Then most of /proc/self is empty, and so are those files of it that are open. */
@@ -3807,7 +3867,7 @@ static enum reason big_refile(struct big *r)
     return m.left ? REASON_DISK_FULL : REASON_NONE;
 }
 
-/* A file for what is new in the block, or comes home. */
+/* A file for what is new in the block, or comes home: in the place of one that it had before the fork. */
 static enum reason big_ready_file(struct big *r)
 {
     if (r->file.fd >= 0 && file_valid(&r->file))
@@ -3819,7 +3879,7 @@ static enum reason big_ready_file(struct big *r)
         file_close(&r->file);
         r->lost = true;
     }
-    enum reason why = file_create(&r->file, files_for_fries);
+    enum reason why = file_create(&r->file, 0);
     if (!why)
         forget_frozen(r->frozen_in, r->file.ino);
     return why;
@@ -5782,7 +5842,7 @@ COLD static void summary_find_way(void)
     if (!cfg.summary[0])
         return;
     text_format(path, sizeof path, "%s.%d", cfg.summary, (int)sys_getpid());
-    int fd = (int)sys(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+    int fd = open_beyond(AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (fd < 0)
         summary_line("%s: %s; the summary goes to stderr", path, error_text(errno));
     else
@@ -6077,20 +6137,6 @@ COLD static void summary_open(void)
  * nobody sees an EINTR. The same signal without a round only has a thread make its system call again: so
  * sleepers on a futex notice that the memory under it is mapped from elsewhere now.
  * ========================================================================================= */
-static struct mon {
-    struct lock lock;
-    atomic_bool running;   /* the thread exists, or is about to */
-    atomic_int tid;        /* of the thread; 0: none */
-    atomic_int alive;      /* threads of ours that /proc counts, or will in a moment no more */
-    atomic_uint_fast64_t failed_ms; /* when it could not be made; 0: never */
-    atomic_bool wanted;    /* the next malloc asks whether it is needed */
-    atomic_bool only_ours; /* glibc counts several threads because of ours */
-    atomic_bool others;    /* the program has made threads */
-    bool unlisted;         /* its first thread is the child of a bare call: the kernel does not know its robust futexes */
-    struct lock awake;     /* held while the thread is not asleep; a fork takes it to keep it where it is */
-    atomic_uint wake;      /* futex: raised when there is work before the sleep is over */
-} mon;
-
 /* The program's next malloc looks for what is to be started. */
 static void mon_request(void)
 {
@@ -6278,7 +6324,7 @@ static unsigned threads_see(int fd, bool (*see)(pid_t tid, int listed))
 
 static int threads_open(void)
 {
-    return (int)sys(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return open_beyond(AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 }
 
 /* Keeps it open: the monitor must not take a low number, not even for a moment. Not the monitor's to call while the
@@ -7364,6 +7410,7 @@ static struct home {
 static const uint64_t home_stop_ns = 10 * 1000000; /* threads are stopped for about as long at most */
 static const size_t home_least = 64 * mib; /* a stop, where memory runs short: on a busy machine it hardly runs in that time */
 static const uint64_t home_await_ms = 200;         /* for threads to stop: longer than a call lasts that does not sleep */
+static const uint64_t home_look_ms = 20;           /* between two looks, while much is frozen */
 static const uint64_t home_turn_ms = 200;          /* of this work, before the monitor sees to its other duties */
 static const size_t home_sparse = 16;              /* what has a 16th of it changed comes home whole */
 
@@ -7813,9 +7860,11 @@ static bool home_is_unsafe(void)
     bool ring = false, told = vmas_walk(0, UINTPTR_MAX, ring_see, &ring);
     if (ring || !told)
         return ring || !vma_reader.absent;
-    char text[4096];
-    int folder_fd = (int)sys(SYS_openat, AT_FDCWD, "/proc/thread-self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool unsafe = folder_fd < 0 || status_value("VmPin:", text, sizeof text) != 0 || !fds_are_safe(folder_fd, text_value(text, "FDSize:", 0));
+    char text[4096]; /* one file at a time: there may be no second number */
+    if (status_value("VmPin:", text, sizeof text) != 0)
+        return true;
+    int folder_fd = open_beyond(AT_FDCWD, "/proc/thread-self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    bool unsafe = folder_fd < 0 || !fds_are_safe(folder_fd, text_value(text, "FDSize:", 0));
     if (folder_fd >= 0)
         sys(SYS_close, folder_fd);
     return unsafe;
@@ -10330,7 +10379,7 @@ static size_t cold_judge(void)
 /* Requires that nobody else runs. The kernel counts anew what is touched of anonymous memory. */
 static bool cold_clear(void)
 {
-    int fd = (int)sys(SYS_openat, AT_FDCWD, "/proc/thread-self/clear_refs", O_WRONLY | O_CLOEXEC);
+    int fd = open_beyond(AT_FDCWD, "/proc/thread-self/clear_refs", O_WRONLY | O_CLOEXEC, 0);
     bool done = fd >= 0 && sys(SYS_write, fd, "2", 1) == 1;
     if (fd >= 0)
         sys(SYS_close, fd);
@@ -12236,7 +12285,7 @@ static size_t op_read_one(const struct range *g, size_t at, size_t pages)
  * Nothing here holds a lock while it looks or sleeps; advice is given under big.lock, after
  * checking that the bigmaac is still the one that was looked at.
  * ========================================================================================= */
-static const uint64_t mon_idle_ms = 1000, mon_frozen_ms = 20, mon_retry_ms = 10000;
+static const uint64_t mon_idle_ms = 1000, mon_retry_ms = 10000;
 static const size_t mon_least = 16 * mib, mon_part = 16, mon_most = gib; /* live data that have it started */
 static const size_t mon_least_seen = 8 * mib; /* the same where the limit is seen: beside one block of the smallest size that
                                                 * is large by default, small blocks may fill the rest unseen */
@@ -13706,6 +13755,7 @@ GUESSES static bool mon_needed(void)
 
 static void mon_tidy(void)
 {
+    spare_keep(&stop.tasks);
     gate_enter();
     warm_expire(now_ms() - warm_keep_ms);
     lock_take(&fry.lock);
@@ -13813,7 +13863,7 @@ static void *mon_main(void *unused)
     uint64_t tidied = 0;
     for (;;) {
         bool frozen = atomic_load(&home.frozen_bytes) > room_bytes() / 4;
-        uint64_t pause = frozen ? mon_frozen_ms : mon_idle_ms;
+        uint64_t pause = frozen ? home_look_ms : mon_idle_ms;
         pause = min_size(min_size(pause, warn_look()), map_tick());
         mon_sleep(min_size(pause, paging_tick()));
         home_tick();
@@ -13830,12 +13880,32 @@ static void *mon_main(void *unused)
     }
 }
 
+/* The files that take what has no other place, before the program opens all that it may. */
+static void mon_open_files(void)
+{
+    struct rlimit limit;
+    bool few = sys_getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max <= 4096;
+    gate_enter();
+    if (few && big.live_bytes) {
+        lock_take(&fry.lock);
+        fry_ready_file();
+        lock_drop(&fry.lock);
+    }
+    if (map_may_come()) {
+        lock_take(&map.lock);
+        map_ready_file();
+        lock_drop(&map.lock);
+    }
+    gate_leave();
+}
+
 /* Opens what the thread will read: it must not take a low descriptor itself. */
 static void mon_open(void)
 {
     char text[64];
     own_open();
     threads_keep();
+    spare_keep(&stop.tasks);
     static const char *const files[] = {"/proc/self/syscall", "/proc/self/stat", "/proc/self/status", "/proc/thread-self/maps"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         read_self(files[i], text, sizeof text, 0);
@@ -13854,6 +13924,7 @@ static bool watch_may_come(void) { return paging_may_come() || map_is_watched();
 COLD static void mon_start(void)
 {
     mon_open();
+    mon_open_files();
     bool single = next.single_threaded && *next.single_threaded;
     if (!thread_make(mon_main)) {
         static atomic_bool told;
@@ -13899,6 +13970,7 @@ COLD static void mon_start_wanted(void)
         sigmask saved;
         signals_hold(&saved);
         mon_open();
+        mon_open_files();
         if (watch_may_come())
             watch_start();
         sys_sigmask(SIG_SETMASK, &saved, NULL);

@@ -524,7 +524,7 @@ static void check_empty(unsigned descriptors)
     CHECK(named_files() == 0);
     for (struct kept *k = kept; k < kept + KEPT_MAX && k->path[0]; k++)
         ours += file_valid(&k->file);
-    ours += file_valid(&stop.tasks);
+    ours += file_valid(&stop.tasks) + file_valid(&beyond.spare);
     ours += folder.dir > 0;
     /* A descriptor that can't be looked at may be the program's by now: it is left alone. */
     unsigned left = open_descriptors() - descriptors - ours;

@@ -62,9 +62,9 @@ prepare_python() {
     mkdir "$TMP/python.0"
 }
 
-# Those about memory, processes, descriptors and signals, without what takes long; subprocess looks at each number below a soft
-# limit that it has lowered to 29, where ours then are.
-python_some="array bytes ctypes dict epoll fcntl fileio fork1 list memoryview mmap os posix resource select struct tempfile \
+# Those about memory, processes, descriptors and signals, without what takes long. Two of subprocess list all descriptors, swap
+# files too where everything is in such (what small programs have open: no_descriptors.sh).
+python_some="array bytes ctypes dict epoll fcntl fileio fork1 list memoryview mmap os posix resource select struct subprocess tempfile \
     thread threadsignals wait3 wait4 weakref"
 
 # What takes long when the machine is busy, or long and has little to do with memory, is for the whole.
@@ -79,7 +79,7 @@ tests_of() { # SUITE
         reg-tests-1a reg-tests-2 reg-tests-3 reg-IO primitives method-dispatch conditions array-subset ;;
     # Without those that want a display, a network, a compiler or root's neighbours: test_socket's VSOCK stays for ever here.
     python-all) ls "$(dirname "$($PYTHON -c 'import test; print(test.__file__)')")" | sed -En 's/^test_(\w+)(\.py)?$/\1/p' | sort -u |
-        grep -Evx 'socket|subprocess|idle|tk|ttk.*|tix|turtle|cppext|.*net|nntplib|venv|ensurepip|distutils|peg_generator|regrtest|site' ;;
+        grep -Evx 'socket|idle|tk|ttk.*|tix|turtle|cppext|.*net|nntplib|venv|ensurepip|distutils|peg_generator|regrtest|site' ;;
     python-*) printf '%s\n' $python_some ;;
     redis-all) sed -n '/^set ::all_tests {/,/^}/p' "$TMP/redis.0/tests/test_helper.tcl" |
         grep -Eo '(unit|integration)/[a-z0-9/-]+' | grep -Ev 'memefficiency|maxmemory|oom-score|tls|client-eviction|cluster' ;;
@@ -107,7 +107,8 @@ redis)
 python)
     work=$(mktemp -d "$TMP/python.$SLOT/XXXXXX") && cd "$work" || exit
     ulimit -Sn 1024 # the usual one
-    TMPDIR=$work PYTHONDONTWRITEBYTECODE=1 timeout -k 5 "$LIMIT" "$PYTHON" -m test --junit-xml="$out.xml" "test_$test" ;;
+    TMPDIR=$work PYTHONDONTWRITEBYTECODE=1 timeout -k 5 "$LIMIT" "$PYTHON" -m test \
+        -i test_pass_fds_redirected -i test_close_fds_when_max_fd_is_lowered --junit-xml="$out.xml" "test_$test" ;;
 esac >"$out.out" 2>&1 </dev/null
 status=$?
 case $suite in
