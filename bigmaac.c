@@ -7405,6 +7405,7 @@ static struct home {
     size_t floor;                 /* anonymous bytes after the last time */
     bool blind;                   /* the kernel tells no mappings: nothing was set on any, as far as we saw */
     uint64_t retry_ms, wait_ms;   /* unstopped: when to try again, and how long after that */
+    uint64_t tick_ms;             /* when home_tick began last */
 } home;
 
 static const uint64_t home_stop_ns = 10 * 1000000; /* threads are stopped for about as long at most */
@@ -7919,6 +7920,7 @@ static bool home_see_again(void)
 static void home_tick(void)
 {
     uint64_t began = now_ms();
+    home.tick_ms = began;
     if (!atomic_load(&home.frozen_bytes) || began < home.retry_ms)
         return;
     size_t anonymous = anonymous_bytes(), moved = 0;
@@ -7949,6 +7951,13 @@ static void home_tick(void)
     if (cfg.verbose)
         report("after a fork: %zu changed bytes were brought back to disk, %zu bytes stay frozen", moved,
                atomic_load(&home.frozen_bytes));
+}
+
+/* PAGING waits for the program's faults up to seconds, while the program may change all of its memory. */
+static void home_between(void)
+{
+    if (now_ms() - home.tick_ms >= home_look_ms)
+        home_tick();
 }
 
 /* BIGMAAC_FORK=copy: in the child, before the fork returns. Its one thread brings all home but the stack that it
@@ -12170,6 +12179,7 @@ static void op_sleep(uint64_t ms)
 {
     sleep_ms(ms);
     warn_between();
+    home_between();
     map_between();
 }
 
