@@ -72,16 +72,17 @@ END
     "$TMP/sees"
 }
 
-# debian RELEASE PACKAGES: a Debian of its own in $root with the sources and the library in /src; taken away at exit.
+# debian RELEASE PACKAGES [MIRROR]: a Debian of its own in $root with the sources and the library in /src; taken away at exit. With
+# a mirror it is Ubuntu's, whose releases debootstrap sets up all alike, and whose signature this machine may have no key for.
 # inside [VARIABLE=VALUE...] COMMAND...: runs it there.
 debian() {
     need_root; need debootstrap
     root=$TMP/root
     # In two stages, for dpkg not to wait for the disk in between.
-    debootstrap --foreign --variant=minbase --include="$2" "$1" "$root" >"$TMP/log" 2>&1 &&
+    debootstrap ${3:+--no-check-gpg} --foreign --variant=minbase --include="$2" "$1" "$root" ${3:+"$3" gutsy} >"$TMP/log" 2>&1 &&
         echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe" &&
         DEBOOTSTRAP_DIR=/debootstrap chroot "$root" /debootstrap/debootstrap --second-stage >>"$TMP/log" 2>&1 ||
-        skip "this machine can't get Debian $1: $(tail -n 1 "$TMP/log")"
+        skip "this machine can't get the system $1: $(tail -n 1 "$TMP/log")"
     mkdir "$root/src" && cp -r "$TOP/bigmaac.c" "$TOP/bigmaac.h" "$TOP/Makefile" "$TOP/tests" "$TOP/extras" "$root/src"
     cp "$LIB" "$root/src/bigmaac.so"
     # Without /sys the library can't know the limit and is on its guard: its threads are there.

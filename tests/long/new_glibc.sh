@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A system younger than this one (Debian 13: glibc 2.41, gcc 14, Python 3.13): the library that this machine built runs
-# there, and the one that is built there. A fork in Python warns of several threads only where the program has some,
-# and none of ours is one. Needs Debian's mirror.
+# A system younger than this one (Debian 13: glibc 2.41, gcc 14, Python 3.13; ubuntu.sh: another): the library that this machine
+# built runs there, and the one that is built there. A fork in Python warns of several threads only where the program has some,
+# and none of ours is one. Needs the system's mirror.
 # timeout: 1500
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
-debian trixie gcc,libc6-dev,make,python3-minimal
+debian "${SYSTEM:-trixie}" gcc,libc6-dev,make,python3-minimal ${MIRROR:+"$MIRROR"}
 with_root() { inside LD_PRELOAD=/src/bigmaac.so timeout 200 "$@"; }
 programs() { # WHOSE PROGRAM...
     local whose=$1 program
