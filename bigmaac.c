@@ -10907,8 +10907,11 @@ static void warn_between(void)
 COLD static void warn_look_here(void)
 {
     int err = errno;
+    sigmask saved;
+    signals_hold(&saved); /* files are open meanwhile, which a handler that doesn't come back would leave */
     atomic_store(&warn.asked, 0);
     warn_look();
+    sys_sigmask(SIG_SETMASK, &saved, NULL);
     errno = err;
 }
 
@@ -13896,7 +13899,7 @@ static void mon_open_files(void)
     struct rlimit limit;
     bool few = sys_getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max <= 4096;
     gate_enter();
-    if (few && big.live_bytes) {
+    if (few && live_bytes()) {
         lock_take(&fry.lock);
         fry_ready_file();
         lock_drop(&fry.lock);
