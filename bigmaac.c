@@ -6504,24 +6504,9 @@ static bool stop_others_wait(sigmask mask)
     return false;
 }
 
-/* System calls that end at a handled signal, SA_RESTART or not, with EINTR: they have done nothing then. */
-static bool stop_repeats(long call)
-{
-    static const short calls[] = {
-        SYS_nanosleep, SYS_clock_nanosleep, SYS_futex, SYS_epoll_pwait, SYS_ppoll, SYS_pselect6, SYS_rt_sigtimedwait,
-        SYS_rt_sigsuspend, SYS_semtimedop, SYS_semop, SYS_msgsnd, SYS_msgrcv, SYS_recvfrom, SYS_recvmsg, SYS_accept,
-        SYS_accept4, SYS_sendto, SYS_sendmsg, SYS_io_getevents, SYS_read, SYS_readv, SYS_write, SYS_writev, SYS_recvmmsg,
-        SYS_epoll_pwait2, SYS_flock, SYS_fcntl, SYS_wait4, SYS_waitid, SYS_connect, SYS_sendmmsg, SYS_preadv2, SYS_pwritev2,
-        SYS_sendfile, SYS_splice, SYS_io_pgetevents, SYS_io_uring_enter,
-#ifdef __x86_64__
-        SYS_poll, SYS_select, SYS_epoll_wait, SYS_pause,
-#endif
-    };
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
-        if (calls[i] == call)
-            return true;
-    return false;
-}
+/* Is a call to be made again that a handled signal has ended, SA_RESTART or not, with EINTR? It has done nothing then; so any call on a
+ * file may end that a process serves (FUSE). But close has closed, and what an ioctl has done only its device knows. */
+static bool stop_repeats(long call) { return call != SYS_close && call != SYS_ioctl; }
 
 /* Which of a socket's time limits the call has; 0: none. */
 static int stop_limit_of(long call)
@@ -6542,6 +6527,7 @@ static int stop_limit_of(long call)
     case SYS_sendto:
     case SYS_sendmsg:
     case SYS_sendmmsg:
+    case SYS_sendfile:
     case SYS_connect:
         return SO_SNDTIMEO;
     default:
@@ -6651,21 +6637,27 @@ struct transfer {
     long call;   /* that goes on with a part */
     int fd;      /* of getrandom: none */
     size_t unit; /* bytes of the parts that count as one in what the call returns */
-    unsigned long flags;
+    unsigned long flags; /* pread and pwrite: the place in the file */
     const struct iovec *part;
     size_t parts;
     struct iovec own;
 };
 
-enum transfer_kind { TRANSFER_PARTS, TRANSFER_NOW, TRANSFER_PIPE, TRANSFER_SOCKET }; /* PARTS: it may end early as it likes */
+enum transfer_kind { TRANSFER_PARTS, TRANSFER_NOW, TRANSFER_FILE, TRANSFER_PIPE, TRANSFER_SOCKET }; /* PARTS: it may end as it likes */
 
-/* How the file takes, or gives, all of a transfer as long as there is no signal. */
-static enum transfer_kind transfer_kind(int fd, bool reads)
+/* Is it one of pread and pwrite? */
+static bool call_is_placed(long call) { return call == SYS_pread64 || call == SYS_pwrite64; }
+
+/* How the file takes, or gives, all of a transfer as long as there is no signal. A file of a process (FUSE) does so by requests, which
+ * signals end. Where there is no size (/proc) a read is over when it likes; and what would be too large is a signal (SIGXFSZ). */
+static enum transfer_kind transfer_kind(int fd, bool reads, off_t place)
 {
     enum { MEMORY = 1 }; /* the kernel's major number of /dev/zero and /dev/urandom */
     struct stat st;
     if (sys_fstat(fd, &st) != 0)
         return TRANSFER_PARTS;
+    if (S_ISREG(st.st_mode))
+        return (reads ? place < st.st_size : limit_of(RLIMIT_FSIZE) == SIZE_MAX) ? TRANSFER_FILE : TRANSFER_PARTS;
     if (reads)
         return S_ISCHR(st.st_mode) && major(st.st_rdev) == MEMORY ? TRANSFER_NOW : TRANSFER_PARTS;
     return S_ISFIFO(st.st_mode) ? TRANSFER_PIPE : S_ISSOCK(st.st_mode) ? TRANSFER_SOCKET : TRANSFER_PARTS;
@@ -6675,7 +6667,7 @@ static enum transfer_kind transfer_kind(int fd, bool reads)
 static void transfer_set(long call, unsigned long *argument[6], struct transfer *t)
 {
     const struct msghdr *message = (const struct msghdr *)*argument[1];
-    bool plain = call == SYS_write || call == SYS_writev || call == SYS_read;
+    bool plain = call == SYS_write || call == SYS_writev || call == SYS_read || call == SYS_readv;
     *t = (struct transfer){.call = call, .fd = (int)*argument[0], .unit = 1, .flags = plain ? 0 : *argument[3],
                            .part = &t->own, .parts = 1, .own = {(void *)*argument[1], *argument[2]}};
     switch (call) {
@@ -6688,8 +6680,11 @@ static void transfer_set(long call, unsigned long *argument[6], struct transfer 
         t->unit = sizeof(struct mmsghdr);
         t->own.iov_len *= t->unit;
         break;
+    case SYS_readv:
+    case SYS_preadv:
     case SYS_writev:
-        t->call = SYS_write;
+    case SYS_pwritev:
+        t->call = call == SYS_readv ? SYS_read : call == SYS_preadv ? SYS_pread64 : call == SYS_writev ? SYS_write : SYS_pwrite64;
         t->part = (const struct iovec *)*argument[1];
         t->parts = *argument[2];
         break;
@@ -6707,6 +6702,7 @@ static enum transfer_kind transfer_rest(long call, const struct transfer *t, siz
 {
     int type = 0;
     socklen_t bytes = sizeof type;
+    bool placed = call_is_placed(t->call);
     size_t all = 0;
     for (size_t i = 0; i < t->parts && all <= done; i++)
         all += t->part[i].iov_len;
@@ -6714,22 +6710,31 @@ static enum transfer_kind transfer_rest(long call, const struct transfer *t, siz
         return TRANSFER_PARTS;
     if (call == SYS_getrandom)
         return TRANSFER_NOW;
+    if (t->call == SYS_read || placed)
+        return transfer_kind(t->fd, t->call != SYS_pwrite64, placed ? (off_t)(t->flags + done) : sys_lseek(t->fd, 0, SEEK_CUR));
     if (t->flags & MSG_DONTWAIT || sys(SYS_fcntl, t->fd, F_GETFL) & O_NONBLOCK) /* what it has is all that there was room for */
         return TRANSFER_PARTS;
     switch (call) {
-    case SYS_read: return transfer_kind(t->fd, true);
     case SYS_recvmmsg: return limited || t->flags & MSG_WAITFORONE ? TRANSFER_PARTS : TRANSFER_SOCKET;
     case SYS_recvfrom: return t->flags & MSG_WAITALL && !(t->flags & MSG_PEEK) &&
                               sys(SYS_getsockopt, t->fd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0 && type == SOCK_STREAM
                               ? TRANSFER_SOCKET : TRANSFER_PARTS;
-    default: return transfer_kind(t->fd, false);
+    default: return transfer_kind(t->fd, false, 0);
     }
 }
 
 /* The kernel's ERESTARTSYS: recvmmsg leaves it to the next call on the socket, where a signal has cut it short. */
 static const int restart_sys = 512;
 
-/* Goes on with it, from `done` on, and waits in stop_await_file alone. Returns how many bytes of the parts are done then. */
+/* Does a signal wait until the handler returns? After another stop what the handler leaves is gone on with. */
+static bool stop_signal_waits(const sigmask *mask)
+{
+    sigmask waits = 0;
+    sys(SYS_rt_sigpending, &waits, sizeof waits);
+    return waits & ~*mask;
+}
+
+/* Goes on with it, from `done` on, and waits in stop_await_file alone, or for a file. Returns how many bytes of the parts are done then. */
 static size_t transfer_go_on(const struct transfer *t, enum transfer_kind kind, size_t done, uint64_t until_ns, const sigmask *mask)
 {
     bool reads = t->call == SYS_recvfrom || t->call == SYS_recvmmsg;
@@ -6742,9 +6747,14 @@ static size_t transfer_go_on(const struct transfer *t, enum transfer_kind kind, 
             size_t left = (before + p->iov_len - done) / t->unit;
             if (kind == TRANSFER_PIPE) /* there is room for a page then */
                 left = min_size(left, sys_page());
-            if (kind != TRANSFER_NOW && stop_await_file(t->fd, reads ? POLLIN : POLLOUT, until_ns, mask) <= 0)
+            if (kind == TRANSFER_FILE) {
+                left = min_size(left, mib);
+                if (stop_signal_waits(mask))
+                    return done;
+            } else if (kind != TRANSFER_NOW && stop_await_file(t->fd, reads ? POLLIN : POLLOUT, until_ns, mask) <= 0)
                 return done;
-            long n = call == SYS_getrandom ? sys(SYS_getrandom, at, left, flags) : sys(call, t->fd, at, left, flags);
+            long n = call == SYS_getrandom ? sys(SYS_getrandom, at, left, flags)
+                                           : sys(call, t->fd, at, left, call_is_placed(call) ? flags + done : flags);
             if (n == 0 || (n < 0 && errno != EAGAIN && errno != restart_sys))
                 return done;
             done += n > 0 ? (size_t)n * t->unit : 0;
@@ -6752,13 +6762,38 @@ static size_t transfer_go_on(const struct transfer *t, enum transfer_kind kind, 
     return done;
 }
 
+/* Goes on with sendfile or copy_file_range, whose places in the files the kernel has moved on, until a signal waits: after another
+ * stop it is gone on with from there. Returns how many bytes are done then. */
+static long copy_go_on(long call, unsigned long *argument[6], size_t done, const sigmask *mask)
+{
+    bool sends = call == SYS_sendfile;
+    size_t all = *argument[sends ? 3 : 4];
+    int to = (int)*argument[sends ? 0 : 2];
+    enum transfer_kind kind = done < all ? transfer_kind(to, false, 0) : TRANSFER_PARTS;
+    bool file = kind == TRANSFER_FILE;
+    if (kind == TRANSFER_PARTS || (!file && sys(SYS_fcntl, to, F_GETFL) & O_NONBLOCK))
+        return (long)done;
+    uint64_t until = stop_until(call, to);
+    while (done < all && !stop_signal_waits(mask) && (file || stop_await_file(to, POLLOUT, until, mask) > 0)) {
+        size_t part = min_size(all - done, file ? mib : sys_page()); /* of a pipe or socket there is room for a page then */
+        long n = sends ? sys(SYS_sendfile, to, *argument[1], *argument[2], part)
+                       : sys(SYS_copy_file_range, *argument[0], *argument[1], to, *argument[3], part, *argument[5]);
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+    }
+    return (long)done;
+}
+
 /* The call has returned `done`, more than 0, perhaps because a stop came. Returns what it would have returned without one. */
 COLD static long stop_finish(long call, unsigned long *argument[6], long done, const sigmask *mask)
 {
-    static const short calls[] = {SYS_read, SYS_write, SYS_writev, SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_recvfrom, SYS_recvmmsg,
-                                  SYS_getrandom};
+    static const short calls[] = {SYS_read, SYS_readv, SYS_pread64, SYS_preadv, SYS_write, SYS_writev, SYS_pwrite64, SYS_pwritev,
+                                  SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_recvfrom, SYS_recvmmsg, SYS_getrandom};
     struct transfer t;
     bool moves = false;
+    if (call == SYS_sendfile || call == SYS_copy_file_range)
+        return copy_go_on(call, argument, (size_t)done, mask);
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
         moves |= calls[i] == call;
     if (!moves)
@@ -6789,17 +6824,26 @@ static long stop_raw_call(const unsigned char *syscall_at, unsigned long *argume
     return call && call_has(call, argument) ? call->number : -1;
 }
 
+/* How many of the bytes before a place may be read, up to `most`? The page before may not be there. */
+static size_t stop_readable(const unsigned char *at, size_t most)
+{
+    size_t in_page = (uintptr_t)at % sys_page(), page = sys_page();
+    if (in_page < most && sys_madvise((void *)(at - in_page - page), page, MADV_POPULATE_READ) != 0)
+        return in_page;
+    return most;
+}
+
 /* The number that a `mov $NUMBER, %eax` shortly before the system call has loaded, or `xor %eax, %eax` right before; -1: none. */
 static long stop_call_at(const unsigned char *syscall_at)
 {
-    size_t most = min_size(20, (uintptr_t)syscall_at % sys_page()); /* the page before may not be there */
+    size_t most = stop_readable(syscall_at, 20);
     if (most >= 2 && syscall_at[-2] == 0x31 && syscall_at[-1] == 0xc0)
         return SYS_read;
     for (size_t back = 5; back <= most; back++) {
-        int number;
+        unsigned number;
         unsigned char before = back < most ? syscall_at[-(long)back - 1] : 0;
         memcpy(&number, syscall_at - back + 1, sizeof number);
-        if (syscall_at[-(long)back] == 0xb8 && before != 0x41 && before != 0x48 && before != 0x49)
+        if (syscall_at[-(long)back] == 0xb8 && number < 1024 && before != 0x41 && before != 0x48 && before != 0x49)
             return number;
     }
     return -1;
@@ -6815,8 +6859,8 @@ static void stop_repeat(ucontext_t *u, const struct stopped *s)
     sigmask mask;
     memcpy(&mask, &u->uc_sigmask, sizeof mask);
     long result = (long)reg[REG_RAX];
-    if ((result != -EINTR && result <= 0) || reg[REG_RCX] != reg[REG_RIP] || (uintptr_t)at % sys_page() > sys_page() - 2 ||
-        at[0] != 0x0f || at[1] != 0x05)
+    if ((result != -EINTR && result <= 0) || reg[REG_RCX] != reg[REG_RIP] || stop_readable(at + 2, 2) < 2 || at[0] != 0x0f ||
+        at[1] != 0x05)
         return;
     if (stop_is_inner(at)) { /* signals that it blocks come in again in there */
         stop_wait.cut = true;

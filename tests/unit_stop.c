@@ -14,6 +14,7 @@ static long listed(long number, long a, long b, long c, long d, long e, long f);
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
+#include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -68,6 +69,24 @@ static long listed(long number, long a, long b, long c, long d, long e, long f)
 /* --- calls that end after a while; true: as they should ------------------------------------------------ */
 
 static bool polls(void) { return poll(NULL, 0, SPAN_MS) == 0; }
+
+/* By a system call whose instruction lies across two pages, as glibc's have it that open a folder, for one. */
+static bool polls_across(void)
+{
+#ifdef __x86_64__
+    static const unsigned char code[] = {0xb8, SYS_poll, 0, 0, 0, 0x0f, 0x05, 0xc3}; /* mov $SYS_poll, %eax; syscall; ret */
+    size_t page = sys_page();
+    char *two = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(two != MAP_FAILED);
+    memcpy(two + page - 6, code, sizeof code);
+    int (*poll_there)(struct pollfd *, nfds_t, int) = (int (*)(struct pollfd *, nfds_t, int))(uintptr_t)(two + page - 6);
+    bool right = mprotect(two, 2 * page, PROT_READ | PROT_EXEC) != 0 ? polls() : poll_there(NULL, 0, SPAN_MS) == 0;
+    munmap(two, 2 * page);
+    return right;
+#else
+    return polls();
+#endif
+}
 
 static bool polls_span(void)
 {
@@ -299,7 +318,7 @@ static const struct call {
     bool (*make)(void);
     bool ends;
 } calls[] = {
-    {"poll", polls, true}, {"ppoll", polls_span, true}, {"epoll_wait", epolls, true}, {"select", selects, true},
+    {"poll", polls, true}, {"poll, across pages", polls_across, true}, {"ppoll", polls_span, true}, {"epoll_wait", epolls, true}, {"select", selects, true},
     {"pselect", selects_span, true}, {"nanosleep", sleeps, true}, {"clock_nanosleep, absolute", sleeps_until, true},
     {"clock_nanosleep", sleeps_clock, true}, {"usleep", sleeps_short, true}, {"sem_timedwait", waits_semaphore, true},
     {"sigtimedwait", waits_signal, true}, {"signalfd", signal_descriptor, true}, {"recv", receives, true},
@@ -448,6 +467,35 @@ static void *small_main(void *unused)
     return unused;
 }
 
+#ifdef __x86_64__
+static void file_is_copied(int from, int to, size_t bytes)
+{
+    off_t at[2] = {0};
+    CHECK(lseek(to, 0, SEEK_SET) == 0 && sendfile(to, from, &at[0], bytes) == (ssize_t)bytes && at[0] == (off_t)bytes);
+    at[0] = 0;
+    ssize_t n = copy_file_range(from, &at[0], to, &at[1], bytes, 0); /* not every file system can */
+    CHECK(n < 0 || (n == (ssize_t)bytes && at[0] == n && at[1] == n));
+}
+
+/* Copies between files, which a signal ends early. */
+static void *copies_main(void *unused)
+{
+    char path[2][32] = {"/tmp/unit_stop.XXXXXX", "/tmp/unit_stop.XXXXXX"};
+    const size_t bytes = 4 << 20;
+    int from = mkstemp(path[0]), to = mkstemp(path[1]);
+    unlink(path[0]);
+    unlink(path[1]);
+    CHECK(from >= 0 && to >= 0 && ftruncate(from, (off_t)bytes) == 0);
+    while (!atomic_load(&over) && sys_unfiltered()) /* else it is left as it is */
+        file_is_copied(from, to, bytes);
+    close(from);
+    close(to);
+    return unused;
+}
+#else
+#define copies_main counts_main
+#endif
+
 /* --- the stopper ---------------------------------------------------------------------------------------- */
 
 /* Stops all threads again and again. In between it sends the handler a signal whenever that waits for one: that may take
@@ -514,7 +562,7 @@ static void open_all(char *path)
 
 static void calls_hold(void)
 {
-    static void *(*const others[])(void *) = {blocks_main, counts_main, makes_main, cancels_main, small_main};
+    static void *(*const others[])(void *) = {blocks_main, counts_main, makes_main, cancels_main, small_main, copies_main};
     pthread_t threads[CALLS], handler;
     for (intptr_t i = 0; i < CALLS; i++)
         CHECK(pthread_create(&threads[i], NULL, call_main, (void *)i) == 0);
