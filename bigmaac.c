@@ -6180,7 +6180,8 @@ static struct {
     unsigned halves;       /* how much oftener than not some thread was in the middle of a call that would come back half-done */
     bool put_off;          /* the last one was, for that alone */
     atomic_bool frames;    /* some thread handles signals on memory of ours: their frames are written there, wherever it runs */
-    atomic_bool dispatched; /* some thread's system calls come back to it (Syscall User Dispatch, as Wine has it), so would a handler's */
+    atomic_bool dispatched; /* some thread's system calls come back to it (Syscall User Dispatch, as Wine has it), or end it (strict
+                             * seccomp), and so would a handler's */
     bool hurry;            /* the memory is nearly full: better a call half-done than the program killed */
     atomic_bool cramped;   /* some thread has a stack for handlers that ours might not fit in */
     atomic_uint on;        /* futex; 1: signals may be sent */
@@ -7248,8 +7249,12 @@ static bool stop_harms(void) { return atomic_load(&stop.dispatched) || atomic_lo
 /* As prctl(2). */
 static int process_set(int what, const long a[4])
 {
-    enum { SET_SYSCALL_USER_DISPATCH = 59 }; /* linux/prctl.h has it from 5.11 on */
+    enum { SET_SYSCALL_USER_DISPATCH = 59, STRICT = 1 }; /* linux/prctl.h has the former from 5.11 on */
+    bool strict = what == PR_SET_SECCOMP && a[0] == STRICT, begun = strict && exec_begin(); /* none is on its way here, then */
+    if (strict)
+        atomic_store(&stop.dispatched, true);
     int result = (int)sys(SYS_prctl, what, a[0], a[1], a[2], a[3]);
+    exec_end(begun);
     if (what == SET_SYSCALL_USER_DISPATCH && result == 0 && a[0])
         atomic_store(&stop.dispatched, true);
     return result;
@@ -15491,6 +15496,8 @@ EXPORT long syscall(long number, ...)
         return altstack_set((const stack_t *)argument[0], (stack_t *)argument[1]);
     if (unlikely(number == SYS_prctl))
         return process_set((int)argument[0], argument + 1);
+    if (unlikely(number == SYS_seccomp && !argument[0] && !argument[1] && !argument[2])) /* is strict */
+        return process_set(PR_SET_SECCOMP, (const long[4]){1});
     if (unlikely(number == SYS_prlimit64))
         return limit_set((pid_t)argument[0], (int)argument[1], (const void *)argument[2], (void *)argument[3]);
 #ifdef SYS_setrlimit
