@@ -6172,7 +6172,7 @@ static struct {
     unsigned threads;      /* entries of stopped[] in this round */
     atomic_bool one_by_one; /* so the threads go on: else all of them have a turn before the stopper, which ran alone */
     atomic_bool early;     /* the gate may not be closed yet: who is in the middle of an operation of ours goes on */
-    pid_t deaf;            /* a thread that blocked the signal for too long; 0: none */
+    pid_t deaf;            /* a thread that did not take the signal in time; 0: none */
     bool complete;         /* there was room for all, all are known, and all could be sent the signal */
     bool several;          /* the process has several threads: their files may be opened */
     bool main_ended;       /* its first one stays as a zombie */
@@ -7073,6 +7073,15 @@ static bool thread_waits_for_exec(pid_t tid)
     return call == SYS_clone || call == SYS_clone3;
 }
 
+/* Is ours in that set of signals of the thread's? */
+static bool thread_has_signal(pid_t tid, const char *set)
+{
+    char text[2048];
+    const char *at = thread_look(tid, "status", text, sizeof text) ? text_search(text, set) : NULL;
+    at += at ? text_length(set) : 0;
+    return at && text_digits(&at, 16) & sigmask_of(STOP_SIGNAL);
+}
+
 enum { SIGNALS_NONE, SIGNALS_BLOCKED, SIGNALS_TAKEN };
 
 /* Can that thread be stopped? Some of the kernel's work for the program (io_uring), and take no signals; some block even
@@ -7089,11 +7098,7 @@ static int thread_takes_signals(pid_t tid)
         stop.writes = true;
         return SIGNALS_NONE;
     }
-    const char *blocked = thread_look(tid, "status", text, sizeof text) ? text : "";
-    while (*blocked && !text_begins(blocked, "SigBlk:"))
-        blocked++;
-    blocked += *blocked ? text_length("SigBlk:") + 1 : 0;
-    return text_digits(&blocked, 16) & sigmask_of(STOP_SIGNAL) || thread_waits_for_exec(tid) ? SIGNALS_BLOCKED : SIGNALS_TAKEN;
+    return thread_has_signal(tid, "\nSigBlk:\t") || thread_waits_for_exec(tid) ? SIGNALS_BLOCKED : SIGNALS_TAKEN;
 }
 
 /* Sends the thread its signal. */
@@ -7208,6 +7213,13 @@ static bool stop_is_deaf(const struct stopped *s, bool after)
     return deaf;
 }
 
+/* Does who did not take the signal at an earlier stop not take it yet? What it waits for in the kernel may never come: a file system's
+ * answer; or a debugger keeps it. */
+static bool stop_stays_deaf(void)
+{
+    return thread_takes_signals(stop.deaf) != SIGNALS_TAKEN || thread_has_signal(stop.deaf, "\nSigPnd:\t");
+}
+
 /* Waits until every thread has taken its signal. Who went on until now is sent it again; nobody does from here on. */
 static bool stop_await(uint64_t until_ns)
 {
@@ -7221,9 +7233,12 @@ static bool stop_await(uint64_t until_ns)
         bool late = now > began + stop_look_ns;
         if (atomic_load(&s->waits) == round || (late && stop_is_held(s)))
             i++;
-        else if (now > until_ns || (late && stop_is_deaf(s, now > began + stop_blocked_ns)))
+        else if (late && stop_is_deaf(s, now > began + stop_blocked_ns))
             return false;
-        else
+        else if (now > until_ns) {
+            stop.deaf = s->tid;
+            return false;
+        } else
             sys(SYS_nanosleep, &step, NULL);
     }
     return stop.complete;
@@ -7277,7 +7292,7 @@ static bool stop_ask(void)
     stop.several = thread_count() > 1;
     stop.main_ended = stop.several && main_has_ended();
     stop.complete = true;
-    if (stop_harms() || !stop_handles() || (stop.deaf && thread_takes_signals(stop.deaf) != SIGNALS_TAKEN))
+    if (stop_harms() || !stop_handles() || (stop.deaf && stop_stays_deaf()))
         return false;
     stop.deaf = 0;
     stop.put_off = !stop_on();

@@ -13,6 +13,8 @@ static long listed(long number, long a, long b, long c, long d, long e, long f);
 #include <sys/file.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/sem.h>
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
@@ -631,19 +633,21 @@ static void setuid_holds(void)
     others_run(others, sizeof others / sizeof others[0], NULL);
 }
 
-/* Stops all threads once, if it can. */
-static bool stop_once(void)
+/* Stops all threads once, if it can in that time. */
+static bool stop_in(uint64_t ms)
 {
     sigmask saved;
     signals_hold(&saved);
     home_lock();
-    bool all = stop_begin(2000);
+    bool all = stop_begin(ms);
     if (all)
         stop_end();
     home_unlock();
     sys_sigmask(SIG_SETMASK, &saved, NULL);
     return all;
 }
+
+static bool stop_once(void) { return stop_in(2000); }
 
 enum { SEVERAL = 3 };
 static int datagrams[2], received[2];
@@ -909,6 +913,50 @@ static void vfork_is_deaf(void)
     CHECK(stop_once());
 }
 
+/* A debugger's process: keeps a thread until it is told to let it go. Tells whether it can. */
+static int keeps(pid_t tid, int told)
+{
+    char byte;
+    if (read(told, &byte, 1) != 1)
+        return 1;
+    bool kept = ptrace(PTRACE_SEIZE, tid, 0, 0) == 0 && ptrace(PTRACE_INTERRUPT, tid, 0, 0) == 0 && waitpid(tid, NULL, __WALL) == tid;
+    if (write(told, &kept, 1) != 1 || read(told, &byte, 1) != 1)
+        return 1;
+    ptrace(PTRACE_DETACH, tid, 0, 0);
+    return 0;
+}
+
+/* Who does not come to take its signal is waited for once, and the others don't stand for it again until it has. */
+static void kept_is_deaf(void)
+{
+    atomic_int tid = 0;
+    int pair[2], held = 0;
+    bool kept = false;
+    pthread_t thread;
+    atomic_store(&over, false);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && pthread_create(&thread, NULL, tells_main, &tid) == 0);
+    while (!tid)
+        usleep(1000);
+    pid_t debugger = fork();
+    if (debugger == 0)
+        _exit(keeps(tid, pair[1]));
+    prctl(PR_SET_PTRACER, debugger);
+    CHECK(write(pair[0], "x", 1) == 1 && read(pair[0], &kept, 1) == 1);
+    if (kept) {
+        stop.deaf = 0;
+        CHECK(!stop_in(100) && stop.deaf == tid);
+        unsigned round = atomic_load(&stop_round);
+        CHECK(!stop_in(100) && atomic_load(&stop_round) == round);
+    }
+    CHECK(write(pair[0], "x", 1) == 1 && waitpid(debugger, NULL, 0) == debugger);
+    for (int i = 0; i < 1000 && !held; i++, usleep(1000))
+        held = stop_once();
+    CHECK(held);
+    atomic_store(&over, true);
+    pthread_join(thread, NULL);
+    close_pair(pair, true);
+}
+
 static void *fails_main(void *unused)
 {
     while (!atomic_load(&over)) {
@@ -1017,6 +1065,7 @@ int main(void)
     execs_hold();
     failing_execs_hold();
     vfork_is_deaf();
+    kept_is_deaf();
     msgctl(queue, IPC_RMID, NULL);
     semctl(semaphores, 0, IPC_RMID);
     return check_result();
