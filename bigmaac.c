@@ -9240,14 +9240,15 @@ static NOINLINE int map_mprotect(void *at, size_t bytes, int protection)
 static struct spans *const map_sets[] = {&map.ours, &map.moved, &map.live, &map.used, &map.kept};
 enum { MAP_SETS = sizeof map_sets / sizeof map_sets[0] };
 
-/* Requires map.lock. Has mlockall populate of the sets' memory no more than what is in use; and the end of that. */
+/* Requires map.lock. Has mlockall populate of the sets' memory no more than what is in use: zeroes that can only be read take none, and
+ * who looks without the lock may have been told of more entries than there are by now. And the end of that. */
 static void map_sets_hide(bool hides)
 {
     const size_t bytes = MAP_SPANS_MAX * sizeof(struct span);
     for (size_t i = 0; i < MAP_SETS && hides; i++) {
         size_t used = round_up(map_sets[i]->count * sizeof(struct span), sys_page());
         if (used < bytes)
-            sys_mprotect((char *)map_sets[i]->at + used, bytes - used, PROT_NONE);
+            sys_mprotect((char *)map_sets[i]->at + used, bytes - used, PROT_READ);
     }
     if (hides)
         return;
