@@ -8878,11 +8878,24 @@ static bool map_full(void)
 
 /* --- the calls ----------------------------------------------------------------------------------- */
 
-static bool map_eligible(size_t bytes, int protection, int flags)
+/* Is it ordinary memory? Beside PROT_EXEC that is not what a platform has of its own (PROT_MTE), which no file mapping has. */
+static bool map_is_plain(int protection, int flags)
 {
     const int never = MAP_SHARED | MAP_STACK | MAP_GROWSDOWN | MAP_HUGETLB | MAP_LOCKED;
-    return bytes >= atomic_load_explicit(&map.least, memory_order_relaxed) && (flags & MAP_ANONYMOUS) &&
-           (flags & MAP_PRIVATE) && !(flags & never) && !(protection & PROT_EXEC);
+    return (flags & MAP_ANONYMOUS) && (flags & MAP_PRIVATE) && !(flags & never) && !(protection & ~(PROT_READ | PROT_WRITE));
+}
+
+static bool map_eligible(size_t bytes, int protection, int flags)
+{
+    return bytes >= atomic_load_explicit(&map.least, memory_order_relaxed) && map_is_plain(protection, flags);
+}
+
+/* Requires map.lock. Does a new mapping, however small, take the place of recorded memory alone? So heaps have their memory that
+ * reserve much and fill it piece by piece. */
+static bool map_is_inside(uintptr_t from, uintptr_t to, int protection, int flags)
+{
+    bool any = atomic_load(&map.least) < SIZE_MAX - 1; /* else it is locked (mlockall) */
+    return any && flags & MAP_FIXED && map_is_plain(protection, flags) && spans_bytes(&map.ours, from, to) == to - from;
 }
 
 static uintptr_t map_page_end(const void *at, size_t bytes)
@@ -8945,6 +8958,7 @@ static NOINLINE void *map_mmap(void *at, size_t bytes, int protection, int flags
     if (p != MAP_FAILED) {
         uintptr_t from = (uintptr_t)p, to = map_page_end(p, bytes);
         map_forget_moved(from, to);
+        wanted |= map_is_inside(from, to, protection, flags);
         if (wanted)
             map_record(from, to, flags & MAP_NORESERVE ? MARK_NORESERVE : 0);
         else
@@ -9226,7 +9240,7 @@ static NOINLINE long map_leave(long number, const void *at, size_t bytes, long t
  * between its look at the protection and its freezing. */
 static NOINLINE int map_mprotect(void *at, size_t bytes, int protection)
 {
-    if (protection & PROT_EXEC)
+    if (protection & ~(PROT_READ | PROT_WRITE))
         return (int)map_leave(SYS_mprotect, at, bytes, protection, 0);
     if (!map.live.count || !map_touches(at, bytes))
         return sys_mprotect(at, bytes, protection);
