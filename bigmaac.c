@@ -9206,10 +9206,26 @@ static void map_forget_ordinary(uintptr_t from, uintptr_t to)
 
 enum { CALL_PROCESS_MADVISE = 440, CALL_MSEAL = 462 }; /* on every platform; libc's headers may be older */
 
+static bool call_locks(long number) { return number == SYS_mlock || number == SYS_mlock2; }
+
+/* Requires map.lock. May the process lock what is moved of a range? Asked before that becomes ordinary, for which memory may have no
+ * room. Nothing is read for it. False: errno says why not. */
+static bool map_may_lock(uintptr_t from, uintptr_t to)
+{
+    struct span p;
+    int err = 0;
+    for (uintptr_t at = from; !err && spans_part(&map.moved, at, to, &p); at = p.to)
+        err = sys(SYS_mlock2, p.from, p.to - p.from, MLOCK_ONFAULT) != 0 ? errno : 0;
+    for (uintptr_t at = from; spans_part(&map.moved, at, to, &p); at = p.to)
+        sys_munlock((void *)p.from, p.to - p.from);
+    errno = err;
+    return !err;
+}
+
 /* Did the call change nothing at all? What lies before a gap has been changed. */
 static bool leave_refused(long number, size_t bytes, int err)
 {
-    bool locks = number == SYS_mlock || number == SYS_mlock2;
+    bool locks = call_locks(number);
     return err == EINVAL || (locks && (err == EPERM || err == EAGAIN || (err == ENOMEM && bytes > limit_of(RLIMIT_MEMLOCK))));
 }
 
@@ -9225,10 +9241,13 @@ static NOINLINE long map_leave(long number, const void *at, size_t bytes, long t
     }
     uintptr_t from = round_down((uintptr_t)at, sys_page()), to = map_page_end(at, bytes);
     map_begin(&m);
-    map_settle(&m, from, to);
-    bool able = map_may_cut(from, to) && ((number != SYS_madvise && number != CALL_MSEAL) || !spans_touch(&map.moved, from, to));
+    bool may = !call_locks(number) || map_may_lock(from, to);
+    int err = may ? ENOMEM : errno;
+    if (may)
+        map_settle(&m, from, to);
+    bool able = may && map_may_cut(from, to) && ((number != SYS_madvise && number != CALL_MSEAL) || !spans_touch(&map.moved, from, to));
     long result = able ? sys(number, at, bytes, third, fourth) : -1;
-    int err = able ? errno : ENOMEM;
+    err = able ? errno : err;
     if (able && (result == 0 || !leave_refused(number, bytes, err)))
         map_forget_ordinary(from, to);
     errno = err;
@@ -9270,16 +9289,30 @@ static void map_sets_hide(bool hides)
     sys_mprotect(map_sets[0]->at, MAP_SETS * bytes, PROT_READ | PROT_WRITE);
 }
 
+/* Requires map.lock. As map_may_lock, for mlockall. What is locked already will be again. */
+static bool map_may_lock_all(int flags)
+{
+    if (!map.moved.count)
+        return true; /* the call itself tells */
+    if (!(flags & MCL_CURRENT))
+        return sys_mlock(map.ours.at, 0) == 0;
+    return sys(SYS_mlockall, flags | MCL_ONFAULT) == 0 && sys(SYS_munlockall) == 0;
+}
+
 static int map_mlockall(int flags)
 {
     if (!map_on() || !(flags & (MCL_CURRENT | MCL_FUTURE)))
         return (int)sys(SYS_mlockall, flags);
     struct map_op m;
     map_begin(&m);
-    map_settle(&m, 0, UINTPTR_MAX);
-    map_sets_hide(true);
-    int result = (int)sys(SYS_mlockall, flags), err = errno;
-    map_sets_hide(false);
+    int result = map_may_lock_all(flags) ? 0 : -1, err = errno;
+    if (result == 0) {
+        map_settle(&m, 0, UINTPTR_MAX);
+        map_sets_hide(true);
+        result = (int)sys(SYS_mlockall, flags);
+        err = errno;
+        map_sets_hide(false);
+    }
     errno = err;
     if (result == 0) {
         atomic_store(&map.least, map.moved.count ? SIZE_MAX - 1 : SIZE_MAX); /* what can't be ordinary is seen to, but nothing new */
