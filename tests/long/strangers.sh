@@ -64,8 +64,8 @@ prepare_python() {
 
 # Those about memory, processes, descriptors and signals, without what takes long. Two of subprocess list all descriptors, swap
 # files too where everything is in such (what small programs have open: no_descriptors.sh).
-python_some="array bytes ctypes dict epoll fcntl fileio fork1 list memoryview mmap os posix resource select struct subprocess tempfile \
-    thread threadsignals wait3 wait4 weakref"
+python_some="array asyncore bytes ctypes decimal dict epoll fcntl fileio fork1 gc list memoryview mmap os pickle posix pty resource select set \
+    socketserver struct subprocess tempfile thread threadsignals wait3 wait4 weakref"
 
 # What takes long when the machine is busy, or long and has little to do with memory, is for the whole.
 slow='op/(alarm|cond|fork|heredoc|kill0|magic|select|sigdispatch|sleep|sselect|stat|threads|tie|time)\.t|_thr\.t|re/(anyof|fold_grind|pat|reg_email|speed|user_prop|uniprops)|uni/(fold|variables)'
