@@ -5699,18 +5699,18 @@ COLD static void mem_shrink_to(size_t budget)
  * we found that limit become smaller. */
 COLD static void mem_shrink(void) { mem_shrink_to(reserve_budget()); }
 
-/* The limit of the address space refuses the program so many bytes: what it lacks is given up, where that is enough. False:
+/* A limit of all that is mapped refuses the program so many bytes more: what it lacks is given up, where that is enough. False:
  * nothing was. */
-COLD static bool mem_yield(size_t bytes)
+COLD static bool mem_yield(size_t limit, size_t bytes)
 {
     char text[64];
-    size_t limit = limit_of(RLIMIT_AS), before = mem.reserved;
+    size_t before = mem.reserved;
     if (limit == SIZE_MAX || mem.pid != sys_getpid() || !read_text("/proc/thread-self/statm", text, sizeof text))
         return false;
-    size_t used = text_number(text, NULL) * sys_page(), left = limit - min_size(used, limit);
-    if (bytes <= left || bytes - left > before)
+    size_t used = text_number(text, NULL) * sys_page(), wanted = used + min_size(bytes, SIZE_MAX - used);
+    if (wanted <= limit || wanted - limit > before)
         return false;
-    mem_shrink_to(before - (bytes - left));
+    mem_shrink_to(before - (wanted - limit));
     return mem.reserved < before;
 }
 
@@ -15044,7 +15044,7 @@ static int madvise_own(void *p, size_t length, int advice)
 COLD static bool mappings_yield(size_t bytes)
 {
     int err = errno;
-    bool any = err == ENOMEM && atomic_load(&init.state) == INIT_DONE && (mem_yield(bytes) || map_yield());
+    bool any = err == ENOMEM && atomic_load(&init.state) == INIT_DONE && (mem_yield(limit_of(RLIMIT_AS), bytes) || map_yield());
     errno = err;
     return any;
 }
@@ -15228,7 +15228,14 @@ EXPORT int pkey_mprotect(void *at, size_t bytes, int protection, int key)
                                    : map_leave(SYS_pkey_mprotect, at, bytes, protection, key));
 }
 
-EXPORT int mlockall(int flags) { return map_mlockall(flags); }
+/* Who is no administrator may lock what there is only if all that is mapped, or reserved, is within a limit. */
+EXPORT int mlockall(int flags)
+{
+    int result = map_mlockall(flags), err = errno;
+    bool again = unlikely(result != 0) && err == ENOMEM && mem_yield(limit_of(RLIMIT_MEMLOCK), 0);
+    errno = err;
+    return again ? map_mlockall(flags) : result;
+}
 
 /* With several threads glibc's fork waits for the locks of its malloc, for ever if it is called
  * from a signal handler that interrupted that malloc; with one it doesn't. So a program whose only
