@@ -10847,13 +10847,23 @@ static const uint64_t warn_soon_ms = 2000, warn_base_ms = 500, warn_calm_ms = 50
 static const size_t warn_faults = 500;    /* major faults a second: reading what was pushed out takes its time */
 static const size_t warn_step = mib;      /* of large requests and mappings, worth a look: filling it takes far longer */
 
+/* Values for BIGMAAC_MIN_MMAP_SIZE, and the advice to take them; of a profile, which knows nothing of hurry, 256K at most. */
+enum { WARN_SIZES = 4 };
+static const struct { size_t least; const char *warning, *profile; } warn_sizes[WARN_SIZES] = {
+#define ADVICE(size, profiled) "BIGMAAC_MIN_MMAP_SIZE=" size " would reach what it maps itself", \
+                               "; BIGMAAC_MIN_MMAP_SIZE=" profiled " reaches what the program maps itself"
+    {mib, ADVICE("1M", "256K")}, {256 * kib, ADVICE("256K", "256K")}, {64 * kib, ADVICE("64K", "64K")}, {0, ADVICE("4K", "4K")},
+#undef ADVICE
+};
+
 static struct warn {
     struct lock busy;      /* somebody looks; others do without */
     atomic_bool near;      /* the monitor has to be there */
     atomic_bool told;
     atomic_bool *family;   /* the same for all who have forked from one another; NULL: nobody has forked */
     atomic_size_t asked;   /* bytes of large requests and mappings since the last look */
-    atomic_size_t mapped;  /* bytes of private mappings that the program has asked for since the start, but for executable ones */
+    atomic_size_t mapped[WARN_SIZES]; /* bytes of private mappings that the program has asked for since the start, but for
+                            * executable ones and those that MAP takes; by size: warn_sizes */
     atomic_size_t outside; /* bytes beyond our reach: the most that was seen */
     size_t left, faults;   /* at the look that others are compared with; busy */
     uint64_t ms;           /* when that was */
@@ -10901,14 +10911,33 @@ static bool warn_is_python(void)
     return false;
 }
 
+/* A private mapping that stays ordinary memory, for what is set. */
+static void warn_mapped(size_t bytes)
+{
+    size_t k = 0;
+    while (bytes < warn_sizes[k].least)
+        k++;
+    if (cfg.profile || !cfg.min_mmap || bytes < cfg.min_mmap)
+        atomic_fetch_add_explicit(&warn.mapped[k], bytes, memory_order_relaxed);
+}
+
+/* The largest of warn_sizes that reaches half of what is outside; WARN_SIZES: none does. */
+static size_t warn_size(size_t outside)
+{
+    size_t k = 0;
+    for (size_t bytes = 0; k < WARN_SIZES && (bytes += atomic_load(&warn.mapped[k])) < outside / 2;)
+        k++;
+    return k;
+}
+
 /* The setting that would reach it. */
 static const char *warn_advice(size_t outside)
 {
-    bool maps = !cfg.min_mmap && atomic_load(&warn.mapped) >= outside / 2;
+    size_t size = warn_size(outside);
     if (!cfg.python_malloc && warn_is_python())
         return "PYTHONMALLOC=malloc BIGMAAC_MIN_FRY_SIZE=16 would reach Python's objects";
-    if (maps)
-        return "BIGMAAC_MIN_MMAP_SIZE=1M would reach what it maps itself";
+    if (size < WARN_SIZES)
+        return warn_sizes[size].warning;
     if (atomic_load(&map.executable) >= outside / 2)
         return "no setting reaches what it maps as executable";
     if (!cfg.min_fry || cfg.min_fry > 128)
@@ -10923,9 +10952,8 @@ static const char *profile_advice(size_t outside)
 {
     if (!cfg.python_malloc && warn_is_python())
         return "; PYTHONMALLOC=malloc makes Python's objects malloc's: profile again with it";
-    if (atomic_load(&warn.mapped) >= outside / 2)
-        return "; BIGMAAC_MIN_MMAP_SIZE=256K reaches what the program maps itself";
-    return ", which no setting reaches";
+    size_t size = warn_size(outside);
+    return size < WARN_SIZES ? warn_sizes[size].profile : ", which no setting reaches";
 }
 
 COLD static void warn_tell(size_t left, size_t limit, size_t outside)
@@ -15128,7 +15156,10 @@ EXPORT int mprotect(void *p, size_t length, int protection)
 COLD static void mmap_seen(size_t length, int protection, bool private)
 {
     warn_note(length);
-    atomic_fetch_add_explicit(protection & PROT_EXEC ? &map.executable : &warn.mapped, private ? length : 0, memory_order_relaxed);
+    if (private && protection & PROT_EXEC)
+        atomic_fetch_add_explicit(&map.executable, length, memory_order_relaxed);
+    else if (private)
+        warn_mapped(length);
     if (protection & PROT_EXEC && map_on())
         map_consider();
     if (atomic_load(&warn.near) && !atomic_load(&mon.running) && !atomic_load(&mon.wanted))

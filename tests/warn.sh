@@ -102,7 +102,7 @@ cat >"$TMP/takes.c" <<'C'
 #include "sys_blocks.h"
 #include <sys/mman.h>
 #include <unistd.h>
-int main(int argc, char **argv) /* takes map|executable|small|shared MIB */
+int main(int argc, char **argv) /* takes map|pieces|executable|small|shared MIB */
 {
     size_t mib = 1 << 20, most = strtoul(argv[argc - 1], NULL, 10);
     char *big = argv[1][1] == 'm' ? malloc(16 * mib) : NULL;
@@ -117,9 +117,12 @@ int main(int argc, char **argv) /* takes map|executable|small|shared MIB */
                 memset(opaque(malloc(1000)), 1, 1000);
             continue;
         }
-        char *p = heap ? heap + i * mib : mmap(NULL, mib, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | (argv[1][0] == 'm' ? MAP_PRIVATE : MAP_SHARED), -1, 0);
-        CHECK(p != MAP_FAILED);
-        memset(p, 1, mib);
+        size_t piece = argv[1][0] == 'p' ? mib / 16 : mib; /* as CLISP and Ruby map theirs */
+        for (size_t at = 0; at < mib; at += piece) {
+            char *p = heap ? heap + i * mib : mmap(NULL, piece, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | (argv[1][0] == 's' ? MAP_SHARED : MAP_PRIVATE), -1, 0);
+            CHECK(p != MAP_FAILED);
+            memset(p, 1, piece);
+        }
     }
     puts("survived");
     return check_result();
@@ -138,6 +141,12 @@ job $((100 * M)) BIGMAAC_MIN_FRY_SIZE=16 "$TMP/takes" shared 200 && fail "shared
 only_line "fries don't help" 'no setting reaches that'
 job $((100 * M)) BIGMAAC_MIN_MMAP_SIZE=1M "$TMP/takes" map 200 || fail "the advice doesn't help: $(shown)"
 nothing "mapped memory"
+for least in 0 256K; do
+    job $((100 * M)) BIGMAAC_MIN_MMAP_SIZE=$least "$TMP/takes" pieces 200 && fail "pieces: fits: $(shown)"
+    only_line "pieces, $least" 'BIGMAAC_MIN_MMAP_SIZE=64K would reach what it maps itself'
+done
+job $((100 * M)) BIGMAAC_MIN_MMAP_SIZE=64K "$TMP/takes" pieces 200 || fail "the advice doesn't help: $(shown)"
+nothing "pieces"
 job $((100 * M)) BIGMAAC_MIN_MMAP_SIZE=1M "$TMP/takes" executable 200 && fail "executable: fits: $(shown)"
 only_line "executable" 'no setting reaches what it maps as executable'
 job $((100 * M)) BIGMAAC_MIN_FRY_SIZE=128 "$TMP/takes" small 200 || fail "the advice doesn't help: $(shown)"
