@@ -6173,6 +6173,7 @@ static struct {
     atomic_bool one_by_one; /* so the threads go on: else all of them have a turn before the stopper, which ran alone */
     atomic_bool early;     /* the gate may not be closed yet: who is in the middle of an operation of ours goes on */
     pid_t deaf;            /* a thread that did not take the signal in time; 0: none */
+    bool deaf_hurry;       /* that time was as long as it is in a hurry */
     bool complete;         /* there was room for all, all are known, and all could be sent the signal */
     bool several;          /* the process has several threads: their files may be opened */
     bool main_ended;       /* its first one stays as a zombie */
@@ -7172,6 +7173,14 @@ static bool map_touches(const void *at, size_t bytes); /* MAP */
 /* May what is there be mapped from elsewhere while threads are stopped? */
 static bool memory_is_ours(const void *p) { return mem_owns(p) || map_touches(p, 1); }
 
+/* What the thread does: R, S, D ..., as /proc has it; 0: it has ended. */
+static char thread_state(pid_t tid)
+{
+    char text[512];
+    const char *state = thread_look(tid, "stat", text, sizeof text) ? text_find_last(text, ')') : NULL;
+    return state ? state[2] : 0;
+}
+
 /* Can the thread not run on before it has taken the signal, though it has not yet? It has ended, or waits in the kernel
  * for a page, which may take a second on a slow disk; on its stack the handler's frame will be written then. But one that
  * blocks the signal would run on. */
@@ -7184,8 +7193,8 @@ static bool stop_is_held(const struct stopped *s)
     if (thread_look(s->tid, "syscall", text, sizeof text) && text_begins(text, "-1 0x"))
         return !atomic_load(&stop.frames) && !memory_is_ours((void *)text_digits(&stack, 16)) &&
                thread_takes_signals(s->tid) == SIGNALS_TAKEN;
-    const char *state = thread_look(s->tid, "stat", text, sizeof text) ? text_find_last(text, ')') : NULL;
-    return state && (state[2] == 'Z' || state[2] == 'X');
+    char state = thread_state(s->tid);
+    return state == 'Z' || state == 'X';
 }
 
 static const uint64_t stop_look_ns = 3 * 1000000;   /* before it is looked why a thread does not come */
@@ -7214,10 +7223,12 @@ static bool stop_is_deaf(const struct stopped *s, bool after)
 }
 
 /* Does who did not take the signal at an earlier stop not take it yet? What it waits for in the kernel may never come: a file system's
- * answer; or a debugger keeps it. */
+ * answer; or a debugger keeps it. Who only waits for a processor gets one while the others stand; and in a hurry all is tried once. */
 static bool stop_stays_deaf(void)
 {
-    return thread_takes_signals(stop.deaf) != SIGNALS_TAKEN || thread_has_signal(stop.deaf, "\nSigPnd:\t");
+    if (thread_takes_signals(stop.deaf) != SIGNALS_TAKEN)
+        return true;
+    return thread_has_signal(stop.deaf, "\nSigPnd:\t") && thread_state(stop.deaf) != 'R' && (stop.deaf_hurry || !stop.hurry);
 }
 
 /* Waits until every thread has taken its signal. Who went on until now is sent it again; nobody does from here on. */
@@ -7237,6 +7248,7 @@ static bool stop_await(uint64_t until_ns)
             return false;
         else if (now > until_ns) {
             stop.deaf = s->tid;
+            stop.deaf_hurry = stop.hurry;
             return false;
         } else
             sys(SYS_nanosleep, &step, NULL);

@@ -926,17 +926,33 @@ static int keeps(pid_t tid, int told)
     return 0;
 }
 
-/* Who does not come to take its signal is waited for once, and the others don't stand for it again until it has. */
+static int kept_end[2];
+
+static void *kept_main(void *tid)
+{
+    char byte;
+    atomic_store((atomic_int *)tid, sys_gettid());
+    CHECK(read(kept_end[0], &byte, 1) == 1);
+    return NULL;
+}
+
+/* Who does not come to take its signal, in the middle of a call, is waited for once, and the others don't stand for it again until
+ * it has. */
 static void kept_is_deaf(void)
 {
     atomic_int tid = 0;
     int pair[2], held = 0;
     bool kept = false;
     pthread_t thread;
-    atomic_store(&over, false);
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && pthread_create(&thread, NULL, tells_main, &tid) == 0);
-    while (!tid)
-        usleep(1000);
+    struct stopped s = {.call = -1};
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && pipe(kept_end) == 0);
+    CHECK(pthread_create(&thread, NULL, kept_main, &tid) == 0);
+    stop.several = true;
+    for (; s.call != SYS_read; usleep(1000)) {
+        s.tid = tid;
+        if (s.tid)
+            thread_call(&s);
+    }
     pid_t debugger = fork();
     if (debugger == 0)
         _exit(keeps(tid, pair[1]));
@@ -951,10 +967,10 @@ static void kept_is_deaf(void)
     CHECK(write(pair[0], "x", 1) == 1 && waitpid(debugger, NULL, 0) == debugger);
     for (int i = 0; i < 1000 && !held; i++, usleep(1000))
         held = stop_once();
-    CHECK(held);
-    atomic_store(&over, true);
+    CHECK(held && write(kept_end[1], "x", 1) == 1);
     pthread_join(thread, NULL);
     close_pair(pair, true);
+    close_pair(kept_end, true);
 }
 
 static void *fails_main(void *unused)
