@@ -8167,6 +8167,7 @@ static struct map {
     bool filling;            /* monitor: memory may be full soon, and grew between the last looks: nothing else may take time */
     size_t touched;          /* monitor: page faults of the process */
     uint64_t touched_ms;     /* monitor: and when there were more */
+    atomic_bool refused;     /* the last time nothing could be moved: something writes to the program's memory by itself */
     atomic_bool rests;       /* the monitor sleeps long: who maps memory wakes it */
     atomic_size_t bytes, peak, maps_count; /* of `ours` */
     atomic_size_t moved_bytes; /* of `moved` */
@@ -9844,6 +9845,7 @@ static size_t map_move(size_t most, size_t least, bool hurry)
         map.retry_ms = map_pause_ms;
     else /* a thread is in the middle of a write; or, as it begins or ends, blocks all signals, for a moment; or what writes is soon gone */
         map.retry_ms = stop.put_off ? map_least_ms : min_size(2 * map.retry_ms + map_least_ms, map_pause_ms);
+    atomic_store(&map.refused, !bytes && (!safe || stop.writes));
     map_resume(held, &saved);
     static atomic_bool told;
     if (!safe && cfg.verbose && first_time(&told))
@@ -10901,7 +10903,8 @@ static size_t warn_outside(void)
     char text[4096];
     size_t bytes = read_process("status", text, sizeof text) ? text_value(text, "RssAnon:", 0) * kib : 0;
     bytes = bytes ? bytes + text_value(text, "RssShmem:", 0) * kib : anonymous_bytes();
-    bytes -= min_size(bytes, map_bytes_left());
+    if (!atomic_load(&map.refused))
+        bytes -= min_size(bytes, map_bytes_left());
     if (bytes > atomic_load(&warn.outside))
         atomic_store(&warn.outside, bytes);
     return bytes;
@@ -10950,6 +10953,8 @@ static const char *warn_advice(size_t outside)
         return "PYTHONMALLOC=malloc BIGMAAC_MIN_FRY_SIZE=16 would reach Python's objects";
     if (size < WARN_SIZES)
         return warn_sizes[size].warning;
+    if (atomic_load(&map.refused) && map_bytes_left() >= outside / 2)
+        return "what it maps can't be moved while something writes there by itself (io_uring, libaio, a device)";
     if (atomic_load(&map.executable) >= outside / 2)
         return "no setting reaches what it maps as executable";
     if (!cfg.min_fry || cfg.min_fry > 128)

@@ -101,8 +101,9 @@ echo "== a program that only maps; one with a bigmaac, which is killed for its s
 cat >"$TMP/takes.c" <<'C'
 #include "sys_blocks.h"
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
-int main(int argc, char **argv) /* takes map|pieces|executable|small|shared MIB */
+int main(int argc, char **argv) /* takes ring|map|pieces|executable|small|shared MIB */
 {
     size_t mib = 1 << 20, most = strtoul(argv[argc - 1], NULL, 10);
     char *big = argv[1][1] == 'm' ? malloc(16 * mib) : NULL;
@@ -110,8 +111,11 @@ int main(int argc, char **argv) /* takes map|pieces|executable|small|shared MIB 
         memset(big, 1, 16 * mib);
     const int all = PROT_READ | PROT_WRITE | PROT_EXEC; /* as SBCL maps its heap */
     char *heap = argv[1][0] == 'e' ? mmap(NULL, most * mib, all, MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, -1, 0) : NULL;
+    int ring = argv[1][0] == 'r', parameters[30] = {0};
+    if (ring && syscall(425, 4, parameters) < 0) /* io_uring_setup */
+        return 77;
     for (size_t i = 0; i < most; i++) {
-        usleep(heap ? 5000 : 0);
+        usleep(heap || ring ? 5000 : 0);
         if (big) {
             for (int n = 0; n < 1024; n++)
                 memset(opaque(malloc(1000)), 1, 1000);
@@ -147,6 +151,12 @@ for least in 0 256K; do
 done
 job $((100 * M)) BIGMAAC_MIN_MMAP_SIZE=64K "$TMP/takes" pieces 200 || fail "the advice doesn't help: $(shown)"
 nothing "pieces"
+if "$TMP/takes" ring 1 >"$TMP/out"; then
+    job $((100 * M)) BIGMAAC_MIN_MMAP_SIZE=1M "$TMP/takes" ring 200 && fail "ring: fits: $(shown)"
+    only_line "ring" "what it maps can't be moved while something writes there by itself \\(io_uring, libaio, a device\\)"
+else
+    echo "left out: this machine can't do io_uring"
+fi
 job $((100 * M)) BIGMAAC_MIN_MMAP_SIZE=1M "$TMP/takes" executable 200 && fail "executable: fits: $(shown)"
 only_line "executable" 'no setting reaches what it maps as executable'
 job $((100 * M)) BIGMAAC_MIN_FRY_SIZE=128 "$TMP/takes" small 200 || fail "the advice doesn't help: $(shown)"
