@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the test suites of jemalloc and mimalloc try, written anew (jobs/shapes.c): alone, before and behind each of these
 # allocators; at the defaults, with everything above 4 KiB on disk, with fries, and with --all. What an allocator fails alone it
-# may fail with us. At the end in half of its memory.
+# may fail with us. At the end in three quarters of its memory.
 # timeout: 1800
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -38,13 +38,13 @@ for other in '' libjemalloc.so.2 libmimalloc.so.2 libmimalloc.so.3; do
         done
     done
 done
-limited $((120 << 20)) "$TMP/shapes" "$seed" >"$TMP/out" 2>&1 && fail "120 MiB suffice without the library: that shows nothing"
+limited $((72 << 20)) "$TMP/shapes" "$seed" >"$TMP/out" 2>&1 && fail "72 MiB suffice without the library: that shows nothing"
 for other in '' libjemalloc.so.2; do
     LD_PRELOAD=$other /bin/true 2>&1 | grep -q . && continue
-    limited $((120 << 20)) env LD_PRELOAD="$LIB $other" BIGMAAC_MIN_FRY_SIZE=128 BIGMAAC_MIN_BIGMAAC_SIZE=1M BIGMAAC_MIN_MMAP_SIZE=64K \
+    limited $((72 << 20)) env LD_PRELOAD="$LIB $other" BIGMAAC_MIN_FRY_SIZE=128 BIGMAAC_MIN_BIGMAAC_SIZE=1M BIGMAAC_MIN_MMAP_SIZE=64K \
         "$TMP/shapes" "$seed" >"$TMP/out" 2>&1
     status=$?
-    [ $status = 0 ] && [ "$(cat "$TMP/oom")" = 0 ] || fail "120 MiB, $other: status $status: $(tail -n 5 "$TMP/out")"
-    echo "in 120 MiB, $other: no difference"
+    [ $status = 0 ] && [ "$(cat "$TMP/oom")" = 0 ] || fail "72 MiB, $other: status $status: $(tail -n 5 "$TMP/out")"
+    echo "in 72 MiB, $other: no difference"
 done
 [ $tried -gt 4 ] || skip "all but other mallocs was tested: neither libjemalloc nor libmimalloc is installed"
