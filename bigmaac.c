@@ -6665,37 +6665,48 @@ static enum transfer_kind transfer_kind(int fd, bool reads, off_t place)
     return S_ISFIFO(st.st_mode) ? TRANSFER_PIPE : S_ISSOCK(st.st_mode) ? TRANSFER_SOCKET : TRANSFER_PARTS;
 }
 
-/* Sets what the call was to do. */
-static void transfer_set(long call, unsigned long *argument[6], struct transfer *t)
+/* Sets what the call was to do. False: it is none that can be gone on with. */
+static bool transfer_set(long call, unsigned long *argument[6], struct transfer *t)
 {
     const struct msghdr *message = (const struct msghdr *)*argument[1];
-    bool plain = call == SYS_write || call == SYS_writev || call == SYS_read || call == SYS_readv;
-    *t = (struct transfer){.call = call, .fd = (int)*argument[0], .unit = 1, .flags = plain ? 0 : *argument[3],
+    *t = (struct transfer){.call = call, .fd = (int)*argument[0], .unit = 1, .flags = *argument[3],
                            .part = &t->own, .parts = 1, .own = {(void *)*argument[1], *argument[2]}};
     switch (call) {
+    case SYS_pread64:
+    case SYS_pwrite64:
+    case SYS_sendto:
+    case SYS_recvfrom:
+        return true;
+    case SYS_read:
+    case SYS_write:
+        t->flags = 0;
+        return true;
     case SYS_getrandom:
         t->own = (struct iovec){(void *)*argument[0], *argument[1]};
         t->flags = *argument[2];
-        break;
+        return true;
     case SYS_recvmmsg:
     case SYS_sendmmsg:
         t->unit = sizeof(struct mmsghdr);
         t->own.iov_len *= t->unit;
-        break;
+        return true;
     case SYS_readv:
     case SYS_preadv:
     case SYS_writev:
     case SYS_pwritev:
         t->call = call == SYS_readv ? SYS_read : call == SYS_preadv ? SYS_pread64 : call == SYS_writev ? SYS_write : SYS_pwrite64;
+        t->flags = call_is_placed(t->call) ? t->flags : 0;
         t->part = (const struct iovec *)*argument[1];
         t->parts = *argument[2];
-        break;
+        return true;
     case SYS_sendmsg:
         t->call = SYS_sendto;
         t->flags = *argument[2];
         t->part = message->msg_iov;
         t->parts = message->msg_iovlen;
-        break;
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -6790,17 +6801,11 @@ static long copy_go_on(long call, unsigned long *argument[6], size_t done, const
 /* The call has returned `done`, more than 0, perhaps because a stop came. Returns what it would have returned without one. */
 COLD static long stop_finish(long call, unsigned long *argument[6], long done, const sigmask *mask)
 {
-    static const short calls[] = {SYS_read, SYS_readv, SYS_pread64, SYS_preadv, SYS_write, SYS_writev, SYS_pwrite64, SYS_pwritev,
-                                  SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_recvfrom, SYS_recvmmsg, SYS_getrandom};
     struct transfer t;
-    bool moves = false;
     if (call == SYS_sendfile || call == SYS_copy_file_range)
         return copy_go_on(call, argument, (size_t)done, mask);
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
-        moves |= calls[i] == call;
-    if (!moves)
+    if (!transfer_set(call, argument, &t))
         return done;
-    transfer_set(call, argument, &t);
     enum transfer_kind kind = transfer_rest(call, &t, (size_t)done * t.unit, *argument[4]);
     if (kind == TRANSFER_PARTS)
         return done;

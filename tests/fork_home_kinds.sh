@@ -6,6 +6,7 @@ need_root
 cat >"$TMP/kinds.c" <<'C'
 #define _GNU_SOURCE
 #include "check.h"
+#include "slow.h"
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -35,11 +36,7 @@ static int writable(volatile unsigned char *p)
 /* Every page, the odd words of which keep what the parent wrote. */
 static void rewrite(unsigned char value)
 {
-    for (size_t at = 0; at < bytes; at += PAGE) {
-        data[at] = value;
-        if (at % (1 << 20) == 0)
-            usleep(2000);
-    }
+    write_slowly(data, bytes, value, 2000);
 }
 
 static void check(unsigned char value)

@@ -66,6 +66,7 @@ cat >"$TMP/job.c" <<'C'
 #include <sys/uio.h>
 #include <unistd.h>
 #include "check.h"
+#include "slow.h"
 
 enum { THREADS = 4, BYTES = 280 << 20, ROUNDS = 3, SIZE = 1 << 20 };
 static atomic_bool over;
@@ -127,11 +128,7 @@ int main(int argc, char **argv)
     for (int round = 0; round < ROUNDS; round++) {
         char *p = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         CHECK(p != MAP_FAILED);
-        for (size_t at = 0; at < BYTES; at += 4096) {
-            p[at] = 1;
-            if (at % (1 << 20) == 0)
-                usleep(5000); /* who fills faster than threads that wait for the server can be stopped is killed */
-        }
+        write_slowly(p, BYTES, 1, 5000); /* who fills faster than threads that wait for the server can be stopped is killed */
         munmap(p, BYTES);
     }
     atomic_store(&over, true);

@@ -17,6 +17,7 @@ cat >"$TMP/job.c" <<'C'
 #include <time.h>
 #include <unistd.h>
 #include "check.h"
+#include "slow.h"
 
 enum { THREADS = 8, BYTES = 280 << 20, ROUNDS = 8 };
 static atomic_int over, interrupted, waits;
@@ -49,11 +50,7 @@ int main(void)
     for (int round = 0; round < ROUNDS; round++) {
         char *p = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         CHECK(p != MAP_FAILED);
-        for (size_t at = 0; at < BYTES; at += 4096) {
-            p[at] = 1;
-            if (at % (1 << 20) == 0)
-                usleep(1000);
-        }
+        write_slowly(p, BYTES, 1, 1000);
         munmap(p, BYTES);
     }
     over = 1;

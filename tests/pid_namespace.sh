@@ -19,6 +19,7 @@ cat >"$TMP/job.c" <<'C'
 #include <sys/wait.h>
 #include <unistd.h>
 #include "check.h"
+#include "slow.h"
 
 enum { BYTES = 280 << 20, PAGE = 4096 };
 static atomic_int over;
@@ -38,15 +39,6 @@ static void *counts_main(void *counter)
     return NULL;
 }
 
-static void rewrite(char *p, char tag)
-{
-    for (size_t at = 0; at < BYTES; at += PAGE) {
-        p[at] = tag;
-        if (at % (1 << 20) == 0)
-            usleep(1000);
-    }
-}
-
 static int is_right(const char *p, char tag)
 {
     for (size_t at = 0; at < BYTES; at += PAGE)
@@ -64,14 +56,14 @@ int main(int argc, char **argv)
         CHECK(pthread_create(&thread[0], NULL, waits_main, NULL) == 0 && pthread_create(&thread[1], NULL, counts_main, &counter) == 0);
     char *p = forks ? malloc(BYTES) : mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(p && p != MAP_FAILED);
-    rewrite(p, 1);
+    write_slowly(p, BYTES, 1, 1000);
     pid_t child = forks ? fork() : -1;
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         pause();
         _exit(is_right(p, 1) ? 0 : 1);
     }
-    rewrite(p, 2);
+    write_slowly(p, BYTES, 2, 1000);
     CHECK(is_right(p, 2));
     over = 1;
     for (int i = 0; several && i < 2; i++)
