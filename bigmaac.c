@@ -8155,7 +8155,8 @@ static struct map {
     atomic_uint seen;        /* futex: its looks */
     size_t level, recorded;  /* monitor: anonymous memory, and `bytes`, at the last one */
     uint64_t tick_ms;        /* monitor: its next look, however near full memory is */
-    uint64_t next_ms;        /* monitor: nothing is tried before */
+    uint64_t next_ms;        /* monitor: nothing is tried before, as nothing could be moved; 0: it could */
+    size_t tried;            /* monitor: the least bytes of ordinary memory that were seen since then */
     uint64_t retry_ms;       /* monitor: until the next try, where the last one moved nothing */
     atomic_bool no_query;    /* the kernel has no PROCMAP_QUERY */
     atomic_bool faults_elsewhere; /* the program handles page faults (userfaultfd), by a thread that would be stopped */
@@ -10614,14 +10615,31 @@ static struct map_level map_level_again(void)
     return level;
 }
 
+/* Nothing could be moved the last time, and there is a pause. But what the program has mapped or filled since may well be, and it
+ * fills memory faster than a pause lasts. Returns how many milliseconds of it are left until the next look; 0: it is over. */
+static uint64_t map_put_off(void)
+{
+    uint64_t now = now_ms();
+    struct map_level level = map_level_again();
+    size_t left = level.all - min_size(level.bytes, level.all);
+    if (level.bytes)
+        map.tried = min_size(map.tried, level.bytes);
+    if (now >= map.next_ms || (level.bytes && level.bytes - map.tried > min_size(map_batch_bytes, left / 4))) {
+        map.next_ms = 0;
+        return 0;
+    }
+    return min_size(map.next_ms - now, max_size(left / map_fill_ms / 2, map_grows_ms));
+}
+
 /* Moves out what has to be. Returns the milliseconds until the next look. */
 static uint64_t map_work(uint64_t *due_ms)
 {
     if (!atomic_load(&map.bytes) || atomic_load(&map.faults_elsewhere))
         return map_idle_ms;
     uint64_t began = now_ms(), look = map.filling ? 2 * look_ms : atomic_load(&map.moved_bytes) ? map_read_ahead() : map_idle_ms;
-    if (began < map.next_ms)
-        return min_size(look, map.next_ms - began);
+    uint64_t pause = map.next_ms ? map_put_off() : 0;
+    if (pause)
+        return min_size(look, pause);
     while (now_ms() - began <= 2 * look_ms && !mon_wanted()) {
         struct map_level level = map_level_again();
         size_t high = level.all / 100 * map_high;
@@ -10633,7 +10651,8 @@ static uint64_t map_work(uint64_t *due_ms)
         if (!map_move(map_batch_bytes, 0, level.bytes > level.all / 100 * map_hurry)) {
             map.moving = map.filling = false;
             map.next_ms = now_ms() + map.retry_ms;
-            return min_size(look, map.retry_ms);
+            map.tried = SIZE_MAX;
+            return min_size(look, map_put_off());
         }
     }
     return 0; /* the other duties first */

@@ -1286,6 +1286,14 @@ static bool is_split(const char *p, size_t bytes)
     return !vma_part(&scan, &at, (uintptr_t)p + bytes, &v) || v.to - v.from < bytes;
 }
 
+/* The processor marks a page as touched when it looks up its table, not while it knows what that says (TLB): clear_refs leaves it what
+ * it knows, a change of the protection does not. */
+static void translations_forgotten(char *p, size_t bytes)
+{
+    mprotect(p, bytes, PROT_READ);
+    mprotect(p, bytes, PROT_READ | PROT_WRITE);
+}
+
 /* Of what is ordinary, what is not touched goes, and nothing else does; its mappings are as before. */
 static void cold_goes(void)
 {
@@ -1299,6 +1307,7 @@ static void cold_goes(void)
     CHECK(cold_stop() == 0 && in_file(p, bytes) == 0);
     size_t moved = 0;
     for (int i = 0; i < 100 && cold.cleared && moved < bytes - 2 * huge_size; i++) { /* else the kernel counts nothing */
+        translations_forgotten(p, bytes);
         for (size_t at = 0; at < huge_size; at += page) {
             ((volatile char *)p)[3 * huge_size + at] = ((volatile char *)p)[3 * huge_size + at]; /* written to */
             (void)((volatile char *)p)[4 * huge_size + at];                                    /* read */
@@ -1519,6 +1528,30 @@ static void unstoppable(void)
     map_munmap(p, CASE_BYTES);
 }
 
+/* While nothing can be moved, there are pauses; not once the program has more memory than at the last try, or has given some back and
+ * has more again. */
+static void pause_ends(void)
+{
+    const size_t bytes = 2 * map_batch_bytes;
+    char *p = NULL;
+    for (int before = 0; before < 2; before++) {
+        if (before) {
+            p = new_region(bytes);
+            fill(p, bytes, 1);
+        }
+        map.next_ms = now_ms() + 600 * 1000;
+        map.tried = SIZE_MAX;
+        CHECK(map_put_off() > 0);
+        if (before)
+            map_munmap(p, bytes);
+        CHECK(map_put_off() > 0);
+        p = new_region(bytes);
+        fill(p, bytes, 1);
+        CHECK(map_put_off() == 0 && map.next_ms == 0);
+        map_munmap(p, bytes);
+    }
+}
+
 __attribute__((constructor(101))) static void set(void)
 {
     setenv("BIGMAAC_MIN_MMAP_SIZE", "16K", 1);
@@ -1587,6 +1620,7 @@ int main(int argc, char **argv)
     hot_loses_nothing();
     cold_goes();
     cold_rests();
+    pause_ends();
     faults_are_watched();
     streams_are_followed();
     pieces_become_narrow();
