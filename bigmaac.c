@@ -1138,7 +1138,9 @@ enum policy {
 
 static const char *const policy_names[POLICY_COUNT] = {"normal", "sequential", "random", "blocks", "watched"};
 
-/* Per 2 MiB of the reservation 1 + log2 of the pages of a block there; 0: WATCH leaves faults there alone.
+enum { PIECE_ALONE = 255 }; /* single pages: reclaim is told of them, nothing is asked for */
+
+/* Per 2 MiB of the reservation 1 + log2 of the pages of a block there, or PIECE_ALONE; 0: WATCH leaves faults there alone.
  * The monitor makes it, once; everybody may clear pieces of it. NULL: nothing was ever WATCHED. */
 static _Atomic(atomic_uchar *) mem_pieces;
 
@@ -1154,7 +1156,9 @@ static void mem_set_piece(size_t offset, size_t bytes, unsigned char piece)
  * nothing of the content. */
 static void mem_set_policy(size_t offset, size_t bytes, enum policy policy, unsigned log)
 {
-    mem_set_piece(offset, bytes, policy == POLICY_WATCHED ? (unsigned char)(1 + log) : 0);
+    mem_set_piece(offset, bytes, policy == POLICY_WATCHED  ? (unsigned char)(1 + log)
+                                 : policy == POLICY_RANDOM ? (unsigned char)PIECE_ALONE
+                                                           : 0);
     static const int advice[POLICY_COUNT] = {MADV_NORMAL, MADV_RANDOM, MADV_RANDOM, MADV_SEQUENTIAL,
                                               MADV_RANDOM};
     mem_advise(offset, bytes, policy == POLICY_HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
@@ -6145,10 +6149,10 @@ static void mon_request(void)
 }
 
 enum { WATCH_PARK, WATCH_ON, WATCH_END };
-enum { WATCH_BLOCKS = 1, WATCH_MOVED = 2 }; /* for what it is to be on */
+enum { WATCH_BLOCKS = 1, WATCH_MOVED = 2, WATCH_ALONE = 4 }; /* for what it is to be on; ALONE: RANDOM */
 
 static struct {
-    atomic_uint wanted;    /* WATCH_BLOCKS, WATCH_MOVED; the monitor sets it */
+    atomic_uint wanted;    /* WATCH_BLOCKS and so on; the monitor sets it */
     atomic_bool running;   /* the thread exists, or is about to */
     atomic_uint order;     /* futex: what it is to do, WATCH_...: the monitor says it, who makes the thread says
                             * PARK first, and so does the thread where it can't do what it should */
@@ -11981,13 +11985,17 @@ static bool watch_threads(void)
     return watcher.threads > 0;
 }
 
+static unsigned watch_piece_at(size_t offset)
+{
+    const atomic_uchar *pieces = atomic_load(&mem_pieces);
+    return pieces && offset < mem.size ? atomic_load_explicit(&pieces[offset / huge_size], memory_order_relaxed) : 0;
+}
+
 /* How many bytes a block has there; 0: it is not watched. */
 static size_t watch_bytes(size_t offset)
 {
-    const atomic_uchar *pieces = atomic_load(&mem_pieces);
-    unsigned piece = pieces && offset < mem.size ?
-                     atomic_load_explicit(&pieces[offset / huge_size], memory_order_relaxed) : 0;
-    return piece ? page_size << (piece - 1) : 0;
+    unsigned piece = watch_piece_at(offset);
+    return piece && piece != PIECE_ALONE ? page_size << (piece - 1) : 0;
 }
 
 static void watch_ask(size_t from, size_t to)
@@ -12033,11 +12041,12 @@ static void watch_note(uintptr_t at)
 static void watch_fault(struct watched *w, size_t at)
 {
     size_t from = round_down(at, page_size), bytes = watch_bytes(at);
-    watcher.faults++;
-    if (!bytes || atomic_load(&forking.probing))
+    unsigned piece = watch_piece_at(at);
+    watcher.faults += piece != PIECE_ALONE; /* those can wait for each other */
+    if (!piece || atomic_load(&forking.probing))
         return;
     watch_note(mem.base + at);
-    if (from >= w->from && from < w->to)
+    if (!bytes || (from >= w->from && from < w->to))
         return;
     w->from = from;
     w->to = min_size(from + bytes, mem.size);
@@ -12552,6 +12561,7 @@ static struct {
     uint8_t small_policy[BIG_PARTS]; /* of all bigmaacs below large_bytes, which have one part */
     uint8_t small_piece;     /* and what it was for WATCHED */
     unsigned watching;       /* something is WATCHED, or was so many probes ago at most */
+    unsigned alone;          /* the same of RANDOM */
     struct usage last;       /* at the last tick */
     struct usage calm;       /* what a major fault came with, since the last probe */
     uint64_t probe_at, probe_gap;
@@ -12994,15 +13004,22 @@ static unsigned policies_decide(void)
     return changed;
 }
 
-/* Is anything WATCHED, as far as can be told? Not all mappings may be listed at once. */
+/* Has any mapping that policy? */
+static bool ranges_have(enum policy policy)
+{
+    for (unsigned i = 0; i < pager.ranges; i++)
+        for (size_t at = 0; at < pager.range[i].bytes; at += big_part_bytes(pager.range[i].bytes))
+            if (range_policy(&pager.range[i], at) == policy)
+                return true;
+    return false;
+}
+
+/* Is anything WATCHED, or RANDOM, as far as can be told? Not all mappings may be listed at once. */
 static void ranges_watch(void)
 {
-    bool here = false;
-    for (unsigned i = 0; i < pager.ranges && !here; i++)
-        for (size_t at = 0; at < pager.range[i].bytes && !here; at += big_part_bytes(pager.range[i].bytes))
-            here = range_policy(&pager.range[i], at) == POLICY_WATCHED;
     unsigned probes = pager.ranges < RANGE_MAX ? 0 : big.record_count / RANGE_MAX + 1;
-    pager.watching = here && watch_open() ? probes + 1 : pager.watching - (pager.watching > 0);
+    pager.watching = ranges_have(POLICY_WATCHED) && watch_open() ? probes + 1 : pager.watching - (pager.watching > 0);
+    pager.alone = ranges_have(POLICY_RANDOM) && watch_open() ? probes + 1 : pager.alone - (pager.alone > 0);
 }
 
 /* --- the probe ----------------------------------------------------------------------------------- */
@@ -13836,6 +13853,12 @@ static bool stream_differs(const struct usage *since)
     return pager.stream_other >= 2;
 }
 
+static void pager_watches(void)
+{
+    watch_want(WATCH_BLOCKS, pager.watching);
+    watch_want(WATCH_ALONE, pager.alone);
+}
+
 /* Something is read: is it time to probe, or to drop what a probe has shown to be wrong? */
 static void paging_act(const struct usage *since)
 {
@@ -13858,7 +13881,7 @@ static void paging_act(const struct usage *since)
     if (pager.amplified == 3)
         split_begin();
     atomic_store(&watch.budget, paging_room() / 16);
-    watch_want(WATCH_BLOCKS, pager.watching);
+    pager_watches();
     if (trial_goes_on() || pager.last.ms < pager.probe_at + gap || !pager_open())
         return;
     if (!folder.readahead_known) {
@@ -13866,7 +13889,7 @@ static void paging_act(const struct usage *since)
         readahead_learn();
     }
     bool changed = probe() != 0;
-    watch_want(WATCH_BLOCKS, pager.watching);
+    pager_watches();
     if (changed && pager.changing)
         split_begin();
     uint64_t most = pager.all_random ? probe_gap_random_ms : probe_gap_max_ms;
@@ -13886,7 +13909,7 @@ static uint64_t paging_rests(bool streams)
     pager.quiet += pager.quiet < quiet_most;
     trial_goes_on();
     if (pager.quiet == quiet_most || (!pager.near && pager.quiet >= quiet_calm)) {
-        watch_want(WATCH_BLOCKS, false);
+        watch_want(WATCH_BLOCKS | WATCH_ALONE, false);
         pager.split = 0;
         pager.fits = SIZE_MAX;
         return pager.near && pager.dirtying ? paging_ms : mon_idle_ms;
@@ -13902,7 +13925,7 @@ static uint64_t paging_tick(void)
     struct usage since;
     tables_trim();
     if (cfg.paging != PAGING_ADAPTIVE || !paging_may_come()) {
-        watch_want(WATCH_BLOCKS, false);
+        watch_want(WATCH_BLOCKS | WATCH_ALONE, false);
         return mon_idle_ms;
     }
     bool near = live_bytes() >= room_bytes() / 2;

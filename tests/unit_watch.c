@@ -173,7 +173,7 @@ static void test_strides(void)
     watcher.asked = watcher.faults = 0;
 }
 
-/* Reclaim learns of what faults in a watched block, each page of it, and of nothing else. */
+/* Reclaim learns of what faults in a watched block, each page of it, and where single pages are read; of nothing else. */
 static void test_told(void)
 {
     struct watched w = {0};
@@ -192,6 +192,14 @@ static void test_told(void)
     watch_activate();
     CHECK(hot_mapped((uintptr_t)at, 1) == 1);
     watch_faulted.count = 0;
+    mem_set_policy(offset, BYTES, POLICY_RANDOM, 0);
+    w = (struct watched){0};
+    watcher.asked = watcher.faults = 0;
+    for (size_t i = 0; i < 20; i++)
+        watch_fault(&w, mem_offset(at) + 3 * i * sys_page());
+    CHECK(watch_faulted.count == 20 && watcher.asked == 0 && watcher.faults == 0);
+    watch_faulted.count = 0;
+    mem_set_policy(offset, BYTES, POLICY_WATCHED, 4);
 }
 
 static void *nothing_main(void *unused) { return unused; }
