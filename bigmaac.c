@@ -1711,7 +1711,7 @@ static const char *const reason_names[REASON_COUNT] = {
     "descriptors", "mappings", "memory", "fork",
 };
 
-enum { KEPT_MAX = 32, KEPT_FEW = 14 }; /* files of the kernel's that are kept open (ROOM); in a group two levels deep */
+enum { KEPT_MAX = 32, KEPT_FEW = 15 }; /* files of the kernel's that are kept open (ROOM); in a group two levels deep */
 
 struct file {
     int fd; /* -1: none */
