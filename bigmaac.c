@@ -523,6 +523,16 @@ static char *text_search(const char *text, const char *part)
 
 static bool text_contains(const char *text, const char *part) { return text_search(text, part) != NULL; }
 
+/* FNV-1a, beginning with what was hashed before. */
+static const uint64_t hash_begin = 14695981039346656037u;
+
+static uint64_t text_hash(const char *text, uint64_t hash)
+{
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    return hash;
+}
+
 /* The decimal number behind any spaces, SIZE_MAX if it is larger; 0: there is none. *end (may be NULL): behind it. */
 static size_t text_number(const char *text, const char **end)
 {
@@ -1705,7 +1715,7 @@ static const char *const reason_names[REASON_COUNT] = {
     "descriptors", "mappings", "memory", "fork",
 };
 
-enum { KEPT_MAX = 32, KEPT_FEW = 14 }; /* files of the kernel's that are kept open (ROOM); in a group two levels deep */
+enum { KEPT_MAX = 32, KEPT_FEW = 15 }; /* files of the kernel's that are kept open (ROOM); in a group two levels deep */
 
 struct file {
     int fd; /* -1: none */
@@ -1931,13 +1941,10 @@ static uint64_t file_name_seed(void)
 {
     char text[sizeof cfg.template];
     struct stat st;
-    uint64_t hash = 14695981039346656037u;
     template_folder(text, sizeof text);
     if (sys_stat(text, &st) != 0 || !read_text("/proc/sys/kernel/random/boot_id", text, sizeof text))
         return 0;
-    for (const char *at = text; *at; at++)
-        hash = (hash ^ (unsigned char)*at) * 1099511628211u;
-    hash = (hash ^ (uint64_t)st.st_dev << 32 ^ sys_geteuid()) * 1099511628211u;
+    uint64_t hash = text_hash(text, (uint64_t)st.st_dev << 32 ^ sys_geteuid());
     return hash ? hash : 1;
 }
 
@@ -2913,6 +2920,7 @@ static struct room {
     atomic_bool hidden;     /* there may be a lower limit than the files say */
     bool v2;
     bool meminfo;           /* /proc/meminfo has been read once */
+    uint64_t groups;        /* a hash of what /proc/self/cgroup said when the folder was looked for */
     char group[384];        /* our memory cgroup, as /proc/self/cgroup names it; "": there is none */
     char cgroup[384];       /* its folder; "": not to be seen */
     size_t level;           /* the limit that cgroup_room has read last; busy */
@@ -2979,14 +2987,23 @@ static void kept_drop(const char *path)
     atomic_store(&room.busy, false);
 }
 
+/* Closes those in a folder, and makes room for others. */
+static void kept_forget_in(const char *path)
+{
+    struct kept *to = kept;
+    for (struct kept *k = kept; k < kept + KEPT_MAX && k->path[0]; k++)
+        if (text_begins(k->path, path))
+            file_drop(&k->file);
+        else
+            *to++ = *k;
+    for (; to < kept + KEPT_MAX; to++)
+        to->path[0] = 0;
+}
+
 /* In a child: /proc/self was its parent's. */
 static void kept_forget(void)
 {
-    for (struct kept *k = kept; k < kept + KEPT_MAX && k->path[0]; k++) {
-        if (file_valid(&k->file))
-            sys(SYS_close, k->file.fd);
-        k->path[0] = 0;
-    }
+    kept_forget_in("");
     atomic_store(&room.busy, false);
     atomic_store(&beyond.busy, false);
     file_drop(&beyond.spare);
@@ -3104,8 +3121,12 @@ COLD static void room_find_cgroup(void)
     bool ended = main_has_ended();
     if (!room_lines(ended ? "/proc/thread-self/cgroup" : "/proc/self/cgroup", room_see_group))
         return;
-    if (room.group[0]) {
+    if (room.cgroup[0]) {
+        room.cgroup[min_size(room.top, sizeof room.cgroup - 1)] = 0;
+        kept_forget_in(room.cgroup);
         room.cgroup[0] = 0;
+    }
+    if (room.group[0]) {
         if (!room_lines(ended ? "/proc/thread-self/mountinfo" : "/proc/self/mountinfo", room_see_mount))
             return;
     }
@@ -3182,8 +3203,27 @@ static size_t room_by_sysinfo(void)
     return (free + (now.totalram - min_size(now.totalram, free)) / 2) * max_size(now.mem_unit, 1);
 }
 
+static void mon_request(void);
+
+/* Has the process been moved to another group? Then nothing is known of its limits until a thread of the program's, which
+ * may open files, has looked for them. */
+static void room_note_group(void)
+{
+    if (!read_kept("/proc/self/cgroup", room.text, sizeof room.text, 0))
+        return;
+    uint64_t groups = text_hash(room.text, hash_begin);
+    if (groups == room.groups)
+        return;
+    room.groups = groups;
+    room.hidden = true;
+    atomic_store(&room.found, false);
+    if (mon_self)
+        mon_request();
+}
+
 static size_t room_read(void)
 {
+    room_note_group();
     if (!atomic_load(&room.found) && !mon_self)
         room_find_cgroup();
     size_t least = 0, limit = 0, swap = 0;

@@ -84,6 +84,7 @@ static void test_version_2(void)
 /* The lowest limit of all levels; what a level has in use, but for its page cache, is not to be had. */
 static void test_levels(void)
 {
+    room_note_group(); /* that there is, else the first look would find it */
     see(LINES("0::/a/b"), LINES("41 31 0:38 / %s rw - cgroup2 cgroup2 rw"));
     atomic_store(&room.found, true);
     atomic_store(&room.read_ms, 0);
@@ -109,6 +110,31 @@ static void test_levels(void)
     CHECK(room_read() == 40 * mib);
 }
 
+/* Our own thread, which must open nothing, knows nothing then; another one finds the group that it is now. */
+static void test_moved(void)
+{
+    see(LINES("0::/a/b"), LINES("41 31 0:38 / %s rw - cgroup2 cgroup2 rw"));
+    room.hidden = false;
+    room.groups++;
+    atomic_store(&room.found, true);
+    atomic_store(&mon.running, true);
+    mon_self = true;
+    room_read();
+    CHECK(!atomic_load(&mon.wanted) && atomic_load(&room.found)); /* it can't even see that */
+    mon_self = false;
+    read_kept("/proc/self/cgroup", room.text, sizeof room.text, 0);
+    mon_self = true;
+    room_read();
+    CHECK(atomic_load(&mon.wanted) && !atomic_load(&room.found) && room.hidden && text_begins(room.cgroup, top));
+    mon_self = false;
+    atomic_store(&mon.running, false);
+    room_read();
+    CHECK(atomic_load(&room.found) && !text_begins(room.cgroup, top));
+    for (struct kept *k = kept; k < kept + KEPT_MAX && k->path[0]; k++)
+        CHECK(!text_begins(k->path, top));
+    atomic_store(&mon.wanted, false);
+}
+
 int main(void)
 {
     CHECK(mkdtemp(top) != NULL);
@@ -122,6 +148,7 @@ int main(void)
     write_in("a/cgroup.events", "");
     test_version_2();
     test_levels();
+    test_moved();
     CHECK(room_by_sysinfo() > 16 * mib);
     char command[600];
     snprintf(command, sizeof command, "rm -r %s", top);
