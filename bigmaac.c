@@ -5511,6 +5511,8 @@ static struct next {
     int (*clone)(int (*)(void *), void *, int, void *, ...);
     long (*syscall)(long, ...);
     int (*execve)(const char *, char *const[], char *const[]), (*execvpe)(const char *, char *const[], char *const[]);
+    int (*sigwait)(const sigset_t *, int *);
+    int (*sigtimedwait)(const sigset_t *, siginfo_t *, const struct timespec *);
     int (*register_atfork)(void (*)(void), void (*)(void), void (*)(void), void *);
     void (*streams_lock)(void), (*streams_unlock)(void), (*streams_reset)(void); /* of libc's list of streams */
     int (*key_create)(pthread_key_t *, void (*)(void *)); /* pthread_key_create */
@@ -14276,6 +14278,8 @@ COLD static void next_find(void)
     next.syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
     next.execve = (int (*)(const char *, char *const[], char *const[]))dlsym(RTLD_NEXT, "execve");
     next.execvpe = (int (*)(const char *, char *const[], char *const[]))dlsym(RTLD_NEXT, "execvpe");
+    next.sigwait = (int (*)(const sigset_t *, int *))dlsym(RTLD_NEXT, "sigwait");
+    next.sigtimedwait = (int (*)(const sigset_t *, siginfo_t *, const struct timespec *))dlsym(RTLD_NEXT, "sigtimedwait");
     next.register_atfork = (int (*)(void (*)(void), void (*)(void), void (*)(void), void *))dlsym(RTLD_NEXT, "__register_atfork");
     next.streams_lock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_lock");
     next.streams_unlock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_unlock");
@@ -15573,6 +15577,48 @@ EXPORT int execle(const char *path, const char *first, ...)
     return execve(path, list, env);
 }
 
+/* --- waits for signals: what a thread waits for comes to no handler. A set that is filled by hand, not by sigfillset, has ours. */
+
+/* The same set without ours, of which the kernel reads no more. What is not there it refuses. */
+static const sigset_t *set_without_stop(const void *set, sigset_t *own)
+{
+    unsigned char resident[2];
+    uintptr_t at = (uintptr_t)set, page = round_down(at, sys_page());
+    sigmask signals;
+    if (sys_mincore((void *)page, at + sizeof signals - page, resident) != 0)
+        return set;
+    memcpy(&signals, set, sizeof signals);
+    if (!(signals & sigmask_of(STOP_SIGNAL)))
+        return set;
+    signals &= ~sigmask_of(STOP_SIGNAL);
+    memcpy(own, &signals, sizeof signals);
+    return own;
+}
+
+EXPORT int sigwait(const sigset_t *set, int *sig)
+{
+    sigset_t own = {{0}};
+    return init_done() && next.sigwait ? next.sigwait(set_without_stop(set, &own), sig) : EINVAL;
+}
+
+EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *most)
+{
+    sigset_t own = {{0}};
+    if (init_done() && next.sigtimedwait)
+        return next.sigtimedwait(set_without_stop(set, &own), info, most);
+    errno = EINVAL;
+    return -1;
+}
+
+EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info) { return sigtimedwait(set, info, NULL); }
+
+int signalfd(int fd, const sigset_t *set, int flags);
+EXPORT int signalfd(int fd, const sigset_t *set, int flags)
+{
+    sigset_t own = {{0}};
+    return (int)sys(SYS_signalfd4, fd, set_without_stop(set, &own), sizeof(sigmask), flags);
+}
+
 /* Is that descriptor, or number, one of the caller's own process? */
 static bool pidfd_is_self(int fd)
 {
@@ -15683,6 +15729,12 @@ EXPORT int setrlimit(__rlimit_resource_t resource, const struct rlimit *to)
 EXPORT int prlimit64(pid_t, enum __rlimit_resource, const struct rlimit64 *, struct rlimit64 *) __attribute__((alias("prlimit")));
 EXPORT int setrlimit64(__rlimit_resource_t, const struct rlimit64 *) __attribute__((alias("setrlimit")));
 
+#ifdef SYS_signalfd
+enum { CALL_SIGNALFD = SYS_signalfd };
+#else
+enum { CALL_SIGNALFD = SYS_signalfd4 };
+#endif
+
 static long call_next(const struct raw_call *call)
 {
     const struct raw_call *interrupted = raw_call;
@@ -15719,6 +15771,11 @@ EXPORT long syscall(long number, ...)
     if (unlikely(number == SYS_setrlimit))
         return limit_set(0, (int)argument[0], (const void *)argument[1], NULL);
 #endif
+    sigset_t own = {{0}};
+    if (unlikely(number == SYS_rt_sigtimedwait))
+        argument[0] = (long)set_without_stop((const void *)argument[0], &own);
+    if (unlikely(number == SYS_signalfd4 || number == CALL_SIGNALFD))
+        argument[1] = (long)set_without_stop((const void *)argument[1], &own);
     if (unlikely(number == SYS_execve || number == SYS_execveat)) {
         bool begun = init_done() && exec_begin();
         result = next.syscall ? call_next(&call) : sys(number, argument[0], argument[1], argument[2], argument[3], argument[4]);
