@@ -79,6 +79,7 @@
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/socket.h>
@@ -5554,6 +5555,8 @@ static struct next {
     int (*clone)(int (*)(void *), void *, int, void *, ...);
     long (*syscall)(long, ...);
     int (*execve)(const char *, char *const[], char *const[]), (*execvpe)(const char *, char *const[], char *const[]);
+    int (*sigwait)(const sigset_t *, int *);
+    int (*sigtimedwait)(const sigset_t *, siginfo_t *, const struct timespec *);
     int (*register_atfork)(void (*)(void), void (*)(void), void (*)(void), void *);
     void (*streams_lock)(void), (*streams_unlock)(void), (*streams_reset)(void); /* of libc's list of streams */
     int (*key_create)(pthread_key_t *, void (*)(void *)); /* pthread_key_create */
@@ -9255,6 +9258,57 @@ static NOINLINE void *map_mremap(void *from, size_t old, size_t bytes, int flags
     return p;
 }
 
+/* --- brk: what the program asks for itself, as allocators (tcmalloc) and Lisps do; libc's malloc passes us by --------------- */
+
+extern void *__curbrk; /* libc's: where it ends */
+
+/* As sbrk(2). libc's has two names, and programs that wrap one ask the other (tcmalloc). */
+static void *brk_move(intptr_t by)
+{
+    char *now = __curbrk ? __curbrk : (char *)sys(SYS_brk, 0), *end = now + by;
+    char *got = by ? (char *)sys(SYS_brk, end) : now;
+    __curbrk = got;
+    if (got == end)
+        return now;
+    errno = ENOMEM;
+    return (void *)-1;
+}
+
+/* How many bytes the program has got at a stretch, with what it gets now. */
+static size_t brk_stretch(uintptr_t from, intptr_t by)
+{
+    static atomic_uintptr_t begin, end;
+    if (from != atomic_load(&end) || from < atomic_load(&begin))
+        atomic_store(&begin, from);
+    atomic_store(&end, from + (uintptr_t)by);
+    return from + (uintptr_t)by - atomic_load(&begin);
+}
+
+/* Is it executable, like all that may be read? So old Lisps (GCL) ask for it, at any time. */
+static bool brk_is_executable(void)
+{
+    const unsigned long asks = 0xffffffff;
+    return sys_unfiltered() && sys(SYS_personality, asks) & READ_IMPLIES_EXEC;
+}
+
+/* The same, and records it. *stretch: brk_stretch of it. */
+static void *map_sbrk(intptr_t by, size_t *stretch)
+{
+    struct map_op m;
+    map_begin(&m);
+    void *p = brk_move(by), *failed = (void *)-1;
+    uintptr_t from = map_page_end(p, 0), to = map_page_end((char *)p + by, 0);
+    *stretch = p == failed ? 0 : brk_stretch((uintptr_t)p, by);
+    if (p != failed && to < from) {
+        map_forget_moved(to, from);
+        map_forget(to, from);
+    } else if (p != failed && from < to && *stretch >= atomic_load(&map.least) && !brk_is_executable()) {
+        map_record(from, to, 0);
+    }
+    map_end(&m, p == failed);
+    return p;
+}
+
 /* Requires map.lock. Forgets a range, but for what is moved of it yet: that is the file's. */
 static void map_forget_ordinary(uintptr_t from, uintptr_t to)
 {
@@ -10994,13 +11048,13 @@ static bool warn_is_python(void)
     return false;
 }
 
-/* A private mapping that stays ordinary memory, for what is set. */
-static void warn_mapped(size_t bytes)
+/* Private memory that stays ordinary, for what is set: of a mapping of that size, or of as much as brk has brought at a stretch. */
+static void warn_mapped(size_t bytes, size_t whole)
 {
     size_t k = 0;
-    while (bytes < warn_sizes[k].least)
+    while (whole < warn_sizes[k].least)
         k++;
-    if (cfg.profile || !cfg.min_mmap || bytes < cfg.min_mmap)
+    if (cfg.profile || !cfg.min_mmap || whole < cfg.min_mmap)
         atomic_fetch_add_explicit(&warn.mapped[k], bytes, memory_order_relaxed);
 }
 
@@ -14287,6 +14341,8 @@ COLD static void next_find(void)
     next.syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
     next.execve = (int (*)(const char *, char *const[], char *const[]))dlsym(RTLD_NEXT, "execve");
     next.execvpe = (int (*)(const char *, char *const[], char *const[]))dlsym(RTLD_NEXT, "execvpe");
+    next.sigwait = (int (*)(const sigset_t *, int *))dlsym(RTLD_NEXT, "sigwait");
+    next.sigtimedwait = (int (*)(const sigset_t *, siginfo_t *, const struct timespec *))dlsym(RTLD_NEXT, "sigtimedwait");
     next.register_atfork = (int (*)(void (*)(void), void (*)(void), void (*)(void), void *))dlsym(RTLD_NEXT, "__register_atfork");
     next.streams_lock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_lock");
     next.streams_unlock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_unlock");
@@ -15257,18 +15313,39 @@ EXPORT int mprotect(void *p, size_t length, int protection)
 
 /* Allocators of the program's own get their memory here; they may hold locks of theirs, so the next malloc makes the
  * thread that watches what is left (WARN). */
-COLD static void mmap_seen(size_t length, int protection, bool private)
+COLD static void memory_seen(size_t bytes, size_t whole, bool executable, bool private)
 {
-    warn_note(length);
-    if (private && protection & PROT_EXEC)
-        atomic_fetch_add_explicit(&map.executable, length, memory_order_relaxed);
+    warn_note(bytes);
+    if (private && executable)
+        atomic_fetch_add_explicit(&map.executable, bytes, memory_order_relaxed);
     else if (private)
-        warn_mapped(length);
-    if (protection & PROT_EXEC && map_on())
+        warn_mapped(bytes, whole);
+    if (executable && map_on())
         map_consider();
     if (atomic_load(&warn.near) && !atomic_load(&mon.running) && !atomic_load(&mon.wanted))
         mon_request();
 }
+
+EXPORT void *sbrk(intptr_t by)
+{
+    size_t stretch = 0;
+    if (atomic_load(&init.state) != INIT_DONE || !by)
+        return brk_move(by);
+    void *p = map_on() ? map_sbrk(by, &stretch) : brk_move(by);
+    if (p == (void *)-1)
+        return p;
+    if (!map_on())
+        stretch = brk_stretch((uintptr_t)p, by);
+    if (by > 0)
+        memory_seen((size_t)by, stretch, brk_is_executable(), true);
+    if (map_on())
+        map_consider();
+    return p;
+}
+
+static __typeof__(sbrk) sbrk_here __attribute__((alias("sbrk"), nothrow));
+EXPORT void *__sbrk(intptr_t) __attribute__((alias("sbrk"), nothrow, leaf));
+EXPORT int brk(void *end) { return sbrk_here((char *)end - (char *)brk_move(0)) == (void *)-1 ? -1 : 0; }
 
 static void *mmap_once(void *at, size_t length, int protection, int flags, int fd, off_t offset)
 {
@@ -15284,7 +15361,7 @@ EXPORT void *mmap(void *at, size_t length, int protection, int flags, int fd, of
         p = mmap_once(at, length, protection, flags, fd, offset);
     bool counts = protection & PROT_WRITE || cfg.profile; /* reservations become writable later */
     if (flags & MAP_ANONYMOUS && counts && p != MAP_FAILED && atomic_load(&init.state) == INIT_DONE)
-        mmap_seen(length, protection, flags & MAP_PRIVATE);
+        memory_seen(length, length, protection & PROT_EXEC, flags & MAP_PRIVATE);
     return p;
 }
 
@@ -15563,6 +15640,48 @@ EXPORT int execle(const char *path, const char *first, ...)
     return execve(path, list, env);
 }
 
+/* --- waits for signals: what a thread waits for comes to no handler. A set that is filled by hand, not by sigfillset, has ours. */
+
+/* The same set without ours, of which the kernel reads no more. What is not there it refuses. */
+static const sigset_t *set_without_stop(const void *set, sigset_t *own)
+{
+    unsigned char resident[2];
+    uintptr_t at = (uintptr_t)set, page = round_down(at, sys_page());
+    sigmask signals;
+    if (sys_mincore((void *)page, at + sizeof signals - page, resident) != 0)
+        return set;
+    memcpy(&signals, set, sizeof signals);
+    if (!(signals & sigmask_of(STOP_SIGNAL)))
+        return set;
+    signals &= ~sigmask_of(STOP_SIGNAL);
+    memcpy(own, &signals, sizeof signals);
+    return own;
+}
+
+EXPORT int sigwait(const sigset_t *set, int *sig)
+{
+    sigset_t own = {{0}};
+    return init_done() && next.sigwait ? next.sigwait(set_without_stop(set, &own), sig) : EINVAL;
+}
+
+EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *most)
+{
+    sigset_t own = {{0}};
+    if (init_done() && next.sigtimedwait)
+        return next.sigtimedwait(set_without_stop(set, &own), info, most);
+    errno = EINVAL;
+    return -1;
+}
+
+EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info) { return sigtimedwait(set, info, NULL); }
+
+int signalfd(int fd, const sigset_t *set, int flags);
+EXPORT int signalfd(int fd, const sigset_t *set, int flags)
+{
+    sigset_t own = {{0}};
+    return (int)sys(SYS_signalfd4, fd, set_without_stop(set, &own), sizeof(sigmask), flags);
+}
+
 /* Is that descriptor, or number, one of the caller's own process? */
 static bool pidfd_is_self(int fd)
 {
@@ -15673,6 +15792,12 @@ EXPORT int setrlimit(__rlimit_resource_t resource, const struct rlimit *to)
 EXPORT int prlimit64(pid_t, enum __rlimit_resource, const struct rlimit64 *, struct rlimit64 *) __attribute__((alias("prlimit")));
 EXPORT int setrlimit64(__rlimit_resource_t, const struct rlimit64 *) __attribute__((alias("setrlimit")));
 
+#ifdef SYS_signalfd
+enum { CALL_SIGNALFD = SYS_signalfd };
+#else
+enum { CALL_SIGNALFD = SYS_signalfd4 };
+#endif
+
 static long call_next(const struct raw_call *call)
 {
     const struct raw_call *interrupted = raw_call;
@@ -15709,6 +15834,11 @@ EXPORT long syscall(long number, ...)
     if (unlikely(number == SYS_setrlimit))
         return limit_set(0, (int)argument[0], (const void *)argument[1], NULL);
 #endif
+    sigset_t own = {{0}};
+    if (unlikely(number == SYS_rt_sigtimedwait))
+        argument[0] = (long)set_without_stop((const void *)argument[0], &own);
+    if (unlikely(number == SYS_signalfd4 || number == CALL_SIGNALFD))
+        argument[1] = (long)set_without_stop((const void *)argument[1], &own);
     if (unlikely(number == SYS_execve || number == SYS_execveat)) {
         bool begun = init_done() && exec_begin();
         result = next.syscall ? call_next(&call) : sys(number, argument[0], argument[1], argument[2], argument[3], argument[4]);

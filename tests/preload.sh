@@ -131,7 +131,7 @@ done
 echo "== exported names"
 family="malloc calloc realloc reallocarray free posix_memalign aligned_alloc memalign valloc pvalloc malloc_usable_size
     free_sized free_aligned_sized"
-space_and_limits="mmap mmap64 munmap mremap mprotect pkey_mprotect mlock mlock2 mlockall process_madvise mseal sigaltstack prctl setrlimit setrlimit64 prlimit prlimit64
+space_and_limits="mmap mmap64 munmap mremap brk sbrk __sbrk mprotect pkey_mprotect mlock mlock2 mlockall process_madvise mseal sigaltstack sigwait sigwaitinfo sigtimedwait signalfd prctl setrlimit setrlimit64 prlimit prlimit64
     execve execv execvp execvpe fexecve execveat execl execlp execle"
 exported=$(nm -D --defined-only "$LIB" | awk '{ print $3 }' | sed 's/@.*//')
 for name in $family $space_and_limits madvise bigmaac_kind bigmaac_stats bigmaac_advise; do

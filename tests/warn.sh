@@ -101,9 +101,10 @@ echo "== a program that only maps; one with a bigmaac, which is killed for its s
 cat >"$TMP/takes.c" <<'C'
 #include "sys_blocks.h"
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-int main(int argc, char **argv) /* takes ring|map|pieces|executable|small|shared MIB */
+int main(int argc, char **argv) /* takes ring|map|pieces|executable|brk|lisp|small|shared MIB */
 {
     size_t mib = 1 << 20, most = strtoul(argv[argc - 1], NULL, 10);
     char *big = argv[1][1] == 'm' ? malloc(16 * mib) : NULL;
@@ -114,8 +115,17 @@ int main(int argc, char **argv) /* takes ring|map|pieces|executable|small|shared
     int ring = argv[1][0] == 'r', parameters[30] = {0};
     if (ring && syscall(425, 4, parameters) < 0) /* io_uring_setup */
         return 77;
+    int lisp = argv[1][0] == 'l'; /* as GCL */
+    CHECK(!lisp || personality(READ_IMPLIES_EXEC) != -1);
     for (size_t i = 0; i < most; i++) {
         usleep(heap || ring ? 5000 : 0);
+        for (int n = 0; (lisp || argv[1][0] == 'b') && n < 128; n++) {
+            char *p = sbrk(8192);
+            CHECK(p != (char *)-1);
+            memset(p, 1, 8192);
+        }
+        if (lisp || argv[1][0] == 'b')
+            continue;
         if (big) {
             for (int n = 0; n < 1024; n++)
                 memset(opaque(malloc(1000)), 1, 1000);
@@ -133,10 +143,10 @@ int main(int argc, char **argv) /* takes ring|map|pieces|executable|small|shared
 }
 C
 compile_c "$TMP/takes" "$TMP/takes.c"
-for kind in map small shared; do
+for kind in map brk small shared; do
     job $((100 * M)) "$TMP/takes" $kind 200 && fail "$kind: fits: $(shown)"
     advice='BIGMAAC_MIN_FRY_SIZE=128 \(or 16\) would reach what malloc gives out'
-    [ $kind != map ] || advice='BIGMAAC_MIN_MMAP_SIZE=1M would reach what it maps itself'
+    [ $kind != map ] && [ $kind != brk ] || advice='BIGMAAC_MIN_MMAP_SIZE=1M would reach what it maps itself'
     only_line "$kind" "$advice"
     job $((100 * M)) "$TMP/takes" $kind 50 || fail "$kind: $(shown)"
     nothing "$kind, half of the limit"
@@ -159,6 +169,12 @@ else
 fi
 job $((100 * M)) BIGMAAC_MIN_MMAP_SIZE=1M "$TMP/takes" executable 200 && fail "executable: fits: $(shown)"
 only_line "executable" 'no setting reaches what it maps as executable'
+job $((100 * M)) BIGMAAC_MIN_MMAP_SIZE=1M "$TMP/takes" brk 200 || fail "the advice doesn't help: $(shown)"
+nothing "brk"
+for least in 0 1M; do
+    job $((100 * M)) BIGMAAC_MIN_MMAP_SIZE=$least "$TMP/takes" lisp 200 && fail "lisp: fits: $(shown)"
+    only_line "lisp, $least" 'no setting reaches what it maps as executable'
+done
 job $((100 * M)) BIGMAAC_MIN_FRY_SIZE=128 "$TMP/takes" small 200 || fail "the advice doesn't help: $(shown)"
 nothing "small blocks as fries"
 
