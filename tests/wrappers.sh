@@ -75,7 +75,7 @@ job() { # WHAT PRELOADS [VARIABLE=VALUE...]: the job under these, at several thr
 
 if [ "$(uname -m)" = x86_64 ]; then
     # No wrapper for __errno_location: it has no effects, compilers call it when they like, malloc itself does.
-    nm -D --undefined-only "$LIB" | awk '$1 == "U" { split($2, part, "@"); if (part[1] !~ /^(__errno_location|environ|__environ)$/) print part[1], part[2] }' >"$TMP/imports"
+    nm -D --undefined-only "$LIB" | awk '$1 == "U" { split($2, part, "@"); if (part[1] !~ /^(__errno_location|environ|__environ|__curbrk)$/) print part[1], part[2] }' >"$TMP/imports"
     printf 'memcpy GLIBC_2.14\nmemset GLIBC_2.2.5\n' >>"$TMP/imports" # found by dlsym, for the program's blocks
     {
         echo '#include <stddef.h>'
