@@ -5,25 +5,9 @@
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 cat >"$TMP/idle.c" <<'END_C'
-#include "sys_blocks.h"
-#include <dirent.h>
+#include "sleeps.h"
 #include <sys/mman.h>
 #include <time.h>
-
-/* How often the thread went to sleep so far; -1: there is none. */
-static long sleeps(void)
-{
-    long count = -1;
-    DIR *tasks = opendir("/proc/self/task");
-    for (struct dirent *task; (task = readdir(tasks));) {
-        char path[300];
-        snprintf(path, sizeof path, "/proc/self/task/%s/status", task->d_name);
-        if (value_in(path, "Name:\tbigmaac\n") >= 0)
-            count = (long)value_in(path, "voluntary_ctxt_switches:");
-    }
-    closedir(tasks);
-    return count;
-}
 
 static void pause_ms(long ms)
 {

@@ -7,27 +7,11 @@ need_root
 cat >"$TMP/moved.c" <<'C'
 /* moved PROCS [fork]: maps and fills 100 MiB, goes to the group whose cgroup.procs that is, and fills 300 MiB more. */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include "sys_blocks.h"
+#include "sleeps.h"
 enum { FIRST = 100, ALL = 400, MIB = 1 << 20 };
 static char *piece[ALL];
-
-/* How often our thread went to sleep so far. */
-static long sleeps(void)
-{
-    long count = -1;
-    DIR *tasks = opendir("/proc/self/task");
-    for (struct dirent *task; (task = readdir(tasks));) {
-        char path[300];
-        snprintf(path, sizeof path, "/proc/self/task/%s/status", task->d_name);
-        if (value_in(path, "Name:\tbigmaac\n") >= 0)
-            count = (long)value_in(path, "voluntary_ctxt_switches:");
-    }
-    closedir(tasks);
-    return count;
-}
 
 static void map_and_fill(int from, int to)
 {
