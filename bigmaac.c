@@ -13842,6 +13842,8 @@ static bool usage_since(struct usage *since)
 {
     struct usage now;
     op_usage(&now);
+    if (now.blocks < pager.last.blocks || now.majflt < pager.last.majflt || now.cpu_us < pager.last.cpu_us)
+        pager.last = now; /* the parent's: a child counts from 0 on */
     uint64_t ms = max_size(now.ms - pager.last.ms, 1);
     size_t faults = now.majflt - pager.last.majflt, blocks = now.blocks - pager.last.blocks;
     size_t minor = now.minflt - pager.last.minflt, written = now.written - pager.last.written;

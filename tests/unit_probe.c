@@ -52,12 +52,17 @@ static void test_fork(char *large, char *fry)
     for (int i = 0; i < 2; i++) {
         int status = -1;
         probe_begins();
+        op_usage(&pager.last);
+        pager.last.majflt += 1000;
+        pager.last.blocks += 100000;
         CHECK(has_flag(large, "rr") && (i || has_flag(fry, "rr"))); /* frozen fries are not looked at */
         pid_t pid = fork();
         if (pid == 0) {
             CHECK(has_flag(large, "hg"));
             CHECK(!has_flag(fry, "rr") && !atomic_load(&forking.probing));
             CHECK(is_filled(large, 1 << 20, 1) && is_filled(fry, 1000, 2));
+            struct usage since; /* what its parent had read, and waited for, is not less than nothing */
+            CHECK(!usage_since(&since) && pager.faults < 1000 && pager.read < mib);
             _exit(check_result());
         }
         CHECK(waitpid(pid, &status, 0) == pid && status == 0);
