@@ -9262,18 +9262,6 @@ static NOINLINE void *map_mremap(void *from, size_t old, size_t bytes, int flags
 
 extern void *__curbrk; /* libc's: where it ends */
 
-/* As sbrk(2). libc's has two names, and programs that wrap one ask the other (tcmalloc). */
-static void *brk_move(intptr_t by)
-{
-    char *now = __curbrk ? __curbrk : (char *)sys(SYS_brk, 0), *end = now + by;
-    char *got = by ? (char *)sys(SYS_brk, end) : now;
-    __curbrk = got;
-    if (got == end)
-        return now;
-    errno = ENOMEM;
-    return (void *)-1;
-}
-
 /* How many bytes the program has got at a stretch, with what it gets now. */
 static size_t brk_stretch(uintptr_t from, intptr_t by)
 {
@@ -9284,6 +9272,20 @@ static size_t brk_stretch(uintptr_t from, intptr_t by)
     return from + (uintptr_t)by - atomic_load(&begin);
 }
 
+/* As sbrk(2). libc's has two names, and programs that wrap one ask the other (tcmalloc). *stretch: brk_stretch of it. */
+static void *brk_move(intptr_t by, size_t *stretch)
+{
+    char *now = __curbrk ? __curbrk : (char *)sys(SYS_brk, 0), *end = now + by;
+    char *got = by ? (char *)sys(SYS_brk, end) : now;
+    __curbrk = got;
+    if (got == end) {
+        *stretch = brk_stretch((uintptr_t)now, by);
+        return now;
+    }
+    errno = ENOMEM;
+    return (void *)-1;
+}
+
 /* Is it executable, like all that may be read? So old Lisps (GCL) ask for it, at any time. */
 static bool brk_is_executable(void)
 {
@@ -9291,18 +9293,17 @@ static bool brk_is_executable(void)
     return sys_unfiltered() && sys(SYS_personality, asks) & READ_IMPLIES_EXEC;
 }
 
-/* The same, and records it. *stretch: brk_stretch of it. */
-static void *map_sbrk(intptr_t by, size_t *stretch)
+/* As brk_move, and records it. */
+static void *map_sbrk(intptr_t by, size_t *stretch, bool executable)
 {
     struct map_op m;
     map_begin(&m);
-    void *p = brk_move(by), *failed = (void *)-1;
+    void *p = brk_move(by, stretch), *failed = (void *)-1;
     uintptr_t from = map_page_end(p, 0), to = map_page_end((char *)p + by, 0);
-    *stretch = p == failed ? 0 : brk_stretch((uintptr_t)p, by);
     if (p != failed && to < from) {
         map_forget_moved(to, from);
         map_forget(to, from);
-    } else if (p != failed && from < to && *stretch >= atomic_load(&map.least) && !brk_is_executable()) {
+    } else if (p != failed && from < to && *stretch >= atomic_load(&map.least) && !executable) {
         map_record(from, to, 0);
     }
     map_end(&m, p == failed);
@@ -11680,6 +11681,7 @@ static void child_end_probe(void)
 }
 
 static void lent_inherit(void); /* API */
+static void paging_child(void); /* PAGING */
 
 /* What our threads were in the parent they are not here. */
 static void child_forget_threads(void)
@@ -11711,6 +11713,7 @@ static void child_forget_threads(void)
     boot.live = boot_bytes; /* libc may use the memory of threads again that are not here: it stays */
     kept_forget();
     lent_inherit();
+    paging_child();
     mem.pid = sys_getpid();
     atomic_store(&mem.shared, false);
     own_renew(forking.place);
@@ -12085,12 +12088,11 @@ static unsigned watch_piece_at(size_t offset)
     return pieces && offset < mem.size ? atomic_load_explicit(&pieces[offset / huge_size], memory_order_relaxed) : 0;
 }
 
+/* Of a block, as mem_pieces has it; 0: none is to be read there. */
+static size_t piece_bytes(unsigned piece) { return piece && piece != PIECE_ALONE ? page_size << (piece - 1) : 0; }
+
 /* How many bytes a block has there; 0: it is not watched. */
-static size_t watch_bytes(size_t offset)
-{
-    unsigned piece = watch_piece_at(offset);
-    return piece && piece != PIECE_ALONE ? page_size << (piece - 1) : 0;
-}
+static size_t watch_bytes(size_t offset) { return piece_bytes(watch_piece_at(offset)); }
 
 static void watch_ask(size_t from, size_t to)
 {
@@ -12134,8 +12136,8 @@ static void watch_note(uintptr_t at)
 /* A thread faults there: the first fault of a block has the rest of it read. */
 static void watch_fault(struct watched *w, size_t at)
 {
-    size_t from = round_down(at, page_size), bytes = watch_bytes(at);
     unsigned piece = watch_piece_at(at);
+    size_t from = round_down(at, page_size), bytes = piece_bytes(piece);
     watcher.faults += piece != PIECE_ALONE; /* those can wait for each other */
     if (!piece || atomic_load(&forking.probing))
         return;
@@ -13842,8 +13844,6 @@ static bool usage_since(struct usage *since)
 {
     struct usage now;
     op_usage(&now);
-    if (now.blocks < pager.last.blocks || now.majflt < pager.last.majflt || now.cpu_us < pager.last.cpu_us)
-        pager.last = now; /* the parent's: a child counts from 0 on */
     uint64_t ms = max_size(now.ms - pager.last.ms, 1);
     size_t faults = now.majflt - pager.last.majflt, blocks = now.blocks - pager.last.blocks;
     size_t minor = now.minflt - pager.last.minflt, written = now.written - pager.last.written;
@@ -13948,6 +13948,9 @@ static bool stream_differs(const struct usage *since)
     pager.stream_other = differs ? pager.stream_other + 1 : 0;
     return pager.stream_other >= 2;
 }
+
+/* In a child: it has read nothing yet. */
+static void paging_child(void) { pager.last = trial.probed = (struct usage){0}; }
 
 static void pager_watches(void)
 {
@@ -15330,16 +15333,15 @@ COLD static void memory_seen(size_t bytes, size_t whole, bool executable, bool p
 
 EXPORT void *sbrk(intptr_t by)
 {
-    size_t stretch = 0;
+    size_t stretch;
     if (atomic_load(&init.state) != INIT_DONE || !by)
-        return brk_move(by);
-    void *p = map_on() ? map_sbrk(by, &stretch) : brk_move(by);
+        return brk_move(by, &stretch);
+    bool executable = by > 0 && brk_is_executable();
+    void *p = map_on() ? map_sbrk(by, &stretch, executable) : brk_move(by, &stretch);
     if (p == (void *)-1)
         return p;
-    if (!map_on())
-        stretch = brk_stretch((uintptr_t)p, by);
     if (by > 0)
-        memory_seen((size_t)by, stretch, brk_is_executable(), true);
+        memory_seen((size_t)by, stretch, executable, true);
     if (map_on())
         map_consider();
     return p;
@@ -15347,7 +15349,7 @@ EXPORT void *sbrk(intptr_t by)
 
 static __typeof__(sbrk) sbrk_here __attribute__((alias("sbrk"), nothrow));
 EXPORT void *__sbrk(intptr_t) __attribute__((alias("sbrk"), nothrow, leaf));
-EXPORT int brk(void *end) { return sbrk_here((char *)end - (char *)brk_move(0)) == (void *)-1 ? -1 : 0; }
+EXPORT int brk(void *end) { return sbrk_here((char *)end - (char *)sbrk_here(0)) == (void *)-1 ? -1 : 0; }
 
 static void *mmap_once(void *at, size_t length, int protection, int flags, int fd, off_t offset)
 {
@@ -15645,7 +15647,7 @@ EXPORT int execle(const char *path, const char *first, ...)
 /* --- waits for signals: what a thread waits for comes to no handler. A set that is filled by hand, not by sigfillset, has ours. */
 
 /* The same set without ours, of which the kernel reads no more. What is not there it refuses. */
-static const sigset_t *set_without_stop(const void *set, sigset_t *own)
+static const void *set_without_stop(const void *set, void *own)
 {
     unsigned char resident[2];
     uintptr_t at = (uintptr_t)set, page = round_down(at, sys_page());
@@ -15836,7 +15838,7 @@ EXPORT long syscall(long number, ...)
     if (unlikely(number == SYS_setrlimit))
         return limit_set(0, (int)argument[0], (const void *)argument[1], NULL);
 #endif
-    sigset_t own = {{0}};
+    sigmask own;
     if (unlikely(number == SYS_rt_sigtimedwait))
         argument[0] = (long)set_without_stop((const void *)argument[0], &own);
     if (unlikely(number == SYS_signalfd4 || number == CALL_SIGNALFD))

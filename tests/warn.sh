@@ -115,16 +115,16 @@ int main(int argc, char **argv) /* takes ring|map|pieces|executable|brk|lisp|sma
     int ring = argv[1][0] == 'r', parameters[30] = {0};
     if (ring && syscall(425, 4, parameters) < 0) /* io_uring_setup */
         return 77;
-    int lisp = argv[1][0] == 'l'; /* as GCL */
+    int lisp = argv[1][0] == 'l', breaks = lisp || argv[1][0] == 'b'; /* lisp: as GCL */
     CHECK(!lisp || personality(READ_IMPLIES_EXEC) != -1);
     for (size_t i = 0; i < most; i++) {
         usleep(heap || ring ? 5000 : 0);
-        for (int n = 0; (lisp || argv[1][0] == 'b') && n < 128; n++) {
+        for (int n = 0; breaks && n < 128; n++) {
             char *p = sbrk(8192);
             CHECK(p != (char *)-1);
             memset(p, 1, 8192);
         }
-        if (lisp || argv[1][0] == 'b')
+        if (breaks)
             continue;
         if (big) {
             for (int n = 0; n < 1024; n++)
