@@ -3284,6 +3284,7 @@ static size_t room_bytes(void)
  * ========================================================================================= */
 enum { FROZEN_FILES = 4 };
 enum { BIG_PARTS = 8 }; /* of a large bigmaac, each with a paging policy of its own */
+enum { FRESH_LOGS = 48 }; /* no space is larger than 2^47 bytes */
 
 /* What a bigmaac is mapped from.
  *
@@ -3320,6 +3321,7 @@ struct big {
     uint8_t piece;              /* log2 of the pages of a block, where WATCHED; big.lock */
     uint16_t policy_changes;    /* how often the monitor changed its mind */
     bool by_page;               /* single pages of what it walks through in strides have been found to stay; the monitor's */
+    bool young;                 /* large, and not known yet how it is filled (FRESH); big.lock */
     uint32_t generation;        /* of the record: the monitor's copies may be stale */
 };
 
@@ -3336,6 +3338,12 @@ static struct {
     size_t live_bytes;        /* mapped bytes of LIVE and BUSY records */
     size_t warm_bytes;        /* and of WARM ones */
     uint32_t generation;      /* of records, counted on */
+    struct fresh {            /* of those of a size, by the log2 of their bytes */
+        uint32_t record, generation; /* the one that is looked at when there are twice as many */
+        uint32_t made;
+        bool alone;           /* in new ones a fault brings in that page alone; a guess */
+    } fresh[FRESH_LOGS];
+    atomic_bool young;        /* one that is young was made, and the monitor has not seen it */
     uint32_t map_limit;       /* records that vm.max_map_count leaves room for; 0: not known yet */
     uint32_t map_checked;     /* records in use when that was found */
     uint64_t map_checked_ms;  /* and when */
@@ -3531,13 +3539,81 @@ static void big_apply_policy(const struct big *r, bool all)
     }
 }
 
+static int pages_mapped(size_t offset, unsigned pages); /* HOME */
+static void mon_wake(void);                             /* STOP */
+
+static const size_t large_bytes = (size_t)64 << 20; /* a block has a policy of its own from here on */
+
 /* The policy before anything is known. Large pages fill faster where readahead is short. */
 static enum policy policy_initial(size_t bytes)
 {
     static const enum policy fixed[] = {POLICY_NORMAL, POLICY_HUGE, POLICY_NORMAL, POLICY_RANDOM};
     if (cfg.paging != PAGING_ADAPTIVE)
         return fixed[cfg.paging];
-    return bytes >= 64 * mib ? POLICY_HUGE : POLICY_NORMAL;
+    return bytes >= large_bytes ? POLICY_HUGE : POLICY_NORMAL;
+}
+
+/* In memory that was never touched the kernel reads ahead as well, and clears all that: up to 8 MiB for one word. Who uses
+ * little of what he asks for (a stack in each block, a few small blocks of many sizes) pays for all of it; but what is used
+ * whole is filled in half the time so. What has been used of the range tells which of both the program does: true, if a
+ * fault in new memory is to bring in that page alone, as it was there if `alone`. */
+static bool fresh_alone(bool alone, size_t offset, size_t bytes)
+{
+    enum { LOOKS = 8, PAGES = 8, LEAST = 8 }; /* of the kernel's pages */
+    unsigned resident = 0, used = 0;
+    for (size_t i = 0, pages = bytes / sys_page(); i < LOOKS && pages >= LOOKS * PAGES; i++) {
+        unsigned char in[PAGES];
+        size_t at = offset + (i * pages + i * 3 % LOOKS * (pages / LOOKS - PAGES)) / LOOKS * sys_page(); /* never in equal steps */
+        int mapped = pages_mapped(at, PAGES);
+        if (mapped < 0 || sys_mincore(mem_at(at), PAGES * sys_page(), in) != 0)
+            return false;
+        used += (unsigned)mapped;
+        for (unsigned page = 0; page < PAGES; page++)
+            resident += in[page] & 1;
+    }
+    return alone ? used < LOOKS * PAGES / 2 : resident >= LEAST && used < resident / 4;
+}
+
+/* How are new blocks of that size used? With the second, fourth, eighth ... of its kind one that was made half as many ago is
+ * looked at; but what a large page has brought can't be told from what was used, so the monitor finds that out (FRESH). True:
+ * a fault is to bring in its page alone. */
+static bool big_fresh(struct big *r)
+{
+    struct fresh *k = &big.fresh[log2_floor(r->mapped)];
+    const struct big *earlier = NULL;
+    size_t offset = 0, bytes = 0;
+    lock_take(&big.lock);
+    uint32_t made = ++k->made;
+    bool look = !(made & (made - 1)), large = r->mapped >= large_bytes;
+    if (look && k->record && (!large || k->alone))
+        earlier = big_at(k->record);
+    if (earlier && earlier->generation == k->generation && big_extent(earlier)->state == EXTENT_LIVE) {
+        offset = big_offset(earlier);
+        bytes = earlier->mapped;
+    }
+    r->young = look && large && !k->alone;
+    if (look && !r->young) {
+        k->record = big_index(r);
+        k->generation = r->generation;
+    }
+    lock_drop(&big.lock);
+    if (bytes)
+        k->alone = fresh_alone(k->alone, offset, bytes); /* where others know better at the same time, either will do */
+    return k->alone;
+}
+
+/* What is done with the memory of a new block until PAGING knows more of it. */
+static void big_begin(struct big *r)
+{
+    bool alone = cfg.paging == PAGING_ADAPTIVE && big_fresh(r), large = r->mapped >= large_bytes;
+    memset(r->policy, alone && large ? POLICY_RANDOM : policy_initial(r->mapped), sizeof r->policy);
+    big_apply_policy(r, false);
+    if (alone && !large) /* these have one policy together */
+        mem_advise(big_offset(r), r->mapped, MADV_RANDOM);
+    if (r->young) {
+        atomic_store(&big.young, true);
+        mon_wake();
+    }
 }
 
 static const size_t files_for_fries = 2; /* where large requests go when descriptors run out */
@@ -3816,8 +3892,7 @@ static void *big_alloc(size_t size, size_t align, bool zero, enum reason *why)
         r = big_new(bytes, align, why);
     if (!r)
         return NULL;
-    memset(r->policy, policy_initial(r->mapped), sizeof r->policy);
-    big_apply_policy(r, false);
+    big_begin(r);
     return big_publish(r, size);
 }
 
@@ -4264,6 +4339,8 @@ static struct {
     uint32_t full_pages;       /* what was asked for then */
     uint8_t policy[BIG_PARTS]; /* enum policy of each part of the file (PAGING) */
     uint8_t piece;             /* log2 of the pages of a block, where WATCHED; the monitor's */
+    bool whole;                /* new pages are used whole: the kernel may read ahead there (fresh_alone); lock */
+    size_t look_bytes;         /* of the file, when that is found out again; lock */
     size_t run_bytes;          /* in page runs now */
     size_t slab_bytes;         /* in slabs now */
     size_t sampled_bytes;      /* in both when fry_peak was last brought up to date */
@@ -4271,7 +4348,7 @@ static struct {
     struct heap *idle, *all;   /* chains of heaps */
     pthread_key_t key;         /* its destructor makes a thread's heap idle; key_state says whether there is one */
     atomic_bool open;
-} fry = {.file.fd = -1};
+} fry = {.file.fd = -1, .look_bytes = 2 * mib}; /* before, there is too little to tell anything */
 
 /* Is that mapping within the block, NULL: within the fries, of a file of ours? A file of the program's may have the number
  * that one of ours had; hardly the offset, too. */
@@ -4408,6 +4485,18 @@ static enum reason fry_ready_file(void)
     return why;
 }
 
+/* Requires fry.lock. The file has grown by a half since the last look at how its pages are used: the newer half tells. */
+static void fry_fresh(void)
+{
+    bool whole = fry.whole;
+    size_t half = round_up(fry.file_bytes / 2, page_size);
+    fry.whole = !fresh_alone(!whole, fry.space.start + half, fry.file_bytes - half);
+    fry.look_bytes = fry.file_bytes + half;
+    size_t part = big_part_bytes(fry.file_bytes);
+    for (size_t from = 0; fry.whole && !whole && from < fry.file_bytes; from += part)
+        mem_set_policy(fry.space.start + from, min_size(part, fry.file_bytes - from), fry.policy[from / part], fry.piece);
+}
+
 /* Requires fry.lock. Disk blocks for pages that have none; pages that the current file is not
  * mapped at yet are mapped first. */
 static enum reason fry_back(struct extent *x, uint32_t pages)
@@ -4421,11 +4510,15 @@ static enum reason fry_back(struct extent *x, uint32_t pages)
         size_t part = from / big_part_bytes(max_size(fry.file_bytes, from + 1));
         if (!why && fry.policy[part] != POLICY_NORMAL)
             mem_set_policy(fry.space.start + from, bytes, fry.policy[part], fry.piece);
+        else if (!why && !fry.whole && cfg.paging == PAGING_ADAPTIVE)
+            mem_advise(fry.space.start + from, bytes, MADV_RANDOM);
     }
     if (!why) {
         fry_backed(from, bytes);
         x->slot = slot_current;
     }
+    if (!why && fry.file_bytes >= fry.look_bytes && cfg.paging == PAGING_ADAPTIVE)
+        fry_fresh();
     return why;
 }
 
@@ -7545,6 +7638,21 @@ static const size_t home_sparse = 16;              /* what has a 16th of it chan
 
 static const uint64_t pagemap_present = (uint64_t)1 << 63, pagemap_swapped = (uint64_t)1 << 62;
 static const uint64_t pagemap_file = (uint64_t)1 << 61;
+
+/* How many of up to 8 of the kernel's pages from there on the program's page table has: what was only read ahead is not in it
+ * yet. -1: the kernel doesn't tell. */
+static int pages_mapped(size_t offset, unsigned pages)
+{
+    uint64_t entry[9]; /* one more than is read */
+    size_t bytes = pages * sizeof entry[0];
+    off_t at = (off_t)((uintptr_t)mem_at(offset) / sys_page() * sizeof entry[0]);
+    if (read_self("/proc/thread-self/pagemap", (char *)entry, bytes + 1, at) < bytes)
+        return -1;
+    int mapped = 0;
+    for (unsigned i = 0; i < pages; i++)
+        mapped += (entry[i] & pagemap_present) != 0;
+    return mapped;
+}
 
 /* Bytes of the range that are anonymous, so changed since the fork; all of them where the kernel does not tell. */
 static size_t bytes_changed(size_t offset, size_t bytes)
@@ -12016,12 +12124,13 @@ static bool watch_able(void)
     return now_ms() >= atomic_load(&watch.unable_until);
 }
 
+static atomic_uint_fast64_t watch_failed_ms; /* how long nothing is tried after the next failure; 0: the last try was none */
+
 /* It can't be done: now, or as nobody will let us. Returns false. */
 static bool watch_fails(bool for_ever)
 {
-    static atomic_uint_fast64_t retry_ms;
-    uint64_t wait = max_size(atomic_load(&retry_ms), watch_retry_ms);
-    atomic_store(&retry_ms, 4 * wait);
+    uint64_t wait = max_size(atomic_load(&watch_failed_ms), watch_retry_ms);
+    atomic_store(&watch_failed_ms, 4 * wait);
     atomic_store(&watch.unable_until, for_ever ? UINT64_MAX : now_ms() + wait);
     return false;
 }
@@ -12079,6 +12188,8 @@ static bool watch_threads(void)
     sys(SYS_close, fd);
     if (status_value("VmPin:", text, sizeof text) > pinned)
         return watch_fails(false);
+    if (watch_able())
+        atomic_store(&watch_failed_ms, 0);
     return watcher.threads > 0;
 }
 
@@ -12498,18 +12609,7 @@ static void op_usage(struct usage *u)
                         .cpu_us = (size_t)now.ru_utime.tv_sec * 1000000 + (size_t)now.ru_utime.tv_usec};
 }
 
-/* Does the program's page table have one of the first pages there? What was only read ahead is not in it yet. */
-static bool op_is_mapped(size_t offset)
-{
-    uint64_t entry[9] = {0}; /* one more than is read */
-    size_t system_page = sys_page(), at = (uintptr_t)mem_at(offset);
-    read_self("/proc/thread-self/pagemap", (char *)entry, 8 * sizeof entry[0] + 1,
-              (off_t)(at / system_page * sizeof entry[0]));
-    for (int i = 0; i < 8; i++)
-        if (entry[i] & pagemap_present)
-            return true;
-    return false;
-}
+static bool op_is_mapped(size_t offset) { return pages_mapped(offset, 8) > 0; }
 
 /* Has a piece of a mapping written, without waiting. Overlayfs ignores the call for that, but hands on the advice to
  * drop what is clean, which begins with writing; mapped pages stay. */
@@ -12593,7 +12693,6 @@ GUESSES static size_t live_bytes(void) { return big.live_bytes + fry.run_bytes +
 enum { SUBJECT_MAX = 64, RANGE_MAX = 1024, WINDOW_MAX = 12, ACTIVE_MAX = 4 };
 enum { SUBJECT_FRIES, SUBJECT_SMALL, SUBJECT_LARGE }; /* the first large one has number 2 */
 
-static const size_t large_bytes = (size_t)64 << 20;   /* a subject of its own from here on */
 static const size_t window_bytes = (size_t)32 << 20;
 static const size_t run_gap = 64, stream_misses = 48; /* pages */
 static const size_t stride_least = 16; /* pages */
@@ -13467,6 +13566,140 @@ static void split_begin(void)
 }
 
 /* ============================================================================================
+ * === FRESH  large blocks that are used here and there only
+ *
+ * A new block is filled in large pages, in half the time that small ones take. But of a table of which a word in each MiB is
+ * used all would be cleared, and written to disk. So once some of a block has come, a fault brings in its page alone for a
+ * moment: where the program has gone on, the chunks of 2 MiB that it came to show how much of each it fills.
+ * ========================================================================================= */
+static const unsigned fresh_chunks = 8;    /* that have come, before anything can be said */
+static const unsigned fresh_seen = 3, fresh_most = 64; /* that it must come to then, and that are looked at */
+static const size_t fresh_part = 8;        /* a chunk of which less is used costs more as a large page (250 us) than by pages (3 us) */
+static const size_t fresh_pages = 8;       /* of each chunk: one of these is in memory, or it has not come */
+static const uint64_t fresh_ms = 4, fresh_times = 4; /* the first look; how much later the next one is */
+
+/* The monitor's. */
+static struct {
+    uint64_t at_ms, pause_ms; /* of the next look, and since the last one; pause 0: no block is young */
+    size_t majflt;            /* at the last look at young blocks */
+    size_t probes;            /* that there had been then */
+    struct range doubted;     /* the block that is at RANDOM for the moment; bytes 0: none is */
+} fresh;
+
+static bool fresh_has_come(const struct range *g, size_t at)
+{
+    return is_resident(g->offset + at, min_size(fresh_pages, to_pages(g->bytes - at)));
+}
+
+/* Notes the chunks that have come. Returns how many they are. */
+static size_t fresh_note(const struct range *g)
+{
+    size_t there = 0;
+    for (size_t at = 0; at < g->bytes; at += huge_size)
+        there += pager.chunks[(g->offset + at) / huge_size] = fresh_has_come(g, at);
+    return there;
+}
+
+/* How many pages are in memory of the chunks that have come since; *chunks: how many these are, as far as they are looked at. */
+static size_t fresh_filled(const struct range *g, unsigned *chunks)
+{
+    unsigned char in[huge_size / 4096];
+    size_t filled = 0;
+    *chunks = 0;
+    for (size_t at = 0; at < g->bytes && *chunks < fresh_most; at += huge_size) {
+        size_t pages = to_pages(min_size(huge_size, g->bytes - at));
+        if (pager.chunks[(g->offset + at) / huge_size] || !fresh_has_come(g, at) ||
+            !op_resident(g->offset + at, to_bytes(pages), in))
+            continue;
+        ++*chunks;
+        for (size_t page = 0; page < pages; page++)
+            filled += in[page] & 1;
+    }
+    return filled;
+}
+
+/* It is known how the block is filled, and new ones of its size begin so; or it is known no more. */
+static void fresh_settle(const struct range *g, bool known, bool alone)
+{
+    struct big *r = big_at(g->record);
+    lock_take(&big.lock);
+    if (r->generation == g->generation) {
+        r->young = false;
+        if (known)
+            big.fresh[log2_floor(g->bytes)].alone = alone;
+        if (known && alone)
+            memset(r->policy, POLICY_RANDOM, sizeof r->policy);
+    }
+    lock_drop(&big.lock);
+}
+
+/* Looks at the block in doubt. False: it is still in doubt. */
+static bool fresh_judge(void)
+{
+    unsigned chunks;
+    const struct range *g = &fresh.doubted;
+    size_t filled = fresh_filled(g, &chunks);
+    if (chunks >= fresh_seen)
+        fresh_settle(g, true, filled * fresh_part < chunks * to_pages(huge_size));
+    return chunks >= fresh_seen || big_at(g->record)->generation != g->generation || fresh.probes != atomic_load(&count.probes);
+}
+
+/* The block is in doubt no more: its policy holds. If nothing was found out, it will be doubted again. */
+static void fresh_end(void)
+{
+    if (fresh.doubted.bytes)
+        range_advise(&fresh.doubted, false);
+    fresh.doubted.bytes = 0;
+}
+
+/* Looks for a young block of which some has come. Returns whether there are young ones. */
+static bool fresh_look(void)
+{
+    bool young = false;
+    ranges_find();
+    for (const struct range *g = pager.range; g < pager.range + pager.ranges && !fresh.doubted.bytes; g++) {
+        if (!g->record || !big_at(g->record)->young)
+            continue;
+        size_t there = fresh_note(g);
+        if (there + fresh_seen > g->bytes / huge_size) {
+            fresh_settle(g, false, false); /* it has all come */
+            continue;
+        }
+        young = true;
+        if (there < fresh_chunks || !range_advise(g, true))
+            continue;
+        fresh_note(g);
+        fresh.doubted = *g;
+    }
+    return young;
+}
+
+/* Looks at young blocks when it is time. Returns the milliseconds until the next look. */
+static uint64_t fresh_tick(void)
+{
+    struct usage now;
+    if (atomic_exchange(&big.young, false)) {
+        fresh_end();
+        fresh.at_ms = op_now() + (fresh.pause_ms = fresh_ms);
+    }
+    if (!fresh.pause_ms || op_now() < fresh.at_ms)
+        return fresh.pause_ms ? fresh.at_ms - op_now() : mon_idle_ms;
+    op_usage(&now);
+    bool young = true, doubted = fresh.doubted.bytes;
+    if (doubted && fresh_judge())
+        fresh_end();
+    if (!doubted && now.majflt - fresh.majflt >= fresh_chunks && pager_open()) {
+        young = fresh_look();
+        fresh.probes = atomic_load(&count.probes);
+    }
+    bool soon = fresh.doubted.bytes ? now.majflt != fresh.majflt || !doubted : doubted;
+    fresh.majflt = now.majflt;
+    fresh.pause_ms = !young ? 0 : soon ? fresh_ms : min_size(fresh.pause_ms * fresh_times, mon_idle_ms);
+    fresh.at_ms = op_now() + fresh.pause_ms;
+    return young ? fresh.pause_ms : mon_idle_ms;
+}
+
+/* ============================================================================================
  * === STREAM  mappings that are gone through in order, as their page tables show
  *
  * The monitor alone works here, too. Three things help a stream:
@@ -13950,7 +14183,11 @@ static bool stream_differs(const struct usage *since)
 }
 
 /* In a child: it has read nothing yet. */
-static void paging_child(void) { pager.last = trial.probed = (struct usage){0}; }
+static void paging_child(void)
+{
+    pager.last = trial.probed = (struct usage){0};
+    fresh.majflt = 0;
+}
 
 static void pager_watches(void)
 {
@@ -14181,6 +14418,7 @@ static void *mon_main(void *unused)
         bool frozen = atomic_load(&home.frozen_bytes) > room_bytes() / 4;
         uint64_t pause = frozen ? home_look_ms : mon_idle_ms;
         pause = min_size(min_size(pause, warn_look()), map_tick());
+        pause = min_size(pause, fresh_tick());
         mon_sleep(min_size(pause, paging_tick()));
         home_tick();
         if (program_has_ended()) {
