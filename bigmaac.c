@@ -3269,6 +3269,15 @@ static size_t room_bytes(void)
     return atomic_load(&room.bytes);
 }
 
+/* Is it known how much that is? Where levels above the top one are out of sight, a limit of one in sight is the container's. */
+static bool room_is_known(void)
+{
+    struct sysinfo now;
+    if (!atomic_load(&room.hidden))
+        return true;
+    return sys(SYS_sysinfo, &now) == 0 && atomic_load(&room.limit) < now.totalram * max_size(now.mem_unit, 1);
+}
+
 /* ============================================================================================
  * === BIG  bigmaacs: an extent, a file and a mapping each
  *
@@ -7625,6 +7634,7 @@ static struct home {
     bool done;                    /* all of them: what is frozen can't come, or is not changed */
     size_t floor;                 /* anonymous bytes after the last time */
     bool blind;                   /* the kernel tells no mappings: nothing was set on any, as far as we saw */
+    bool held;                    /* memory was frozen to keep it from the disk (MONITOR), not for a fork alone */
     uint64_t retry_ms, wait_ms;   /* unstopped: when to try again, and how long after that */
     uint64_t tick_ms;             /* when home_tick began last */
 } home;
@@ -7994,7 +8004,7 @@ static void home_fails(const char *why)
     home.wait_ms = min_size(max_size(2 * home.wait_ms, 10), 60000);
     home.retry_ms = now_ms() + home.wait_ms;
     if (cfg.verbose)
-        report("after a fork: %s, so what was changed stays in memory; next try in %zu ms", why, (size_t)home.wait_ms);
+        report("private memory: %s, so what was changed stays in memory; next try in %zu ms", why, (size_t)home.wait_ms);
 }
 
 /* Keeps the pieces that the last walk did not get to, if that was cut; else it looks for new ones. */
@@ -8135,6 +8145,7 @@ static size_t home_round(size_t least, uint64_t await_ms)
 }
 
 static void mon_open(void);
+static size_t live_bytes(void); /* PAGING */
 
 /* What the monitor reads was closed by the program, or shows a thread that has ended. It is opened again while nobody can see which
  * number that takes. False: some thread can't be stopped. */
@@ -8169,7 +8180,8 @@ static void home_tick(void)
     size_t left = room_bytes();
     if (!room.meminfo) /* without /proc no limit is known either */
         left = 0;
-    if (anonymous - home.floor < (left + anonymous) / 8)
+    home.held &= live_bytes() < (left + anonymous) / 2; /* all of it still fits */
+    if (anonymous - home.floor < (left + anonymous) / (home.held ? 2 : 8))
         return;
     do {
         atomic_store(&room.read_ms, 0);
@@ -8185,7 +8197,7 @@ static void home_tick(void)
     atomic_store(&room.read_ms, 0);
     count_one(&count.brought_home);
     if (cfg.verbose)
-        report("after a fork: %zu changed bytes were brought back to disk, %zu bytes stay frozen", moved,
+        report("private memory: %zu changed bytes were brought back to disk, %zu bytes stay frozen", moved,
                atomic_load(&home.frozen_bytes));
 }
 
@@ -11496,14 +11508,21 @@ static void fry_rescue(void)
     fry.lost = forking.failed_bytes;
 }
 
+/* Requires all locks. Has the program closed a descriptor of ours? */
+static bool any_is_lost(void)
+{
+    bool lost = fry.lost || (fry.file.fd >= 0 && !file_valid(&fry.file));
+    for (uint32_t i = 1; i <= big.record_count && !lost; i++)
+        lost = big_is_lost(big_at(i));
+    return lost;
+}
+
 /* Requires all locks. A descriptor that the program has closed can map nothing private: what is in that file moves to
  * another one first, while nobody else runs. */
 static void freeze_rescue(void)
 {
-    bool lost = fry.lost || (fry.file.fd >= 0 && !file_valid(&fry.file)), stopped_others = false;
-    for (uint32_t i = 1; i <= big.record_count && !lost; i++)
-        lost = big_is_lost(big_at(i));
-    if (!lost)
+    bool stopped_others = false;
+    if (!any_is_lost())
         return;
     if (thread_count() > 1 && !(stopped_others = stop_surely())) {
         forking.failed_bytes++;
@@ -11520,7 +11539,6 @@ static void freeze_rescue(void)
 /* Requires all locks. Where something could not be isolated, the files stay open, for the next fork to try again. */
 static void freeze_all(void)
 {
-    freeze_rescue();
     bool any = fry.file.fd >= 0;
     for (uint32_t i = 1; i <= big.record_count && !any; i++)
         any = big_freezes(big_at(i));
@@ -11530,8 +11548,6 @@ static void freeze_all(void)
         fry_purge(); /* what both sides would keep for nothing */
     if (!vmas_walk(mem.base, mem.base + mem.size, freeze_see, NULL))
         freeze_blind();
-    if (forking.changed)
-        sleepers_rouse();
     if (fry.file.fd >= 0)
         fries_shared_to_frozen();
     for (uint32_t i = 1; i <= big.record_count; i++)
@@ -11711,11 +11727,13 @@ static void fork_lock(bool streams)
     forking.failed_bytes = 0;
     forking.changed = forking.bare = forking.crowded = forking.shares = false;
     forking.place = own_keep_back();
-    if (atomic_load(&fry.open))
+    if (atomic_load(&fry.open)) {
+        freeze_rescue();
         freeze_all();
+    }
     bool live = map.live.count;
     forking.failed_bytes += map_freeze();
-    if (live)
+    if (live || forking.changed)
         sleepers_rouse();
 }
 
@@ -14405,6 +14423,78 @@ static void mon_end_program(void)
         exit(0);
 }
 
+/* --- what is written over and over ---------------------------------------------------------------------- */
+
+/* The kernel writes changed pages of a file out when they are a tenth of the memory (of the container's, in cgroup v2), and from
+ * a fifth on makes the program wait for that: data that are changed over and over go at the disk's speed, though all of them
+ * fit. So they are frozen as for a fork: what is changed from then on is ordinary memory, and comes home when RAM runs short. */
+static const uint64_t hold_look_ms = 1000;
+static const size_t hold_least = 64 * mib;  /* changed anew in a second: half of what a common cloud disk takes */
+static const size_t hold_times = 2;         /* so often all live data: filling them is no reason */
+static const uint64_t hold_rest_ms = 4000;  /* at first, where that has not helped; doubles */
+static const uint64_t hold_rest_most_ms = 600000;
+
+static struct {
+    struct usage last;            /* at the last look */
+    size_t changed;               /* bytes, since they were few or something was read */
+    uint64_t again_ms, rest_ms;   /* not before that; and how long it was the last time */
+} hold; /* the monitor's */
+
+/* Freezes all while nobody runs, where nobody writes past the program's threads. */
+static void hold_all(void)
+{
+    home_lock();
+    bool stopped_all = stop_begin(home_await_ms);
+    if (stopped_all && !home_is_unsafe() && !any_is_lost()) {
+        forking.failed_bytes = 0;
+        freeze_all();
+        home.held = true;
+    }
+    if (stopped_all)
+        stop_end();
+    home_unlock();
+    if (cfg.verbose && stopped_all)
+        report("%zu bytes a second are changed anew, and memory suffices: they stay in memory", hold_least);
+}
+
+/* Is it time to look, and much that is in memory is changed anew? */
+static bool hold_is_due(void)
+{
+    struct usage now;
+    op_usage(&now);
+    uint64_t ms = now.ms - hold.last.ms;
+    if (ms < hold_look_ms)
+        return false;
+    size_t written = (now.written - min_size(now.written, hold.last.written)) * 512;
+    size_t read = (now.blocks - min_size(now.blocks, hold.last.blocks)) * 512;
+    bool little = written / ms * 1000 < hold_least;
+    hold.last = now;
+    hold.changed = little || read > written / 16 ? 0 : hold.changed + written; /* what is read was not in memory */
+    hold.rest_ms = little ? 0 : hold.rest_ms;
+    return hold.changed >= hold_times * live_bytes() && now.ms >= hold.again_ms;
+}
+
+/* Holds what is changed over and over in memory, if there is room. The monitor's. */
+static void hold_tick(void)
+{
+    if (!hold_is_due() || live_bytes() >= (room_bytes() + anonymous_bytes()) / 2 || !room_is_known())
+        return;
+    hold_all();
+    hold.changed = 0;
+    hold.rest_ms = min_size(max_size(2 * hold.rest_ms, hold_rest_ms), hold_rest_most_ms);
+    hold.again_ms = hold.last.ms + hold.rest_ms;
+}
+
+/* The milliseconds until frozen memory is looked at again: in which the program can't change a quarter of what is left, at
+ * 4 GiB a second. */
+static uint64_t home_pause(void)
+{
+    size_t left = room_bytes();
+    if (atomic_load(&home.frozen_bytes) <= left / 4)
+        return mon_idle_ms;
+    return min_size(max_size(left / (16 * mib), home_look_ms), mon_idle_ms);
+}
+
 static void *mon_main(void *unused)
 {
     (void)unused;
@@ -14415,9 +14505,8 @@ static void *mon_main(void *unused)
     home.floor = anonymous_bytes();
     uint64_t tidied = 0;
     for (;;) {
-        bool frozen = atomic_load(&home.frozen_bytes) > room_bytes() / 4;
-        uint64_t pause = frozen ? home_look_ms : mon_idle_ms;
-        pause = min_size(min_size(pause, warn_look()), map_tick());
+        uint64_t pause = min_size(min_size(home_pause(), warn_look()), map_tick());
+        hold_tick();
         pause = min_size(pause, fresh_tick());
         mon_sleep(min_size(pause, paging_tick()));
         home_tick();
