@@ -3,7 +3,7 @@
 #
 #     bash bench/bigmaac.sh    from the environment:
 #     RUNS=5                   of each measurement, both ways in turn
-#     ONLY=numpy|swap|cycle|fill|grow     a part of it
+#     ONLY=numpy|swap|cycle|fill|sparse|rewrite|grow     a part of it
 #     SIZES="200 1000"         MB of each numpy array; SWAP_SIZES, beyond memory
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/limits.sh"
@@ -66,6 +66,22 @@ fill() {
     row "  the best run of each" s "$(sort -g "$WORK/ours" | head -n 1)" "$(sort -g "$WORK/plain" | head -n 1)" -
 }
 
+# Of which little is used; the second as --all has it.
+sparse() {
+    compare "$BUILD/block" sparse 8388608 1 1024
+    row "8 GiB, of which a word in each MiB is used" s "$ours" "$plain" -
+    BIGMAAC_MIN_BIGMAAC_SIZE=1M BIGMAAC_MIN_FRY_SIZE=128 compare "$BUILD/block" sparse 1024 10000 1020
+    row "10,000 blocks of 1 MiB, of each one page" s "$ours" "$plain" -
+}
+
+# More than the kernel lets be changed before it writes, a tenth of the memory, but all fits.
+rewrite() {
+    local mib
+    mib=$(awk '/MemTotal/ { printf "%d", $2 / 1024 / 6 }' /proc/meminfo)
+    RUNS=${REWRITE_RUNS:-3} compare "$BUILD/block" rewrite "$mib" 40
+    row "a sixth of the memory, changed over and over" s "$ours" "$plain" "x<=1.2"
+}
+
 # Both on bigmaacs, so that the copying is all that differs.
 grow() {
     rm -f "$WORK/realloc" "$WORK/copy"
@@ -79,6 +95,6 @@ grow() {
 }
 
 row_head
-for part in numpy swap cycle fill grow; do
+for part in numpy swap cycle fill sparse rewrite grow; do
     case $part in *"$ONLY"*) $part ;; esac
 done

@@ -3,6 +3,9 @@
  *
  *     block cycle MIB COUNT     malloc + touch one page + free; prints the median microseconds
  *     block fill MIB            malloc + first fill; prints seconds
+ *     block sparse KIB COUNT STEP
+ *                               COUNT blocks of KIB, of which a word in STEP KiB is used, from the end on; prints seconds
+ *     block rewrite MIB PASSES  changes all of a block so often; prints the median seconds of the later half of the passes
  *     block sizes LOW HIGH THREADS WAY
  *                               20 live blocks a thread of random sizes, LOW to HIGH MiB, each of which is replaced
  *                               by another, filled: by malloc or calloc, WAY; prints seconds and the peak in MiB
@@ -49,6 +52,31 @@ static double fill(size_t mib)
         die("a wrong byte");
     free(p);
     return seconds;
+}
+
+static double sparse(size_t kib, size_t count, size_t step)
+{
+    uint64_t begin = now_ns();
+    for (size_t i = 0; i < count; i++) {
+        char *p = block_get(kib << 10);
+        for (size_t at = kib << 10; at >= step << 10; at -= step << 10)
+            p[at - 1] = 1;
+    }
+    return (double)(now_ns() - begin) / 1e9;
+}
+
+static double rewrite(size_t mib, size_t passes)
+{
+    double *seconds = own_memory(passes * sizeof *seconds);
+    char *p = block_get(mib << 20);
+    for (size_t i = 0; i < passes; i++) {
+        uint64_t begin = now_ns();
+        memset(p, (int)i + 1, mib << 20);
+        seconds[i] = (double)(now_ns() - begin) / 1e9;
+    }
+    if (p[(mib << 20) - 1] != (char)passes)
+        die("a wrong byte");
+    return median(seconds + passes / 2, passes - passes / 2);
 }
 
 static void fill_pages(char *p, size_t from, size_t to)
@@ -136,6 +164,10 @@ int main(int argc, char **argv)
         printf("%.3f\n", cycle(mib, strtoul(argv[3], NULL, 10)));
     else if (argc == 3 && strcmp(argv[1], "fill") == 0)
         printf("%.4f\n", fill(mib));
+    else if (argc == 5 && strcmp(argv[1], "sparse") == 0)
+        printf("%.4f\n", sparse(mib, strtoul(argv[3], NULL, 10), strtoul(argv[4], NULL, 10)));
+    else if (argc == 4 && strcmp(argv[1], "rewrite") == 0)
+        printf("%.4f\n", rewrite(mib, strtoul(argv[3], NULL, 10)));
     else if (argc == 6 && strcmp(argv[1], "sizes") == 0) {
         low = mib << 20, high = strtoul(argv[3], NULL, 10) << 20;
         zeroed = strcmp(argv[5], "calloc") == 0;
@@ -143,7 +175,8 @@ int main(int argc, char **argv)
     } else if (argc == 5 && strcmp(argv[1], "grow") == 0)
         printf("%.4f\n", grow(mib << 20, strtoul(argv[3], NULL, 10) << 20, strcmp(argv[4], "copy") == 0));
     else {
-        fprintf(stderr, "usage: block cycle MIB COUNT | fill MIB | sizes LOW HIGH THREADS malloc|calloc | grow FROM TO realloc|copy\n");
+        fprintf(stderr, "usage: block cycle MIB COUNT | fill MIB | sparse KIB COUNT STEP | rewrite MIB PASSES |\n"
+                        "sizes LOW HIGH THREADS malloc|calloc | grow FROM TO realloc|copy\n");
         return 2;
     }
     return 0;
