@@ -3350,7 +3350,7 @@ static struct {
     struct fresh {            /* of those of a size, by the log2 of their bytes */
         uint32_t record, generation; /* the one that is looked at when there are twice as many */
         uint32_t made;
-        bool alone;           /* in new ones a fault brings in that page alone; a guess */
+        atomic_bool alone;    /* in new ones a fault brings in that page alone */
     } fresh[FRESH_LOGS];
     atomic_bool young;        /* one that is young was made, and the monitor has not seen it */
     uint32_t map_limit;       /* records that vm.max_map_count leaves room for; 0: not known yet */
@@ -3594,21 +3594,22 @@ static bool big_fresh(struct big *r)
     lock_take(&big.lock);
     uint32_t made = ++k->made;
     bool look = !(made & (made - 1)), large = r->mapped >= large_bytes;
-    if (look && k->record && (!large || k->alone))
+    bool alone = atomic_load(&k->alone);
+    if (look && k->record && (!large || alone))
         earlier = big_at(k->record);
     if (earlier && earlier->generation == k->generation && big_extent(earlier)->state == EXTENT_LIVE) {
         offset = big_offset(earlier);
         bytes = earlier->mapped;
     }
-    r->young = look && large && !k->alone;
+    r->young = look && large && !alone;
     if (look && !r->young) {
         k->record = big_index(r);
         k->generation = r->generation;
     }
     lock_drop(&big.lock);
     if (bytes)
-        k->alone = fresh_alone(k->alone, offset, bytes); /* where others know better at the same time, either will do */
-    return k->alone;
+        atomic_store(&k->alone, alone = fresh_alone(alone, offset, bytes));
+    return alone;
 }
 
 /* What is done with the memory of a new block until PAGING knows more of it. */
@@ -13599,8 +13600,8 @@ static const uint64_t fresh_ms = 4, fresh_times = 4; /* the first look; how much
 /* The monitor's. */
 static struct {
     uint64_t at_ms, pause_ms; /* of the next look, and since the last one; pause 0: no block is young */
-    size_t majflt;            /* at the last look at young blocks */
-    size_t probes;            /* that there had been then */
+    size_t majflt, ticked;    /* at the last look at young blocks, and when it was time for one */
+    size_t probes;            /* that there had been at that look */
     struct range doubted;     /* the block that is at RANDOM for the moment; bytes 0: none is */
 } fresh;
 
@@ -13644,7 +13645,7 @@ static void fresh_settle(const struct range *g, bool known, bool alone)
     if (r->generation == g->generation) {
         r->young = false;
         if (known)
-            big.fresh[log2_floor(g->bytes)].alone = alone;
+            atomic_store(&big.fresh[log2_floor(g->bytes)].alone, alone);
         if (known && alone)
             memset(r->policy, POLICY_RANDOM, sizeof r->policy);
     }
@@ -13671,7 +13672,7 @@ static void fresh_end(void)
 }
 
 /* Looks for a young block of which some has come. Returns whether there are young ones. */
-static bool fresh_look(void)
+GUESSES static bool fresh_look(void)
 {
     bool young = false;
     ranges_find();
@@ -13706,12 +13707,13 @@ static uint64_t fresh_tick(void)
     bool young = true, doubted = fresh.doubted.bytes;
     if (doubted && fresh_judge())
         fresh_end();
-    if (!doubted && now.majflt - fresh.majflt >= fresh_chunks && pager_open()) {
+    if (!doubted && now.majflt - fresh.majflt >= fresh_chunks && pager.quiet && pager_open()) { /* else a probe will tell */
         young = fresh_look();
+        fresh.majflt = now.majflt;
         fresh.probes = atomic_load(&count.probes);
     }
-    bool soon = fresh.doubted.bytes ? now.majflt != fresh.majflt || !doubted : doubted;
-    fresh.majflt = now.majflt;
+    bool soon = fresh.doubted.bytes ? now.majflt != fresh.ticked || !doubted : doubted;
+    fresh.ticked = now.majflt;
     fresh.pause_ms = !young ? 0 : soon ? fresh_ms : min_size(fresh.pause_ms * fresh_times, mon_idle_ms);
     fresh.at_ms = op_now() + fresh.pause_ms;
     return young ? fresh.pause_ms : mon_idle_ms;
@@ -14204,7 +14206,7 @@ static bool stream_differs(const struct usage *since)
 static void paging_child(void)
 {
     pager.last = trial.probed = (struct usage){0};
-    fresh.majflt = 0;
+    fresh.majflt = fresh.ticked = 0;
 }
 
 static void pager_watches(void)
@@ -14471,7 +14473,8 @@ static bool hold_is_due(void)
     hold.last = now;
     hold.changed = little || read > written / 16 ? 0 : hold.changed + written; /* what is read was not in memory */
     hold.rest_ms = little ? 0 : hold.rest_ms;
-    return hold.changed >= hold_times * live_bytes() && now.ms >= hold.again_ms;
+    size_t live = live_bytes();
+    return live >= hold_least && hold.changed >= hold_times * live && now.ms >= hold.again_ms;
 }
 
 /* Holds what is changed over and over in memory, if there is room. The monitor's. */
