@@ -11400,7 +11400,36 @@ static bool big_freezes(const struct big *r)
     return r->in_use && r->file.fd >= 0 && big_extent(r)->state == EXTENT_LIVE;
 }
 
-/* Without /proc: as if each block were one plain mapping; not where something may have been set on one. */
+/* Is the page there mapped MAP_SHARED? Of such a mapping the kernel makes a second one when it is asked to move none of its
+ * bytes, of a private one it does not. False: it is not, or *known has become false. */
+static bool page_is_shared(uintptr_t page, bool *known)
+{
+    void *second = sys_mremap((void *)page, 0, sys_page(), MREMAP_MAYMOVE, NULL);
+    if (second == MAP_FAILED) {
+        *known &= errno == EINVAL;
+        return false;
+    }
+    sys_munmap(second, sys_page());
+    return true;
+}
+
+/* Without /proc: what has come home of a block, wherever that lies. False: it can't be told; not all of it is private then. */
+static bool freeze_patches(const struct big *r)
+{
+    uintptr_t start = (uintptr_t)mem_at(big_offset(r)), end = start + r->mapped;
+    struct vma v = {.inode = r->file.ino, .shared = true, .protection = PROT_READ | PROT_WRITE};
+    bool known = true;
+    for (v.from = start; known && v.from < end; v.from = v.to + sys_page()) {
+        for (v.to = v.from; v.to < end && page_is_shared(v.to, &known); v.to += sys_page())
+            ;
+        v.offset = v.from - start;
+        if (v.to > v.from)
+            freeze_see(&v, NULL);
+    }
+    return known;
+}
+
+/* Without /proc: as if each block were one plain mapping, or two kinds of them; not where something may have been set on one. */
 static void freeze_blind(void)
 {
     struct vma v = {.shared = true, .protection = PROT_READ | PROT_WRITE};
@@ -11414,7 +11443,7 @@ static void freeze_blind(void)
         v.inode = r->file.ino;
         if (guess && r->backing != BACKED_PATCHED)
             freeze_see(&v, NULL);
-        else
+        else if (!guess || !freeze_patches(r))
             forking.failed_bytes += r->mapped;
     }
     for (uint32_t i = 1; i <= fry.space.extent_count && fry.file.fd >= 0; i++) {

@@ -1,12 +1,15 @@
-# A program that can't reach its swap folder any more, or may make no large files, goes on as it would without the
-# library: through the folder's descriptor, or in memory; in a child as well. Nothing is printed.
+# A program that can't reach its swap folder or /proc any more, may make no large files, or is refused a system call, goes on
+# as it would without the library: through the folder's descriptor, by another call, or in memory; in a child as well. Nothing is printed.
 . "$TOP/tests/lib.sh"
 need_root
 cat >"$TMP/elsewhere.c" <<'C'
 #define _GNU_SOURCE
 #include "sys_blocks.h"
+#include <linux/filter.h>
 #include <linux/landlock.h>
+#include <linux/seccomp.h>
 #include <sched.h>
+#include <stddef.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -21,6 +24,17 @@ static int landlock(void)
     struct landlock_ruleset_attr all = {.handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_WRITE_FILE};
     int rules = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all, 0);
     return rules >= 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
+}
+
+/* That system call is refused from now on. */
+static int filter(unsigned number)
+{
+    struct sock_filter code[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                                 BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog program = {sizeof code / sizeof code[0], code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0;
 }
 
 static int lose(const char *how, const char *folder)
@@ -39,6 +53,10 @@ static int lose(const char *how, const char *folder)
         return setresuid(65534, 65534, 65534) == 0;
     if (is(how, "fsize"))
         return setrlimit(RLIMIT_FSIZE, &small) == 0;
+    if (is(how, "fallocate"))
+        return filter(SYS_fallocate);
+    if (is(how, "fstat"))
+        return filter(SYS_fstat);
     return is(how, "landlock") && landlock();
 }
 
@@ -71,13 +89,16 @@ int main(int argc, char **argv)
     if (!lose(argv[1], argv[2]))
         return 77;
     use(&old, kind);
-    pid_t pid = fork();
-    if (pid == 0) {
+    for (int i = 0; i < 3; i++) { /* what was resized since the last one is isolated like the rest, without /proc, too */
+        pid_t pid = fork();
+        if (pid == 0) {
+            use(&old, kind);
+            memset(old.p, 0, old.size);
+            _exit(check_result());
+        }
+        CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
         use(&old, kind);
-        _exit(check_result());
     }
-    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
-    use(&old, kind);
     return check_result();
 }
 C
