@@ -122,6 +122,8 @@ lost removed memory
 lost setuid memory
 lost fsize memory
 lost landlock memory
+lost fallocate ours
+lost fstat ours
 # It is counted, and told where that is asked for.
 rm -rf "$TMP/own" && mkdir "$TMP/own"
 with BIGMAAC_TEMPLATE="$TMP/own/bigmaac.XXXXXX" BIGMAAC_VERBOSE=1 BIGMAAC_STATS=1 "$TMP/elsewhere" removed "$TMP/own" memory 2>"$TMP/err" ||
