@@ -7639,6 +7639,8 @@ static struct home {
     size_t place;                 /* where the next look begins: a record, or, behind the last of them, an extent of fries */
     size_t granule;               /* of that record, with which it begins */
     size_t idle;                  /* places looked at since anything has come home; */
+    size_t scattered;             /* bytes changed there, of granules with too few of them to come; */
+    bool scarce;                  /* these come, too, in this lap */
     bool done;                    /* all of them: what is frozen can't come, or is not changed */
     size_t floor;                 /* anonymous bytes after the last time */
     bool blind;                   /* the kernel tells no mappings: nothing was set on any, as far as we saw */
@@ -7740,7 +7742,9 @@ static void home_note(const struct big *r, size_t from, size_t to, bool all)
         to = p->from > from && p->from < to ? p->from : to;
     }
     size_t changed = all ? 0 : bytes_changed(from, to - from);
-    if (all || changed >= (to - from) / home_sparse)
+    if (!all && changed < (home.scarce ? sys_page() : (to - from) / home_sparse))
+        home.scattered += changed;
+    else
         home.pieces[home.count++] = (struct piece){
             .from = from, .to = to, .record = r ? big_index(r) : 0, .generation = r ? r->generation : 0, .whole = changed == to - from};
 }
@@ -7776,7 +7780,7 @@ static void home_look_fry(const struct extent *x, bool all)
 /* The lap begins anew: what was looked at may come, or has changed, by now. */
 static void home_begin_lap(void)
 {
-    home.idle = 0;
+    home.idle = home.scattered = 0;
     home.done = false;
 }
 
@@ -8028,7 +8032,7 @@ static void home_choose(void)
     home_lock();
     home_look(false, now_ns() + home_stop_ns);
     home_unlock();
-    for (struct piece *p = home.pieces; p < home.pieces + home.count; p++)
+    for (struct piece *p = home.pieces; p < home.pieces + home.count && !home.scarce; p++) /* then they would change as much meanwhile */
         if (!p->whole) /* what is on the disk is read while everybody runs */
             sys_madvise(mem_at(p->from), p->to - p->from, MADV_POPULATE_READ);
 }
@@ -8171,6 +8175,17 @@ static bool home_see_again(void)
     return stopped_all;
 }
 
+/* Nothing more has come. Where memory is short of what is scattered, that comes in the next lap, at the price of what lies between; else
+ * what is left has to stay, and only more of it is a reason to look again. */
+static void home_end_lap(void)
+{
+    size_t anonymous = anonymous_bytes(), left = room_bytes();
+    home.scarce = !home.scarce && left < (left + anonymous) / 4 && left < home.scattered;
+    if (!home.scarce)
+        home.floor = anonymous;
+    home_begin_lap();
+}
+
 /* The monitor's. After a fork: has so much been changed that RAM runs short? Without /proc all counts as changed. */
 static void home_tick(void)
 {
@@ -8189,7 +8204,8 @@ static void home_tick(void)
     if (!room.meminfo) /* without /proc no limit is known either */
         left = 0;
     home.held &= live_bytes() < (left + anonymous) / 2; /* all of it still fits */
-    if (anonymous - home.floor < (left + anonymous) / (home.held ? 2 : 8))
+    if (anonymous - home.floor < (home.held ? min_size((left + anonymous) / 2, left)
+                                            : min_size((left + anonymous) / 8, max_size(left / 2, huge_size))))
         return;
     do {
         atomic_store(&room.read_ms, 0);
@@ -8198,11 +8214,9 @@ static void home_tick(void)
         if (!short_of)
             sleep_ns(home_stop_ns);
     } while (!home.unstopped && !home.done && now_ms() - began < home_turn_ms && !mon_wanted());
-    if (!home.unstopped && home.done) { /* what is left has to stay: only more of it is a reason to look again */
-        home.floor = anonymous_bytes();
-        home_begin_lap();
-    }
     atomic_store(&room.read_ms, 0);
+    if (!home.unstopped && home.done)
+        home_end_lap();
     count_one(&count.brought_home);
     if (cfg.verbose)
         report("private memory: %zu changed bytes were brought back to disk, %zu bytes stay frozen", moved,
@@ -11868,7 +11882,7 @@ static void child_forget_threads(void)
     summary.pid = summary.pid ? sys_getpid() : 0;
     if (atomic_load(&summary.state) == SUMMARY_TELLING) /* who tells is not in the child */
         atomic_store(&summary.state, SUMMARY_DUE);
-    home.retry_ms = home.wait_ms = home.count = 0;
+    home.retry_ms = home.wait_ms = home.count = home.scarce = 0;
     file_drop(&stop.tasks);
     atomic_store(&stop.listed, 0);
     atomic_store(&stop.execs, exec_depth);

@@ -1,0 +1,84 @@
+# What is written after a fork comes home also where little memory is left for it beside the program's own, and where so little of
+# each 2 MiB is written that it is not worth it while there is room.
+. "$TOP/tests/lib.sh"
+cat >"$TMP/scarce.c" <<'C'
+/* scarce MIB scattered|beside: in a limit of MIB. It writes no faster than its anonymous memory stays below what it may have. */
+#include "check.h"
+#include <sys/wait.h>
+#include <unistd.h>
+static const size_t mib = 1 << 20;
+static size_t limit, page;
+
+static size_t anonymous(void)
+{
+    char line[128];
+    size_t kib = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "RssAnon: %zu", &kib) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return kib << 10;
+}
+
+static void await(size_t most)
+{
+    static int waits = 2000; /* in all, of 20 ms */
+    while (anonymous() > most && waits-- > 0)
+        usleep(20000);
+}
+
+static void child_comes_and_goes(void)
+{
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static void scattered(void)
+{
+    size_t part = 2 * mib, each = part / page / 16 - 1, parts = limit / 5 * 8 / (each * page), step = part / each / page * page;
+    unsigned char *data = opaque(malloc(parts * part));
+    data[0] = 0;
+    child_comes_and_goes();
+    for (size_t i = 0, written = 0; i < parts * each; i++) {
+        data[i / each * part + i % each * step + 1] = (unsigned char)(i | 1);
+        if ((written += page) % mib < page)
+            await(limit / 32 * 29);
+    }
+    for (size_t i = 0; i < parts * each; i++)
+        CHECK(data[i / each * part + i % each * step + 1] == (unsigned char)(i | 1));
+}
+
+static void beside(void)
+{
+    size_t bytes = 2 * limit;
+    unsigned char *data = opaque(malloc(bytes));
+    memset(data, 1, bytes);
+    while (anonymous() < limit - 18 * mib)
+        memset(opaque(malloc(mib / 16)), 1, mib / 16);
+    child_comes_and_goes();
+    for (size_t at = 0; at < bytes; at += page) {
+        data[at] = (unsigned char)(at / page);
+        if (at % mib == 0)
+            await(limit - 10 * mib);
+    }
+    for (size_t at = 0; at < bytes; at += page)
+        CHECK(data[at] == (unsigned char)(at / page) && data[at + 1] == 1);
+}
+
+int main(int argc, char **argv)
+{
+    CHECK(argc == 3);
+    limit = strtoul(argv[1], NULL, 10) * mib;
+    page = (size_t)sysconf(_SC_PAGESIZE);
+    *argv[2] == 's' ? scattered() : beside();
+    return check_result();
+}
+C
+compile_c "$TMP/scarce" "$TMP/scarce.c"
+limited $((80 << 20)) env LD_PRELOAD="$LIB" "$TMP/scarce" 80 scattered || fail "scattered: exit status $?"
+limited $((200 << 20)) env LD_PRELOAD="$LIB" "$TMP/scarce" 200 beside || fail "beside: exit status $?"
