@@ -1759,6 +1759,7 @@ static struct folder {
     atomic_size_t files;      /* open now */
     atomic_size_t bytes;      /* of all of them, as allocated by us */
     atomic_size_t bytes_peak;
+    atomic_size_t given;      /* bytes that were ever allocated so */
 } folder = {.readahead = ((size_t)128 << 10) >> PAGE_SHIFT}; /* the kernel's default, until it was read */
 
 static void file_drop(struct file *f);
@@ -2149,6 +2150,8 @@ static void file_close(struct file *f)
 static void folder_count(size_t more, size_t less)
 {
     size_t now = atomic_fetch_add(&folder.bytes, more - less) + more - less;
+    if (more)
+        atomic_fetch_add_explicit(&folder.given, more, memory_order_relaxed);
     size_t peak = atomic_load_explicit(&folder.bytes_peak, memory_order_relaxed);
     while (now > peak && more && !atomic_compare_exchange_weak(&folder.bytes_peak, &peak, now))
         ;
@@ -14488,6 +14491,7 @@ static const uint64_t hold_rest_most_ms = 600000;
 
 static struct {
     struct usage last;            /* at the last look */
+    size_t given;                 /* folder.given at that time */
     size_t changed;               /* bytes, since they were few or something was read */
     uint64_t again_ms, rest_ms;   /* not before that; and how long it was the last time */
 } hold; /* the monitor's */
@@ -14519,6 +14523,9 @@ static bool hold_is_due(void)
         return false;
     size_t written = (now.written - min_size(now.written, hold.last.written)) * 512;
     size_t read = (now.blocks - min_size(now.blocks, hold.last.blocks)) * 512;
+    size_t given = atomic_load(&folder.given);
+    written -= min_size(written, given - hold.given); /* that is filled for the first time */
+    hold.given = given;
     bool little = written / ms * 1000 < hold_least;
     hold.last = now;
     hold.changed = little || read > written / 16 ? 0 : hold.changed + written; /* what is read was not in memory */
