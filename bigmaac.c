@@ -7658,6 +7658,7 @@ static const uint64_t home_await_ms = 200;         /* for threads to stop: longe
 static const uint64_t home_look_ms = 20;           /* between two looks, while much is frozen */
 static const uint64_t home_turn_ms = 200;          /* of this work, before the monitor sees to its other duties */
 static const size_t home_sparse = 16;              /* what has a 16th of it changed comes home whole */
+static const size_t hold_room = 4 * gib; /* less is left: what was held from the disk comes home. It may be filled within a second */
 
 static const uint64_t pagemap_present = (uint64_t)1 << 63, pagemap_swapped = (uint64_t)1 << 62;
 static const uint64_t pagemap_file = (uint64_t)1 << 61;
@@ -8160,7 +8161,6 @@ static size_t home_round(size_t least, uint64_t await_ms)
 }
 
 static void mon_open(void);
-static size_t live_bytes(void); /* PAGING */
 
 /* What the monitor reads was closed by the program, or shows a thread that has ended. It is opened again while nobody can see which
  * number that takes. False: some thread can't be stopped. */
@@ -8206,9 +8206,8 @@ static void home_tick(void)
     size_t left = room_bytes();
     if (!room.meminfo) /* without /proc no limit is known either */
         left = 0;
-    home.held &= live_bytes() < (left + anonymous) / 2; /* all of it still fits */
-    if (anonymous - home.floor < (home.held ? min_size((left + anonymous) / 2, left)
-                                            : min_size((left + anonymous) / 8, max_size(left / 2, huge_size))))
+    home.held &= left >= hold_room;
+    if (home.held || anonymous - home.floor < min_size((left + anonymous) / 8, max_size(left / 2, huge_size)))
         return;
     do {
         atomic_store(&room.read_ms, 0);
@@ -14482,7 +14481,8 @@ static void mon_end_program(void)
 
 /* The kernel writes changed pages of a file out when they are a tenth of the memory (of the container's, in cgroup v2), and from
  * a fifth on makes the program wait for that: data that are changed over and over go at the disk's speed, though all of them
- * fit. So they are frozen as for a fork: what is changed from then on is ordinary memory, and comes home when RAM runs short. */
+ * fit. So they are frozen as for a fork: what is changed from then on is ordinary memory, and comes home when RAM runs short. But
+ * where little is left, the program may fill that before we come to run, and what the kernel could drop as a file's it kills for. */
 static const uint64_t hold_look_ms = 1000;
 static const size_t hold_least = 64 * mib;  /* changed anew in a second: half of what a common cloud disk takes */
 static const size_t hold_times = 2;         /* so often all live data: filling them is no reason */
@@ -14537,7 +14537,7 @@ static bool hold_is_due(void)
 /* Holds what is changed over and over in memory, if there is room. The monitor's. */
 static void hold_tick(void)
 {
-    if (!hold_is_due() || live_bytes() >= (room_bytes() + anonymous_bytes()) / 2 || !room_is_known())
+    if (!hold_is_due() || room_bytes() < live_bytes() + 2 * hold_room || !room_is_known())
         return;
     hold_all();
     hold.changed = 0;

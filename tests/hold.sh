@@ -1,10 +1,10 @@
-# Data that are changed over and over, and fit, do not go at the disk's speed: they become ordinary memory. When RAM runs short
-# they are paged again.
+# Data that are changed over and over, where much memory is left, do not go at the disk's speed: they become ordinary memory. When
+# the limit is lowered they are paged again.
 # timeout: 900
 . "$TOP/tests/lib.sh"
 cat >"$TMP/over.c" <<'C'
-/* over MIB THREADS MORE: changes MIB in THREADS threads over and over until it is private memory, then fills MORE. 77: no disk is
- * fast enough for that. */
+/* over MIB THREADS MORE LIMIT: changes MIB in THREADS threads over and over until it is private memory, then lowers the limit to
+ * LIMIT bytes and fills MORE. 77: the disk is not fast enough for that. */
 #include "check.h"
 #include <pthread.h>
 #include <stdbool.h>
@@ -47,11 +47,25 @@ static bool is_private(void)
     return flags[3] == 'p';
 }
 
+/* Of the group that this process is in. */
+static void set_limit(const char *bytes)
+{
+    char line[4096], path[8192], *group;
+    FILE *groups = fopen("/proc/self/cgroup", "r"), *limit = NULL;
+    while (groups && fgets(line, sizeof line, groups))
+        if ((group = strstr(line, ":memory:"))) {
+            snprintf(path, sizeof path, "/sys/fs/cgroup/memory%.*s/memory.limit_in_bytes", (int)strcspn(group + 8, "\n"), group + 8);
+            limit = fopen(path, "w");
+        }
+    CHECK(limit && fprintf(limit, "%s", bytes) > 0 && fclose(limit) == 0);
+    fclose(groups);
+}
+
 int main(int argc, char **argv)
 {
     pthread_t thread[8];
     int status = -1;
-    if (argc != 4)
+    if (argc != 5)
         return 2;
     words = strtoul(argv[1], NULL, 10) << 17;
     threads = atoi(argv[2]);
@@ -70,6 +84,7 @@ int main(int argc, char **argv)
     version++;
     for (size_t t = 0; t < (size_t)threads; t++)
         rewrite((void *)t);
+    set_limit(argv[4]);
     uint64_t *other = malloc(more * 8);
     for (size_t i = 0; i < more; i++)
         other[i] = value(i, -1);
@@ -85,10 +100,10 @@ int main(int argc, char **argv)
 C
 compile_c "$TMP/over" "$TMP/over.c"
 for threads in 1 2; do
-    limited $((400 << 20)) env LD_PRELOAD="$PRELOAD" BIGMAAC_VERBOSE=1 "$TMP/over" 150 $threads 600 2>"$TMP/err"
+    limited $((10 << 30)) env LD_PRELOAD="$PRELOAD" BIGMAAC_VERBOSE=1 "$TMP/over" 700 $threads 1500 $((1200 << 20)) 2>"$TMP/err"
     status=$?
     cat "$TMP/err"
-    [ $status = 77 ] && skip "this machine can't write 64 MiB in a second"
+    [ $status = 77 ] && skip "this machine can't write 64 MiB in a second, or has less than 10 GiB"
     [ $status = 0 ] || fail "$threads threads: status $status, killed: $(cat "$TMP/oom")"
     grep -q "memory suffices: they stay" "$TMP/err" && grep -q "changed bytes were brought back" "$TMP/err" || fail "$threads threads: the messages"
 done
