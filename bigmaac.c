@@ -14537,7 +14537,7 @@ static bool hold_is_due(void)
 /* Holds what is changed over and over in memory, if there is room. The monitor's. */
 static void hold_tick(void)
 {
-    if (!hold_is_due() || room_bytes() < live_bytes() + 2 * hold_room || !room_is_known())
+    if (cfg.paging != PAGING_ADAPTIVE || !hold_is_due() || room_bytes() < live_bytes() + 2 * hold_room || !room_is_known())
         return;
     hold_all();
     hold.changed = 0;

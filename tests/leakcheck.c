@@ -136,6 +136,7 @@ static void look_at_mapping(const char *line, size_t length)
     char *name = memchr(line, '/', length);
     if (!name || !is_swap_name(name, length - (size_t)(name - line)))
         return;
+    forked |= strchr(line, ' ')[4] == 'p'; /* or as after a fork: held from the disk */
     for (int field = 0; field < 4; field++)
         line = strchr(line, ' ') + 1;
     files_add(&mapped, strtoul(line, NULL, 10));

@@ -389,7 +389,7 @@ int main(void)
 C
 compile_c "$TMP/fragments" "$TMP/fragments.c"
 # shellcheck disable=SC2086
-run "fragmentation" with $SLABS "$TMP/fragments"
+run "fragmentation" with $SLABS BIGMAAC_PAGING=normal "$TMP/fragments" # what is held from the disk is in no file any more
 
 # --- 7. A program without threads gets the lowest free number from open(2), as it may rely on; what
 # the library does in the background, when memory is short, takes none, not even for a moment.
