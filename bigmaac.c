@@ -5713,14 +5713,30 @@ static void route_set_limit(void)
     __atomic_store_n(&route.limit, limit, __ATOMIC_RELEASE);
 }
 
+/* Bytes of address space that are in use, under such a limit. Without /proc: all but the most that can be mapped, to an eighth. */
+static size_t address_space_used(size_t limit)
+{
+    char text[64];
+    size_t left = limit;
+    if (read_text("/proc/thread-self/statm", text, sizeof text))
+        return text_number(text, NULL) * sys_page();
+    for (; left; left -= min_size(left, max_size(left / 8, sys_page()))) {
+        void *p = sys_mmap(NULL, left, PROT_NONE, anon_flags, -1, 0);
+        if (p != MAP_FAILED) {
+            sys_munmap(p, left);
+            break;
+        }
+    }
+    return limit - left;
+}
+
 /* Address space that we may take: half of what RLIMIT_AS leaves, so that the program has room. */
 static size_t reserve_budget(void)
 {
     size_t limit = limit_of(RLIMIT_AS);
-    char text[64];
-    if (limit == SIZE_MAX || !read_text("/proc/thread-self/statm", text, sizeof text))
+    if (limit == SIZE_MAX)
         return SIZE_MAX;
-    size_t used = text_number(text, NULL) * sys_page() - mem.reserved;
+    size_t used = max_size(address_space_used(limit), mem.reserved) - mem.reserved;
     return limit > used ? (limit - used) / 2 : 0;
 }
 
@@ -5863,11 +5879,10 @@ COLD static void mem_shrink(void) { mem_shrink_to(reserve_budget()); }
  * nothing was. */
 COLD static bool mem_yield(size_t limit, size_t bytes)
 {
-    char text[64];
     size_t before = mem.reserved;
-    if (limit == SIZE_MAX || mem.pid != sys_getpid() || !read_text("/proc/thread-self/statm", text, sizeof text))
+    if (limit == SIZE_MAX || mem.pid != sys_getpid())
         return false;
-    size_t used = text_number(text, NULL) * sys_page(), wanted = used + min_size(bytes, SIZE_MAX - used);
+    size_t used = address_space_used(limit), wanted = used + min_size(bytes, SIZE_MAX - used);
     if (wanted <= limit || wanted - limit > before)
         return false;
     mem_shrink_to(before - (wanted - limit));

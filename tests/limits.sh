@@ -70,6 +70,29 @@ expect 'all big=0 fry=0 none=20' limited_as $((256 * 1024)) "$TMP/take" 65536 20
 expect 'all big=0 fry=*' limited_as $((2 * 1024 * 1024)) BIGMAAC_MIN_FRY_SIZE=64 "$TMP/take" 5000 50000
 at_least fry 20000
 
+# What the program maps itself has most of it, also without /proc, which says how much is in use.
+cat >"$TMP/maps.c" <<'C'
+#include "sys_blocks.h"
+#include <sys/mman.h>
+int main(void)
+{
+    struct block b = {0};
+    size_t mib = 0;
+    CHECK(block_new(&b, 16 << 20, 1) && bigmaac_try_kind(b.p) == BIGMAAC_KIND_BIGMAAC);
+    while (mib < 800 && mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+        mib++;
+    printf("mapped=%zu", mib);
+    CHECK(block_intact(&b));
+    return check_result();
+}
+C
+compile_c "$TMP/maps" "$TMP/maps.c"
+expect 'mapped=800' limited_as $((1024 * 1024)) "$TMP/maps"
+hidden_as() { unshare -m sh -c 'mount -t tmpfs none /proc && ulimit -v "$0" && exec env LD_PRELOAD="$@"' "$1" "$LIB" "${@:2}"; }
+if unshare -m mount -t tmpfs none /proc 2>"$TMP/err"; then
+    expect 'mapped=800' hidden_as $((1024 * 1024)) "$TMP/maps"
+fi
+
 # A block that has no place in our region grows into the next malloc's memory, as malloc(3) goes there.
 cat >"$TMP/outgrow.c" <<'C'
 #include "sys_blocks.h"
