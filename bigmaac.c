@@ -2070,6 +2070,22 @@ static enum reason folder_try_map(int fd)
     return REASON_NONE;
 }
 
+/* The program may have closed our descriptor, and may use its number for a file of its own. */
+static bool file_valid(const struct file *f)
+{
+    struct stat st;
+    return f->fd >= 0 && sys_fstat(f->fd, &st) == 0 && st.st_dev == f->dev && st.st_ino == f->ino &&
+           (!f->tag || sys_lseek(f->fd, 0, SEEK_CUR) == f->tag);
+}
+
+/* Closes it, if it is still ours. */
+static void file_drop(struct file *f)
+{
+    if (file_valid(f))
+        sys(SYS_close, f->fd);
+    f->fd = -1;
+}
+
 /* Makes an empty swap file. At most half of the descriptors are ours, the rest the program's; of
  * our half `spare` stay free, and some for what is kept open (ROOM). */
 static enum reason file_create(struct file *f, size_t spare)
@@ -2090,15 +2106,19 @@ static enum reason file_create(struct file *f, size_t spare)
     }
     if (fd < 0 && (fd = file_open_named()) < 0)
         return file_failed("open", errno);
+    struct stat st = {0};
+    sys_fstat(fd, &st);
     int high = file_raise(fd, limit);
-    struct stat st;
-    if (high < 0 || sys_fstat(high, &st) != 0) {
-        sys(SYS_close, high < 0 ? fd : high);
+    *f = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino};
+    if (!file_valid(f)) { /* or the program has taken that number for a file of its own */
+        if (high < 0)
+            sys(SYS_close, fd);
+        f->fd = -1;
         return REASON_DESCRIPTORS;
     }
     enum reason why = atomic_load(&folder.can_map) ? REASON_NONE : folder_try_map(high);
     if (why) {
-        sys(SYS_close, high);
+        file_drop(f);
         return why;
     }
     if (folder.no_copy_on_write) {
@@ -2107,25 +2127,9 @@ static enum reason file_create(struct file *f, size_t spare)
     }
     static atomic_uint made;
     off_t tag = (off_t)(gib + atomic_fetch_add(&made, 1) % gib); /* any file system has room for 2 GiB */
-    *f = (struct file){.fd = high, .dev = st.st_dev, .ino = st.st_ino, .tag = sys_lseek(high, tag, SEEK_SET) == tag ? tag : 0};
+    f->tag = sys_lseek(high, tag, SEEK_SET) == tag ? tag : 0;
     atomic_fetch_add(&folder.files, 1);
     return REASON_NONE;
-}
-
-/* The program may have closed our descriptor, and may use its number for a file of its own. */
-static bool file_valid(const struct file *f)
-{
-    struct stat st;
-    return f->fd >= 0 && sys_fstat(f->fd, &st) == 0 && st.st_dev == f->dev && st.st_ino == f->ino &&
-           (!f->tag || sys_lseek(f->fd, 0, SEEK_CUR) == f->tag);
-}
-
-/* Closes it, if it is still ours. */
-static void file_drop(struct file *f)
-{
-    if (file_valid(f))
-        sys(SYS_close, f->fd);
-    f->fd = -1;
 }
 
 /* Keeps a spare number of the same file, or again one after it was used. */
@@ -2207,6 +2211,8 @@ static enum reason file_extend(const struct file *f, size_t offset, size_t bytes
 {
     if (offset + bytes > limit_of(RLIMIT_FSIZE))
         return REASON_FILE_SIZE;
+    if (!file_valid(f))
+        return REASON_DESCRIPTORS;
     int err = file_allocate(f, offset, bytes);
     if (err == EOPNOTSUPP || err == ENOSYS || err == EINVAL || err == EPERM) { /* a system call filter's word */
         err = 0;
@@ -2225,7 +2231,7 @@ static enum reason file_extend(const struct file *f, size_t offset, size_t bytes
 /* Gives the blocks of a range back; the range reads zero afterwards. */
 static bool file_punch(const struct file *f, size_t offset, size_t bytes)
 {
-    return file_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes) == 0;
+    return file_valid(f) && file_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes) == 0;
 }
 
 /* Bytes of the largest page that the kernel caches a file in, at a multiple of them: as much as a page middle directory entry
@@ -2265,9 +2271,14 @@ static enum reason file_map_as(const struct file *f, size_t at, size_t bytes, si
     return file_failed("mmap", err);
 }
 
+/* For new memory. A thread of the program's may take the descriptor's number at any moment: it must not be its file. */
 static enum reason file_map(const struct file *f, size_t at, size_t bytes, size_t offset)
 {
-    return file_map_as(f, at, bytes, offset, MAP_SHARED, PROT_READ | PROT_WRITE);
+    enum reason why = file_map_as(f, at, bytes, offset, MAP_SHARED, PROT_READ | PROT_WRITE);
+    if (why || file_valid(f))
+        return why;
+    sys_mmap(mem_at(at), bytes, PROT_NONE, anon_flags | MAP_FIXED, -1, 0);
+    return REASON_DESCRIPTORS;
 }
 
 /* Writes memory to the file at the same distance from its start as from `from`. */
@@ -4116,6 +4127,8 @@ static enum reason big_map_tail(struct big *r, size_t bytes)
 static void big_cut_file(const struct big *r, size_t from, size_t to)
 {
     struct stat st;
+    if (!file_valid(&r->file))
+        return;
     bool ends_before = sys_fstat(r->file.fd, &st) != 0 || (size_t)st.st_size < from;
     if (ends_before ? !file_punch(&r->file, from, to - from) : sys_ftruncate(r->file.fd, (off_t)from) != 0)
         file_failed("giving disk space back", errno);
