@@ -11680,26 +11680,30 @@ static void fries_mix(size_t from, size_t to)
     }
 }
 
+/* Requires what home_lock takes. False: it could not be done to all of the range. */
+static bool range_to_anonymous(size_t offset, size_t bytes)
+{
+    uintptr_t from = (uintptr_t)mem_at(offset);
+    bool several = thread_count() > 1, failed = false;
+    if (several && !stop_surely())
+        return false;
+    if (!vmas_walk(from, from + bytes, anonymous_see, &failed))
+        failed = true;
+    if (offset < mem.fry_end)
+        fries_mix(offset, offset + bytes);
+    if (several)
+        stop_end();
+    return !failed;
+}
+
 /* Makes a range of ours anonymous memory, and has the kernel take that advice about it: none of it would be kept by a
  * file mapping over a fork. False: it could not be done, errno says why. */
 static bool advise_anonymous(size_t offset, size_t bytes, int advice)
 {
     struct op op = {.err = errno};
-    bool failed = false;
     signals_hold(&op.signals);
     home_lock();
-    bool several = thread_count() > 1;
-    if (several && !stop_surely()) {
-        failed = true;
-    } else {
-        uintptr_t from = (uintptr_t)mem_at(offset);
-        if (!vmas_walk(from, from + bytes, anonymous_see, &failed))
-            failed = true;
-        if (offset < mem.fry_end)
-            fries_mix(offset, offset + bytes);
-        if (several)
-            stop_end();
-    }
+    bool failed = !range_to_anonymous(offset, bytes);
     if (failed)
         op.err = ENOMEM;
     else if (!mem_advise(offset, bytes, advice))
@@ -11707,6 +11711,28 @@ static bool advise_anonymous(size_t offset, size_t bytes, int advice)
     home_unlock();
     op_restore(&op);
     return !failed;
+}
+
+static bool file_see(const struct vma *v, void *any) { return !(*(bool *)any = v->inode != 0); }
+
+/* The same before a part of ours gets a protection key, which no new mapping has, or moves to where no fork looks for it. What is
+ * too much for memory stays as it is, and so does what can't be made so: where that has a key, it may be unreadable from then on. */
+COLD static void part_to_anonymous(const void *at, size_t length, bool key)
+{
+    static atomic_bool unreadable;
+    size_t offset = mem_offset(at), bytes = min_size(round_up(length, sys_page()), mem.size - offset);
+    struct op op = {.err = errno};
+    bool any = false;
+    if (offset & (sys_page() - 1) || atomic_load(&unreadable))
+        return;
+    signals_hold(&op.signals);
+    home_lock();
+    atomic_store(&vma_set, true);
+    vmas_walk((uintptr_t)at, (uintptr_t)at + bytes, file_see, &any);
+    if (any && (bytes > room_bytes() / 4 || !range_to_anonymous(offset, bytes)) && key)
+        atomic_store(&unreadable, true);
+    home_unlock();
+    op_restore(&op);
 }
 
 /* --- the child ------------------------------------------------------------------------------------------- */
@@ -15820,6 +15846,8 @@ EXPORT int munmap(void *at, size_t bytes)
 static void *mremap_once(void *from, size_t old, size_t bytes, int flags, void *to)
 {
     bool fixed = flags & MREMAP_FIXED, moves = map_on() && (map_touches(from, old) || (fixed && map_touches(to, bytes)));
+    if (mem_owns(from) && flags & MREMAP_MAYMOVE && (fixed || bytes > old || flags & MREMAP_DONTUNMAP))
+        part_to_anonymous(from, old, false);
     if (!moves && (mem_owns(from) || (fixed && mem_owns(to))))
         return (void *)overlay_own(SYS_mremap, from, old, (long)bytes, flags, (long)to, 0);
     return likely(!map_on()) ? sys_mremap(from, old, bytes, flags, to) : map_mremap(from, old, bytes, flags, to);
@@ -15853,6 +15881,7 @@ EXPORT int pkey_mprotect(void *at, size_t bytes, int protection, int key)
         return mprotect_here(at, bytes, protection);
     if (mem_owns(at)) {
         atomic_store(&mem_has_keys, true);
+        part_to_anonymous(at, bytes, true);
         return (int)set_own(SYS_pkey_mprotect, at, bytes, protection, key);
     }
     return (int)(likely(!map_on()) ? sys(SYS_pkey_mprotect, at, bytes, protection, key)
