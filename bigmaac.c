@@ -3648,11 +3648,26 @@ static void big_begin(struct big *r)
 }
 
 static const size_t files_for_fries = 2; /* where large requests go when descriptors run out */
+static atomic_bool big_lack_files; /* some block that a fork has frozen has none */
+
+/* Those that frozen blocks will need, one each, to come home (HOME). */
+static size_t files_for_frozen(void)
+{
+    size_t files = 0;
+    if (likely(!atomic_load(&big_lack_files)))
+        return 0;
+    lock_take(&big.lock);
+    for (uint32_t i = 1; i <= big.record_count; i++)
+        files += big_at(i)->in_use && big_is_frozen(big_at(i)) && big_at(i)->file.fd < 0;
+    atomic_store(&big_lack_files, files);
+    lock_drop(&big.lock);
+    return files;
+}
 
 /* File and mapping for a fresh BUSY record. */
 static enum reason big_back(struct big *r)
 {
-    enum reason why = file_create(&r->file, files_for_fries);
+    enum reason why = file_create(&r->file, files_for_fries + files_for_frozen());
     if (why)
         return why;
     why = file_extend(&r->file, 0, r->mapped);
@@ -11521,6 +11536,7 @@ static void big_shared_to_frozen(struct big *r)
     r->home_bytes = 0;
     if (!forking.failed_bytes)
         file_close(&r->file);
+    atomic_store(&big_lack_files, true);
     big_apply_policy(r, false);
 }
 

@@ -1,9 +1,10 @@
-# What is written after a fork comes home also where little memory is left for it beside the program's own, and where so little of
-# each 2 MiB is written that it is not worth it while there is room.
+# What is written after a fork comes home also where little memory is left for it beside the program's own, where so little of
+# each 2 MiB is written that it is not worth it while there is room, and where new blocks would take all descriptors.
 . "$TOP/tests/lib.sh"
 cat >"$TMP/scarce.c" <<'C'
-/* scarce MIB scattered|beside: in a limit of MIB. It writes no faster than its anonymous memory stays below what it may have. */
+/* scarce MIB scattered|beside|files: in a limit of MIB. It writes no faster than its anonymous memory stays below what it may have. */
 #include "check.h"
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 static const size_t mib = 1 << 20;
@@ -70,15 +71,36 @@ static void beside(void)
         CHECK(data[at] == (unsigned char)(at / page) && data[at + 1] == 1);
 }
 
+static void files(void)
+{
+    enum { OLD = 90, ALL = 210 };
+    static unsigned char *p[ALL];
+    struct rlimit most = {256, 256};
+    CHECK(setrlimit(RLIMIT_NOFILE, &most) == 0);
+    for (int i = 0; i < ALL; i++) {
+        if (i == OLD)
+            child_comes_and_goes();
+        p[i] = opaque(malloc(mib + 1));
+        memset(p[i], 1, mib);
+    }
+    for (int i = 0; i < OLD; i++) {
+        memset(p[i], 2, mib);
+        await(limit / 8 * 5);
+    }
+    for (int i = 0; i < ALL; i++)
+        CHECK(p[i][0] == 1 + (i < OLD) && p[i][mib - 1] == 1 + (i < OLD));
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 3);
     limit = strtoul(argv[1], NULL, 10) * mib;
     page = (size_t)sysconf(_SC_PAGESIZE);
-    *argv[2] == 's' ? scattered() : beside();
+    *argv[2] == 's' ? scattered() : *argv[2] == 'b' ? beside() : files();
     return check_result();
 }
 C
 compile_c "$TMP/scarce" "$TMP/scarce.c"
 limited $((80 << 20)) env LD_PRELOAD="$LIB" "$TMP/scarce" 80 scattered || fail "scattered: exit status $?"
 limited $((200 << 20)) env LD_PRELOAD="$LIB" "$TMP/scarce" 200 beside || fail "beside: exit status $?"
+limited $((50 << 20)) env LD_PRELOAD="$LIB" BIGMAAC_MIN_BIGMAAC_SIZE=1M "$TMP/scarce" 50 files || fail "files: exit status $?"
