@@ -2,6 +2,7 @@
  * anonymous and leaves its files alone, and nothing of it reaches the next owner. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -9,11 +10,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "kinds.h"
+#include "page.h"
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
-enum { PAGE = 4096, KIB = 1024, MIB = 1 << 20 };
+enum { MIB = 1 << 20 };
 static const int ours = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, both = PROT_READ | PROT_WRITE;
 
 static int file_of(size_t bytes)
@@ -174,7 +176,8 @@ static void covered_raw(size_t bytes)
 
 int main(void)
 {
-    static const size_t sizes[] = {256 * KIB, 1 * MIB, 12 * MIB, 20 * MIB};
+    mallopt(M_MMAP_THRESHOLD, 128 << 10); /* for good: what lies over a block of glibc's goes with it */
+    static const size_t sizes[] = {64 * PAGE, 256 * PAGE, 12 * MIB, 20 * MIB};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         zeroed(sizes[i], false);
         zeroed(sizes[i], true);

@@ -2,6 +2,7 @@
  * its own over a part of it. */
 #define _GNU_SOURCE
 #include "check.h"
+#include "page.h"
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@ static void next_owner(size_t bytes, int fd)
     char seen = 0;
     unsigned char *p[4];
     for (int i = 0; i < 4; i++) {
-        CHECK(posix_memalign((void **)&p[i], 4096, bytes) == 0);
+        CHECK(posix_memalign((void **)&p[i], PAGE, bytes) == 0);
         memset(p[i], 9, bytes);
     }
     CHECK(pread(fd, &seen, 1, 0) == 1 && seen == 'o');
@@ -35,19 +36,19 @@ static void owners(size_t bytes)
 {
     unsigned char *p;
     int fd = memfd_create("own", 0);
-    CHECK(fd >= 0 && ftruncate(fd, 4096) == 0);
+    CHECK(fd >= 0 && ftruncate(fd, PAGE) == 0);
     for (int what = 0; what < 4; what++) {
-        CHECK(posix_memalign((void **)&p, 4096, bytes) == 0);
+        CHECK(posix_memalign((void **)&p, PAGE, bytes) == 0);
         memset(p, 1, bytes);
         CHECK(pwrite(fd, "o", 1, 0) == 1);
         if (what == 0)
-            CHECK(mprotect(p + 8192, 4096, PROT_NONE) == 0);
+            CHECK(mprotect(p + 2 * PAGE, PAGE, PROT_NONE) == 0);
         if (what == 1)
-            mlock(p + 8192, 8192); /* the limit may be 0 */
+            mlock(p + 2 * PAGE, 2 * PAGE); /* the limit may be 0 */
         if (what == 2)
-            CHECK(mmap(p + 16384, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == p + 16384);
+            CHECK(mmap(p + 3 * PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == p + 3 * PAGE);
         if (what == 3)
-            CHECK(madvise(p + 8192, 8192, MADV_DONTFORK) == 0);
+            CHECK(madvise(p + 2 * PAGE, 2 * PAGE, MADV_DONTFORK) == 0);
         free(opaque(p));
         next_owner(bytes, fd);
     }

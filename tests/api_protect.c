@@ -1,11 +1,12 @@
 /* api_protect.c - a block that is freed with a page still protected, and what the next malloc returns. */
 #include "check.h"
+#include "page.h"
 
 #include <sys/mman.h>
 
 int main(void)
 {
-    enum { BYTES = 48 << 20, PAGE = 64 << 10 };
+    enum { BYTES = 48 << 20 };
     for (int i = 0; i < 4; i++) {
         char *p = malloc(BYTES);
         CHECK(p);

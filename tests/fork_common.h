@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "../bigmaac.h"
+#include "page.h"
 
 extern char **environ;
 
@@ -145,7 +146,7 @@ static inline void *block_new(size_t size, uint64_t seed)
 static inline unsigned char *pages_new(size_t size, uint64_t seed)
 {
     void *block;
-    REQUIRE(posix_memalign(&block, 4096, size) == 0);
+    REQUIRE(posix_memalign(&block, PAGE, size) == 0);
     require_kind(block, size >= BIG_SMALL ? BIGMAAC_KIND_BIGMAAC : BIGMAAC_KIND_FRY);
     content_fill(block, size, seed);
     return block;

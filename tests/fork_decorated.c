@@ -6,12 +6,12 @@
 #include <sys/syscall.h>
 
 enum {
-    PAGE = 4096,
     NONE = 2, READ = 5, EXEC = 8, LOCKED = 11, KEPT_AWAY = 14, UNDUMPED = 17, WIPED = 20, OWN = 23, /* pages of each block */
-    BLOCKS = 4
+    PAGES = 25, BLOCKS = 4
 };
 
-static const size_t sizes[BLOCKS] = {FRY_LARGE, BIG_SMALL, BIG_LARGE, 9 << 20};
+#define AT_LEAST(bytes) ((bytes) < PAGES * PAGE ? PAGES * PAGE : (bytes))
+static const size_t sizes[BLOCKS] = {AT_LEAST(FRY_LARGE), AT_LEAST(BIG_SMALL), BIG_LARGE, 9 << 20};
 static unsigned char *blocks[BLOCKS];
 static unsigned char *own; /* the memory that is mapped into each block, by another address */
 

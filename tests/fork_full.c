@@ -5,7 +5,7 @@
 
 #include <sys/syscall.h>
 
-enum { BLOCKS = 12, PAGE = 4096, ROUNDS = 2, EXTRA = 8 };
+enum { BLOCKS = 12, ROUNDS = 2, EXTRA = 8 };
 
 static const size_t sizes[] = {FRY_SMALL, FRY_LARGE, BIG_SMALL, 5 << 20};
 static unsigned char *blocks[BLOCKS];

@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-enum { BLOCKS = 3, PAGE = 4096 };
+enum { BLOCKS = 3 };
 
 static const size_t sizes[BLOCKS] = {FRY_LARGE, BIG_SMALL, BIG_LARGE};
 static unsigned char *blocks[BLOCKS];

@@ -3,7 +3,7 @@
  */
 #include "fork_common.h"
 
-enum { PART = 320 << 10, PARTS = 9, ROUNDS = 12, PAGE = 4096 };
+enum { PART = 320 << 10, PARTS = 9, ROUNDS = 12 };
 
 struct grown {
     unsigned char *block;
@@ -118,7 +118,7 @@ static void run(struct grown *blocks, size_t count, size_t resized)
                 overlay(g, g->parts - 1, seed + 50);
         }
         for (size_t b = resized; b < count; b++) /* in a file that is closed, beside one that is not */
-            if ((round + b) % 4 == 0)
+            if ((round + b) % 4 == 0 && blocks[b].part >= 2 * PAGE)
                 overlay(&blocks[b], 1, (round + 1) * 1000 + b);
         if (round % 4 == 0)
             close_all();

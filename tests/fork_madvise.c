@@ -5,8 +5,8 @@
 enum { BLOCKS = 3, ROUNDS = 5 };
 
 /* Page-aligned, so that whole pages can be given away. */
-static const size_t sizes[BLOCKS] = {48 * 1024, FRY_LARGE, BIG_LARGE};
-static const size_t page = 4096;
+static const size_t sizes[BLOCKS] = {12 * PAGE < FRY_LARGE ? 12 * PAGE : 3 * PAGE, FRY_LARGE, BIG_LARGE};
+static const size_t page = PAGE;
 
 static unsigned char *blocks[BLOCKS];
 
@@ -58,7 +58,7 @@ static void child_drops(uint64_t seed, bool write_first)
     pid_t child = require_fork();
     if (child == 0) {
         for (int i = 0; write_first && i < BLOCKS; i++) /* private pages on top of the old */
-            memset(blocks[i] + 2 * page, 0xee, 3 * page);
+            memset(blocks[i] + page, 0xee, sizes[i] < 6 * page ? page : 3 * page);
         blocks_drop_middle(seed, "child that drops");
         _exit(0);
     }

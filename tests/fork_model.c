@@ -17,7 +17,7 @@
 
 enum {
     SLOTS = 40,
-    SEGMENT = 4096,
+    SEGMENT = PAGE,
     BLOCK_MAX = 4 << 20,
     BYTES_MAX = 10 << 20,  /* of live blocks in one process */
     SEGMENTS_MAX = BLOCK_MAX / SEGMENT,
@@ -144,7 +144,7 @@ static void *allocate(size_t size, unsigned how, bool *zeroed, bool *page_aligne
     if (how == 1)
         return calloc(size, 1);
     if (*page_aligned)
-        return posix_memalign(&p, 4096, size) == 0 ? p : NULL;
+        return posix_memalign(&p, SEGMENT, size) == 0 ? p : NULL;
     if (how == 3)
         return aligned_alloc((size_t)16 << rng_below(&rng, 6), size);
     return malloc(size);

@@ -26,7 +26,7 @@ static void limit_to(size_t more)
 static bool others_page(size_t offset)
 {
     char *p = mem_at(offset);
-    if (sys_mmap(p, 4096, PROT_READ | PROT_WRITE, anon_flags | MAP_FIXED_NOREPLACE, -1, 0) != p)
+    if (sys_mmap(p, sys_page(), PROT_READ | PROT_WRITE, anon_flags | MAP_FIXED_NOREPLACE, -1, 0) != p)
         return false;
     *p = 1;
     CHECK(!mem_owns(p) && mem_covers(p) && !memory_is_ours(p) && !bus_owns(p) && bigmaac_kind(p) == BIGMAAC_KIND_NONE);
@@ -35,7 +35,7 @@ static bool others_page(size_t offset)
     bigmaac_free(p);
     CHECK(freed == p);
     next.free = real;
-    sys_munmap(p, 4096);
+    sys_munmap(p, sys_page());
     return true;
 }
 
@@ -86,7 +86,7 @@ int main(void)
     CHECK(!others_page(boot_bytes) && !others_page(mem.fry_end - page_size) && address_space() > mem.reserved);
     limit_to((size_t)8 << 30);
     CHECK(fry.space.pages < fries && mem.size < all && mem.reserved <= (size_t)4 << 30);
-    CHECK(others_page(boot_bytes) && others_page(mem.fry_from - 4096) && others_page(mem.fry_end - 4096) && others_page(mem.fry_to));
+    CHECK(others_page(boot_bytes) && others_page(mem.fry_from - sys_page()) && others_page(mem.fry_end - sys_page()) && others_page(mem.fry_to));
     CHECK(!others_page(mem.fry_to - page_size) && !others_page(mem.size - page_size) && !others_page(mem.fry_end));
     check_spaces();
     fork_holes(block[0], round_down(size[0], page_size));

@@ -1118,18 +1118,19 @@ static void pieces_become_narrow(void)
  * bring it. */
 static void faults_are_told(void)
 {
-    char *p = moved_region(MAP_UNIT), *at = p + 3 * sys_page();
+    const size_t bytes = max_size(MAP_UNIT, 4 * sys_page());
+    char *p = moved_region(bytes), *at = p + 3 * sys_page();
     struct watched w = {0};
     memset(&watch_moved, 0, sizeof watch_moved);
     watch_faulted.count = 0;
-    evict(p, MAP_UNIT);
+    evict(p, bytes);
     watch_moved.until_ms = now_ms() + 60000; /* nothing is read ahead */
     watch_moved_fault(&w, (uintptr_t)at + 5);
     for (uintptr_t i = 0; i < watch_read_naps; i++) {
         CHECK(watch_faulted.count == 1);
         watch_activate();
     }
-    CHECK(watch_faulted.count == 1 && resident_bytes(p, MAP_UNIT) == 0);
+    CHECK(watch_faulted.count == 1 && resident_bytes(p, bytes) == 0);
     watch_activate();
     CHECK(watch_faulted.count == 0);
     for (int elsewhere = 1; elsewhere >= 0; elsewhere--) {
@@ -1146,8 +1147,8 @@ static void faults_are_told(void)
     CHECK(watch_faulted.count == sizeof watch_faulted.page / sizeof watch_faulted.page[0]);
     memset(&watch_moved, 0, sizeof watch_moved);
     watch_faulted.count = 0;
-    CHECK(is_filled(p, MAP_UNIT, 5));
-    map_munmap(p, MAP_UNIT);
+    CHECK(is_filled(p, bytes, 5));
+    map_munmap(p, bytes);
 }
 
 /* Who is left alone by the watching thread is so for longer each time. */

@@ -8,17 +8,17 @@
 /* The kernel's pages of one of ours. */
 static void touch(char *at, size_t page, size_t from)
 {
-    for (size_t i = from; i < page_size; i += 4096)
+    for (size_t i = from; i < page_size; i += sys_page())
         at[page * page_size + i] = 1;
 }
 
 /* Touches ordinary memory; returns how many faults WATCH has seen, or none if that can't be done here. */
 static size_t faults_seen(size_t none)
 {
-    const size_t bytes = 100 * 4096;
+    const size_t bytes = 100 * sys_page();
     watch_begin();
     char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, anon_flags, -1, 0);
-    for (size_t at = 0; at < bytes; at += 4096)
+    for (size_t at = 0; at < bytes; at += sys_page())
         p[at] = 1;
     sleep_ms(100);
     bool able = watch_able();
@@ -40,7 +40,7 @@ int main(void)
     CHECK(!is_resident(offset, 8));
     touch(p, 3, 0);
     CHECK(is_resident(offset, 8) && !is_resident(offset, 2));
-    touch(p, 1000, page_size - 4096); /* its last part alone */
+    touch(p, 1000, page_size - sys_page()); /* its last part alone */
     CHECK(pager_open());
     ranges_find();
     CHECK(pager.ranges == 1 && pager.total_pages == bytes / page_size);

@@ -130,7 +130,7 @@ static void bounded(void)
 /* A full disk gets all blocks, from the call itself, the monitor, or who needs some. */
 static void disk_full(void)
 {
-    const size_t bytes = 8 * map_unit;
+    const size_t bytes = max_size(8 * map_unit, 96 * page);
     char *p = moved_region(bytes, 6);
     full = true;
     drop(p + page);

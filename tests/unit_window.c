@@ -95,7 +95,7 @@ static void handler_map(void)
     char *at = own_area.start + own_start(OWN_WINDOW);
     if (!handlers_page)
         return;
-    handlers_page = mmap(at, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    handlers_page = mmap(at, sys_page(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (handlers_page == at)
         *at = 7;
 }
@@ -109,7 +109,7 @@ static bool handlers_page_stays(void)
     if (handlers_page != at || *at != 7 || own_area.pid)
         return false;
     own_open();
-    char *ring = own_map(OWN_RINGS, 0, 4096, PROT_READ, anon_flags, -1, 0);
+    char *ring = own_map(OWN_RINGS, 0, sys_page(), PROT_READ, anon_flags, -1, 0);
     return own_area.pid == getpid() && own_area.start != old && ring == own_area.start + own_start(OWN_RINGS) && *at == 7;
 }
 
@@ -138,18 +138,18 @@ static void test_place(void)
     handlers_page = NULL;
     own_unmap(window, BYTES);
     CHECK(place_is_empty());
-    char *ring = own_map(OWN_RINGS, 16 << 10, 8 << 10, PROT_READ, anon_flags, -1, 0);
-    CHECK(ring == own_area.start + own_start(OWN_RINGS) + (16 << 10));
-    CHECK(own_map(OWN_RINGS, 16 << 10, 8 << 10, PROT_READ, MAP_SHARED, -1, 0) == MAP_FAILED && place_is_empty());
-    char *large = own_map(OWN_RINGS, 0, own_bytes[OWN_RINGS] + 4096, PROT_READ, anon_flags, -1, 0);
+    char *ring = own_map(OWN_RINGS, 4 * sys_page(), 2 * sys_page(), PROT_READ, anon_flags, -1, 0);
+    CHECK(ring == own_area.start + own_start(OWN_RINGS) + 4 * sys_page());
+    CHECK(own_map(OWN_RINGS, 4 * sys_page(), 2 * sys_page(), PROT_READ, MAP_SHARED, -1, 0) == MAP_FAILED && place_is_empty());
+    char *large = own_map(OWN_RINGS, 0, own_bytes[OWN_RINGS] + sys_page(), PROT_READ, anon_flags, -1, 0);
     CHECK(large != MAP_FAILED && (size_t)(large - own_area.start) >= own_start(OWN_PARTS));
-    own_unmap(large, own_bytes[OWN_RINGS] + 4096);
+    own_unmap(large, own_bytes[OWN_RINGS] + sys_page());
     own_area.pid++; /* a child by a bare call: it is not its own */
-    CHECK(own_map(OWN_RINGS, 0, 4096, PROT_READ, MAP_SHARED, -1, 0) == MAP_FAILED);
+    CHECK(own_map(OWN_RINGS, 0, sys_page(), PROT_READ, MAP_SHARED, -1, 0) == MAP_FAILED);
     own_area.pid--;
     CHECK(place_is_empty());
     char *table = own_table(5000);
-    CHECK(table == own_area.start + own_start(OWN_TABLES) && own_table(1) == table + 8192 && !table[4999]);
+    CHECK(table == own_area.start + own_start(OWN_TABLES) && own_table(1) == table + round_up(5000, sys_page()) && !table[4999]);
     table[0] = 7;
     pid = fork();
     if (pid == 0)
