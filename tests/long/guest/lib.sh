@@ -1,4 +1,4 @@
-# lib.sh - sourced by kernel61.sh and aarch64.sh: Debian's kernels in a virtual machine, emulated, so slow, with the library, its
+# lib.sh - sourced by kernel61.sh and aarch64.sh: other kernels in a virtual machine, emulated, so slow, with the library, its
 # tests and swap files on disks of its own. guest/init is what runs there.
 # shellcheck shell=bash
 GUEST_TOOLS="busybox cpio mkfs.ext4 mkfs.xfs dpkg-deb apt-get xz"
@@ -12,7 +12,10 @@ guest_fetch() {
     FETCHED=$TOP/build/guest/$arch-$release-$3
     [ ! -e "$FETCHED/ready" ] || return 0
     rm -rf "$FETCHED" && mkdir -p "$FETCHED/apt/lists/partial" "$FETCHED/apt/archives/partial"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $release main" >"$FETCHED/apt/sources"
+    case $release in # this machine may have no key for Ubuntu's signature
+    resolute) echo "deb [trusted=yes] ${UBUNTU_MIRROR:-http://archive.ubuntu.com/ubuntu} $release main" ;;
+    *) echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $release main" ;;
+    esac >"$FETCHED/apt/sources"
     : >"$FETCHED/apt/status"
     apt=(-o "APT::Architecture=$arch" -o "APT::Architectures=$arch" -o "Dir::State=$FETCHED/apt" -o "Dir::State::status=$FETCHED/apt/status"
         -o "Dir::Cache=$FETCHED/apt" -o "Dir::Etc::sourcelist=$FETCHED/apt/sources" -o Dir::Etc::sourceparts=/dev/null)
@@ -20,7 +23,7 @@ guest_fetch() {
     for meta in "${@:3}"; do
         name=$(apt-cache "${apt[@]}" depends "$meta" 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
         (cd "$FETCHED" && apt-get "${apt[@]}" download -qq "${name:-$meta}" 2>/dev/null && dpkg-deb -x ./*.deb . && rm ./*.deb) ||
-            skip "this machine can't download Debian's ${name:-$meta} for $arch"
+            skip "this machine can't download $release's ${name:-$meta} for $arch"
     done
     rm -r "$FETCHED/apt" && touch "$FETCHED/ready"
 }
@@ -37,6 +40,18 @@ guest_module() {
         guest_module $(grep -ao 'depends=[a-z0-9_,-]*' "$ROOT/modules/$name.ko" | head -n 1 | sed 's/depends=//; s/[,-]/ /g')
         echo "$name" >>"$ROOT/modules/order"
     done
+}
+
+# guest_kernel: KERNEL, the one in FETCHED. Ubuntu packs its own for EFI, which QEMU can't unpack before 8.0: after "zimg" it says
+# where what is packed begins, and how many bytes that has.
+guest_kernel() {
+    local at from bytes
+    KERNEL=$(echo "$FETCHED"/boot/vmlinuz-*)
+    at=$(grep -abo zimg "$KERNEL" | sed -n '1s/:.*//p')
+    [ -n "$at" ] || return 0
+    read -r from bytes < <(od -An -tu4 -j $((at + 4)) -N 8 "$KERNEL")
+    tail -c +$((at - 4 + from + 1)) "$KERNEL" | head -c "$bytes" | zstd -dc >"$TMP/kernel" || fail "unpack $KERNEL"
+    KERNEL=$TMP/kernel
 }
 
 # guest_root BUSYBOX LIBRARY SUITES DISK:FILESYSTEM...: what the guest begins with, programs compiled by CC.
