@@ -10149,8 +10149,8 @@ static size_t map_move(size_t most, size_t least, bool hurry)
 
 static void watch_want(unsigned what, bool on), watch_request(void); /* WATCH */
 static size_t hot_mapped(uintptr_t from, size_t n); /* below */
-enum { LOOK_CHUNKS = 4096, LOOK_PAGES = 512, LOOK_DENSE = 48 }; /* of 2 MiB; pages of the kernel's there; of them that a
-                                                                  * stream brings in between two looks */
+enum { LOOK_CHUNKS = 4096, LOOK_PAGES = 512 }; /* of 2 MiB; pages of the kernel's there, at most */
+static const size_t look_dense = 192 * kib;    /* of a chunk, that a stream brings in between two looks */
 static const int ahead_most = 16;         /* chunks in front of a stream */
 static const size_t ahead_budget = 16 << 20;   /* bytes asked for at a look, at most: the device takes so much without a wait */
 static const unsigned due_most = 50;      /* looks without a fault, until what was asked for is given up */
@@ -10242,8 +10242,11 @@ static bool chunk_reached(struct chunk *c)
     return reached;
 }
 
+/* look_dense in pages of the kernel's, as faults and what came are counted: with 64 KiB a chunk has 32 in all. */
+static int look_dense_pages(void) { return (int)(look_dense / sys_page()); }
+
 /* Does a stream go through it? */
-static bool chunk_is_used(struct chunk *c) { return c->came >= LOOK_DENSE || chunk_reached(c); }
+static bool chunk_is_used(struct chunk *c) { return c->came >= look_dense_pages() || chunk_reached(c); }
 
 /* The look that asked for it upwards (step 1) or downwards (-1); 0: none did. */
 static unsigned chunk_mark(const struct chunk *c, int step) { return step * c->ahead > 0 ? c->marked : 0; }
@@ -10259,7 +10262,7 @@ static int run_ahead(const struct chunk *low, const struct chunk *high)
     unsigned up = chunk_mark(below, 1) > chunk_mark(low, 1) ? chunk_mark(below, 1) : chunk_mark(low, 1);
     unsigned down = chunk_mark(above, -1) > chunk_mark(high, -1) ? chunk_mark(above, -1) : chunk_mark(high, -1);
     bool goes_down = low->came < high->came; /* the end that is not full is in front */
-    if (more_below <= -LOOK_DENSE / 2 || more_below >= LOOK_DENSE / 2)
+    if (more_below <= -look_dense_pages() / 2 || more_below >= look_dense_pages() / 2)
         goes_down = more_below < 0;
     else if (up != down)
         goes_down = down > up;
@@ -10339,7 +10342,7 @@ static void map_ask(struct chunk *now, size_t n)
         if (map.streams)
             budget = run_ask(&now[i], &now[last], run_ahead(&now[i], &now[last]), budget);
     }
-    if (all >= LOOK_DENSE) /* fewer may be what a stream finds already there */
+    if (all >= (size_t)look_dense_pages()) /* fewer may be what a stream finds already there */
         map.streams = dense * 2 >= all;
 }
 
@@ -10405,7 +10408,7 @@ static uint64_t map_read_ahead(void)
     size_t major;
     map_all_faults(&major);
     size_t faults = major - map.faults;
-    size_t least = !map.streams ? 2 * LOOK_DENSE : map.due_looks ? 0 : 1;
+    size_t least = !map.streams ? 2 * look_dense / sys_page() : map.due_looks ? 0 : 1;
     uint64_t now = now_ms();
     if (cfg.paging != PAGING_ADAPTIVE || faults < least) { /* however long they take */
         if (now > map.look_ms + map_idle_ms)
@@ -12452,7 +12455,7 @@ static void watch_moved_use(struct moved_piece *p, uintptr_t at)
     p->wide |= other;
     if (other && watch_moved.narrow)
         watch_moved_read(round_down(at, watch_part_bytes()), watch_part_bytes());
-    if (++p->faults == watch_piece / page_size) /* then it is another time */
+    if (++p->faults == watch_piece / sys_page()) /* then it is another time */
         p->at = 0;
 }
 
