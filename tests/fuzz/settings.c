@@ -206,7 +206,7 @@ static bool same(const struct config *a, const struct config *b)
            a->size_bigmaac == b->size_bigmaac && a->size_fries == b->size_fries &&
            a->reserve == b->reserve && a->paging == b->paging && a->fork_mode == b->fork_mode &&
            a->stats == b->stats && a->verbose == b->verbose && a->strict == b->strict &&
-           a->profile == b->profile && a->template_set == b->template_set &&
+           a->profile == b->profile &&
            strcmp(a->template, b->template) == 0;
 }
 
