@@ -177,10 +177,7 @@ static bool expect_value(struct config *c, int i, const char *text)
         c->recycle = SIZE_MAX;
         return true;
     default:
-        if (!is_template(text, c->template))
-            return false;
-        c->template_set = true;
-        return true;
+        return is_template(text, c->template);
     }
 }
 
