@@ -11957,7 +11957,7 @@ static void child_forget_threads(void)
     summary.pid = summary.pid ? sys_getpid() : 0;
     if (atomic_load(&summary.state) == SUMMARY_TELLING) /* who tells is not in the child */
         atomic_store(&summary.state, SUMMARY_DUE);
-    home.retry_ms = home.wait_ms = home.count = home.scarce = 0;
+    home.retry_ms = home.wait_ms = home.count = home.scarce = home.held = 0;
     file_drop(&stop.tasks);
     atomic_store(&stop.listed, 0);
     atomic_store(&stop.execs, exec_depth);
@@ -14582,7 +14582,7 @@ static void hold_all(void)
     if (stopped_all)
         stop_end();
     home_unlock();
-    if (cfg.verbose && stopped_all)
+    if (cfg.verbose && home.held)
         report("%zu bytes a second are changed anew, and memory suffices: they stay in memory", hold_least);
 }
 

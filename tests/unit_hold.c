@@ -52,12 +52,23 @@ static void *count_main(void *first)
     return NULL;
 }
 
+/* Sleeps on a word of the block that other processes could wake it by. */
+static void *sleep_main(void *word)
+{
+    while (!atomic_load((atomic_int *)word))
+        syscall(SYS_futex, word, FUTEX_WAIT, 0, NULL, NULL, 0);
+    return NULL;
+}
+
 static void test_threads(void)
 {
-    pthread_t thread[2];
+    pthread_t thread[2], sleeper[2];
     memset(data, 0, BYTES);
     for (size_t i = 0; i < 2; i++)
         CHECK(pthread_create(&thread[i], NULL, count_main, (void *)(i * page_size)) == 0);
+    atomic_int *word = (atomic_int *)(void *)(data + 64);
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&sleeper[i], NULL, sleep_main, &word[i]) == 0);
     while (atomic_load(&rounds) < 4)
         sleep_ms(1);
     struct big *r = big_at(1);
@@ -69,12 +80,18 @@ static void test_threads(void)
     for (int tries = 0; tries < 100 && r->backing == BACKED_SHARED; tries++)
         hold_all(); /* a thread may not stop in time */
     CHECK(r->backing == BACKED_FROZEN && home.held && atomic_load(&home.frozen_bytes) == BYTES);
+    atomic_store(&word[0], 1);
+    syscall(SYS_futex, &word[0], FUTEX_WAKE, 1, NULL, NULL, 0);
+    CHECK(pthread_join(sleeper[0], NULL) == 0);
     unsigned before = atomic_load(&rounds);
     while (atomic_load(&rounds) < before + 4)
         sleep_ms(1);
     for (int tries = 0; tries < 100 && r->backing != BACKED_SHARED; tries++)
         home_round(BYTES, home_await_ms);
     CHECK(r->backing == BACKED_SHARED && !atomic_load(&home.frozen_bytes));
+    atomic_store(&word[1], 1);
+    syscall(SYS_futex, &word[1], FUTEX_WAKE, 1, NULL, NULL, 0);
+    CHECK(pthread_join(sleeper[1], NULL) == 0);
     atomic_store(&mon.tid, 0);
     mon_self = false;
     sys_sigmask(SIG_SETMASK, &saved, NULL);
