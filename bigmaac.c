@@ -723,6 +723,7 @@ static struct config {
     size_t verbose;      /* 1: settings at start, events worth knowing */
     size_t strict;       /* 1: a bad setting ends the program */
     size_t profile;      /* 1: pass everything through, histogram of sizes at the end */
+    bool template_set;   /* BIGMAAC_TEMPLATE came from the environment */
     bool python_malloc;  /* PYTHONMALLOC is set so that a Python's objects come from malloc */
     bool off;            /* a setting was bad: pass everything through */
     char template[512];  /* absolute; ends in at least six X */
@@ -918,33 +919,25 @@ static const char *parse_template(const char *text)
     size_t n = text_length(text);
     if (n < 6 || !text_same(text + n - 6, "XXXXXX"))
         return "must end in six X or more";
-    return parse_path(text, cfg.template, sizeof cfg.template);
+    const char *why = parse_path(text, cfg.template, sizeof cfg.template);
+    cfg.template_set = !why;
+    return why;
 }
 
 static bool is_memory_fs(long magic) { return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC; }
 
-static bool is_in_memory(const char *folder)
-{
-    struct statfs fs;
-    return sys_statfs(folder, &fs) == 0 && is_memory_fs((long)fs.f_type);
-}
-
-/* Nobody has named that folder for us, so it is taken only where it is of use. False: it isn't. */
-COLD static bool config_take_folder(const char *folder)
+/* Batch systems and containers say by TMPDIR where a disk is. It wasn't set for us, so it is taken only
+ * where it is of use. False: it isn't. */
+COLD static bool config_take_tmpdir(void)
 {
     static const char name[] = "/bigmaac.XXXXXXXX";
+    const char *folder = secure_getenv("TMPDIR");
+    struct statfs fs;
     if (!folder || folder[0] != '/' || text_length(folder) + sizeof name > sizeof cfg.template ||
-        sys_access(folder, W_OK | X_OK) != 0 || is_in_memory(folder))
+        sys_access(folder, W_OK | X_OK) != 0 || sys_statfs(folder, &fs) != 0 || is_memory_fs((long)fs.f_type))
         return false;
     text_format(cfg.template, sizeof cfg.template, "%s%s", folder, name);
     return true;
-}
-
-/* Batch systems and containers say by TMPDIR where a disk is. Not later: no other thread reads the template yet. */
-COLD static void config_choose_folder(void)
-{
-    if (!config_take_folder(secure_getenv("TMPDIR")) && is_in_memory("/tmp"))
-        config_take_folder("/var/tmp");
 }
 
 /* Names that begin as ours do, and are others': our tests', and what Kubernetes sets for a service of that name. */
@@ -1010,9 +1003,7 @@ COLD static void config_load(void)
     cfg.python_malloc = python && text_begins(python, "malloc");
     const char *template = setting_text("BIGMAAC_TEMPLATE");
     const char *why = template ? parse_template(template) : NULL;
-    if (!template)
-        config_choose_folder();
-    if (!why)
+    if (!why && (template || !config_take_tmpdir()))
         why = check_folder(cfg.template);
     if (why)
         config_reject("BIGMAAC_TEMPLATE", template ? template : cfg.template, why);
@@ -1844,6 +1835,14 @@ COLD static void folder_probe(void)
     template_folder(path, sizeof path);
     if (sys_statfs(path, &fs) != 0)
         return;
+    if (is_memory_fs((long)fs.f_type) && !cfg.template_set && sys_access("/var/tmp", W_OK | X_OK) == 0) {
+        struct statfs other;
+        if (sys_statfs("/var/tmp", &other) == 0 && !is_memory_fs((long)other.f_type)) {
+            text_format(cfg.template, sizeof cfg.template, "/var/tmp/bigmaac.XXXXXXXX");
+            fs = other;
+        }
+    }
+    template_folder(path, sizeof path);
     size_t readahead = folder_readahead(path);
     folder.readahead_known = readahead != 0;
     folder.readahead = readahead ? readahead : 128 * kib / page_size;
