@@ -177,7 +177,10 @@ static bool expect_value(struct config *c, int i, const char *text)
         c->recycle = SIZE_MAX;
         return true;
     default:
-        return is_template(text, c->template);
+        if (!is_template(text, c->template))
+            return false;
+        c->template_set = true;
+        return true;
     }
 }
 
@@ -203,7 +206,7 @@ static bool same(const struct config *a, const struct config *b)
            a->size_bigmaac == b->size_bigmaac && a->size_fries == b->size_fries &&
            a->reserve == b->reserve && a->paging == b->paging && a->fork_mode == b->fork_mode &&
            a->stats == b->stats && a->verbose == b->verbose && a->strict == b->strict &&
-           a->profile == b->profile &&
+           a->profile == b->profile && a->template_set == b->template_set &&
            strcmp(a->template, b->template) == 0;
 }
 
