@@ -1,8 +1,8 @@
-# What is written after a fork comes home also where little memory is left for it beside the program's own, where so little of
-# each 2 MiB is written that it is not worth it while there is room, and where new blocks would take all descriptors.
+# What is written after a fork comes home also where little memory is left for it beside the program's own, and where new blocks
+# would take all descriptors.
 . "$TOP/tests/lib.sh"
 cat >"$TMP/scarce.c" <<'C'
-/* scarce MIB scattered|beside|files: in a limit of MIB. It writes no faster than its anonymous memory stays below what it may have. */
+/* scarce MIB beside|files: in a limit of MIB. It writes no faster than its anonymous memory stays below what it may have. */
 #include "check.h"
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -37,21 +37,6 @@ static void child_comes_and_goes(void)
     if (pid == 0)
         _exit(0);
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
-}
-
-static void scattered(void)
-{
-    size_t part = 2 * mib, each = part / page / 16 - 1, parts = limit / 5 * 8 / (each * page), step = part / each / page * page;
-    unsigned char *data = opaque(malloc(parts * part));
-    data[0] = 0;
-    child_comes_and_goes();
-    for (size_t i = 0, written = 0; i < parts * each; i++) {
-        data[i / each * part + i % each * step + 1] = (unsigned char)(i | 1);
-        if ((written += page) % mib < page)
-            await(limit / 32 * 29);
-    }
-    for (size_t i = 0; i < parts * each; i++)
-        CHECK(data[i / each * part + i % each * step + 1] == (unsigned char)(i | 1));
 }
 
 static void beside(void)
@@ -96,11 +81,10 @@ int main(int argc, char **argv)
     CHECK(argc == 3);
     limit = strtoul(argv[1], NULL, 10) * mib;
     page = (size_t)sysconf(_SC_PAGESIZE);
-    *argv[2] == 's' ? scattered() : *argv[2] == 'b' ? beside() : files();
+    *argv[2] == 'b' ? beside() : files();
     return check_result();
 }
 C
 compile_c "$TMP/scarce" "$TMP/scarce.c"
-limited $((80 << 20)) env LD_PRELOAD="$LIB" "$TMP/scarce" 80 scattered || fail "scattered: exit status $?"
 limited $((200 << 20)) env LD_PRELOAD="$LIB" "$TMP/scarce" 200 beside || fail "beside: exit status $?"
 limited $((50 << 20)) env LD_PRELOAD="$LIB" BIGMAAC_MIN_BIGMAAC_SIZE=1M "$TMP/scarce" 50 files || fail "files: exit status $?"

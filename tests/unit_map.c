@@ -1238,8 +1238,8 @@ static void looks_come_between(void)
 static int hot_stopped(size_t found)
 {
     int came = -1;
-    for (int tries = 0; tries < 100 && came < 0; tries++)
-        came = hot_stop(found);
+    for (int tries = 0; tries < 500 && (came = hot_stop(found)) < 0; tries++)
+        sleep_ms(10);
     return came;
 }
 
