@@ -45,7 +45,7 @@
  *      snapshot, so mappings turn MAP_PRIVATE before the fork.
  *
  * SECTIONS (search for "=== TAG"): PLATFORM SYS TEXT REPORT CONFIG MEMORY EXTENT FILE BUS LOCKS VMA ROOM BIG
- * FRY ROUTE STATS PROFILE STOP HOME MAP WARN FORK WATCH OPERATIONS PAGING STREAM MONITOR INIT API
+ * FRY ROUTE STATS PROFILE STOP HOME MAP WARN FORK WATCH OPERATIONS PAGING FRESH STREAM MONITOR INIT API
  */
 
 /* ============================================================================================
@@ -11635,7 +11635,8 @@ static void freeze_rescue(void)
         stop_end();
 }
 
-/* Requires all locks. Where something could not be isolated, the files stay open, for the next fork to try again. */
+/* Requires what home_lock takes. Where something could not be isolated, the files stay open, for the next fork to try again. Who
+ * sleeps on a word there is to be roused, where not all are stopped. */
 static void freeze_all(void)
 {
     bool any = fry.file.fd >= 0;
@@ -14433,8 +14434,8 @@ static uint64_t paging_tick(void)
  * === MONITOR  one background thread, there only while it has something to do
  *
  * It drops warm bigmaacs that nobody reused, punches freed fries, brings changed memory home
- * after a fork when RAM runs short, and picks the paging policy (PAGING): for that it is there
- * long before the memory is full, and wakes once a second. All signals are blocked in it; it holds
+ * after a fork when RAM runs short, keeps what is changed over and over from the disk, and picks the paging policy (PAGING): for
+ * that it is there long before the memory is full, and wakes once a second. All signals are blocked in it; it holds
  * the gate for reading while it works, and no lock while it sleeps.
  * ========================================================================================= */
 
@@ -14589,10 +14590,10 @@ static void hold_all(void)
 static bool hold_is_due(void)
 {
     struct usage now;
+    if (op_now() - hold.last.ms < hold_look_ms)
+        return false;
     op_usage(&now);
     uint64_t ms = now.ms - hold.last.ms;
-    if (ms < hold_look_ms)
-        return false;
     size_t written = (now.written - min_size(now.written, hold.last.written)) * 512;
     size_t read = (now.blocks - min_size(now.blocks, hold.last.blocks)) * 512;
     size_t given = atomic_load(&folder.given);

@@ -1255,7 +1255,7 @@ static void hot_comes_home(void)
     hot.hand = 0;
     size_t armed = 0;
     for (int i = 0; i < 1000 && armed < STREAM_CHUNKS; i++, armed += hot.count) /* a slow machine needs several series */
-        CHECK(hot_stopped(0) == 0 && hot_number(p) == -1);                         /* nobody touches anything */
+        CHECK(hot_stopped(0) == 0 && hot_number(p) == -1); /* nobody touches anything */
     CHECK(armed >= STREAM_CHUNKS);
     touched = p + 3 * huge_size;
     CHECK(pthread_create(&thread, NULL, touches, NULL) == 0);
